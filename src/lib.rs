@@ -1,0 +1,2 @@
+//! runjob
+pub mod proto;

@@ -1,0 +1,53 @@
+//! The generated messages and stubs, under the names of their proto packages.
+//!
+//! The only file that includes generated code, and the only one that relaxes lints for it. It knows the
+//! packages and nothing of how they are used. The generated types are this crate's public data types:
+//! `google.cloud.run.v2.Execution` is [`run::v2::Execution`].
+
+pub use self::google::{api, cloud::run, iam, longrunning, rpc, r#type};
+
+/// The descriptors of everything here with their options, as an encoded `google.protobuf.FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.binpb"));
+
+// The nesting is that of the proto packages, because generated code refers to its neighbours by relative paths.
+#[allow(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::all,
+    clippy::use_self,
+    clippy::future_not_send,
+    rustdoc::all
+)]
+mod google {
+    pub mod cloud {
+        /// `google.cloud.run.v2`: jobs, executions and tasks.
+        pub mod run {
+            pub mod v2 {
+                tonic::include_proto!("google.cloud.run.v2");
+            }
+        }
+    }
+    /// `google.longrunning`: operations.
+    pub mod longrunning {
+        tonic::include_proto!("google.longrunning");
+    }
+    /// `google.iam.v1`: policies, and who may do what.
+    pub mod iam {
+        pub mod v1 {
+            tonic::include_proto!("google.iam.v1");
+        }
+    }
+    /// `google.rpc`: the status that an operation ends with.
+    pub mod rpc {
+        tonic::include_proto!("google.rpc");
+    }
+    /// `google.api`: launch stages and the annotations of the interface.
+    pub mod api {
+        tonic::include_proto!("google.api");
+    }
+    /// `google.type`: the expression of an IAM condition.
+    pub mod r#type {
+        tonic::include_proto!("google.r#type");
+    }
+}
