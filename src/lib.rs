@@ -1,2 +1,4 @@
 //! runjob
+mod name;
 pub mod proto;
+pub use name::{ExecutionName, JobName, Location, NameError, OperationName, TaskName};

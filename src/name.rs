@@ -1,0 +1,545 @@
+//! Resource names: parse, print, parent. No I/O.
+//!
+//! Knows the grammar of run/v2 names and nothing of what they point at. A value of these types is a name that
+//! can be put on a request as it stands.
+
+use std::{
+    error::Error as StdError,
+    fmt::{self, Display, Formatter, Write as _},
+    str::FromStr,
+};
+
+/// The id that stands for every resource of a collection in a list request (AIP-159).
+const WILDCARD: &str = "-";
+
+/// Where jobs live: `projects/{project}/locations/{region}`.
+///
+/// - `project` is a project id or number: lowercase letters, digits, `-`, and for domain-scoped projects `.` and `:`
+/// - `region` is lowercase letters, digits and `-`
+///
+/// ```
+/// use runjob::Location;
+///
+/// let here: Location = "projects/acme/locations/asia-northeast1".parse()?;
+/// assert_eq!(here.region(), "asia-northeast1");
+/// assert_eq!(here, Location::new("acme", "asia-northeast1")?);
+/// assert!("projects/acme/regions/asia-northeast1".parse::<Location>().is_err());
+/// # Ok::<(), runjob::NameError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Location {
+    project: String,
+    region: String,
+}
+
+/// A job: `projects/{project}/locations/{region}/jobs/{job}`.
+///
+/// - `job` is at most 63 lowercase letters, digits and `-`, begins with a letter and does not end with `-`
+/// - `-` alone stands for every job of the location, in lists only ([`is_wildcard`](Self::is_wildcard))
+///
+/// ```
+/// use runjob::JobName;
+///
+/// let job: JobName = "projects/acme/locations/europe-west1/jobs/screenshot".parse()?;
+/// assert_eq!(job.id(), "screenshot");
+/// assert!("projects/acme/locations/europe-west1/jobs/../x".parse::<JobName>().is_err());
+/// assert!("screenshot".parse::<JobName>().is_err());
+/// # Ok::<(), runjob::NameError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobName {
+    location: Location,
+    id: String,
+}
+
+/// An execution of a job: `{job}/executions/{execution}`.
+///
+/// - `execution` is at most 127 lowercase letters, digits and `-`; the service makes it of the job's id and a suffix
+/// - `-` alone stands for every execution, in lists only
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExecutionName {
+    job: JobName,
+    id: String,
+}
+
+/// A task of an execution: `{execution}/tasks/{task}`, where `task` is `{execution}-task{index}`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskName {
+    execution: ExecutionName,
+    id: String,
+}
+
+/// A long-running operation: `projects/{project}/locations/{region}/operations/{operation}`.
+///
+/// - `operation` is chosen by the service: a UUID today, at most 128 letters, digits, `-`, `_` and `.` to us
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationName {
+    location: Location,
+    id: String,
+}
+
+impl Location {
+    /// The location of this project and region.
+    ///
+    /// # Errors
+    /// When either part is empty, too long, or has a character that the grammar above does not allow.
+    pub fn new(project: impl Into<String>, region: impl Into<String>) -> Result<Self, NameError> {
+        let (project, region) = (project.into(), region.into());
+        PROJECT.check(&project)?;
+        REGION.check(&region)?;
+        Ok(Self { project, region })
+    }
+
+    /// The project's id or number.
+    pub fn project(&self) -> &str {
+        &self.project
+    }
+
+    /// The region, such as `us-central1`.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The job with this short id.
+    ///
+    /// # Errors
+    /// When `id` is not a job id.
+    pub fn job(&self, id: impl Into<String>) -> Result<JobName, NameError> {
+        let id = id.into();
+        JOB.check_or_wildcard(&id)?;
+        Ok(JobName { location: self.clone(), id })
+    }
+
+    /// Every job here, as the parent of a list: `{location}/jobs/-`.
+    pub fn any_job(&self) -> JobName {
+        JobName { location: self.clone(), id: WILDCARD.to_owned() }
+    }
+
+    /// The operation with this short id.
+    ///
+    /// # Errors
+    /// When `id` is not an operation id.
+    pub fn operation(&self, id: impl Into<String>) -> Result<OperationName, NameError> {
+        let id = id.into();
+        OPERATION.check(&id)?;
+        Ok(OperationName { location: self.clone(), id })
+    }
+}
+
+impl JobName {
+    /// Where the job lives.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// The short id, as shown in `Execution.job`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether this is `-`: every job, good for lists only.
+    pub fn is_wildcard(&self) -> bool {
+        self.id == WILDCARD
+    }
+
+    /// The execution with this short id.
+    ///
+    /// # Errors
+    /// When `id` is not an execution id.
+    pub fn execution(&self, id: impl Into<String>) -> Result<ExecutionName, NameError> {
+        let id = id.into();
+        EXECUTION.check_or_wildcard(&id)?;
+        Ok(ExecutionName { job: self.clone(), id })
+    }
+
+    /// Every execution of this job, as the parent of a list of tasks: `{job}/executions/-`.
+    pub fn any_execution(&self) -> ExecutionName {
+        ExecutionName { job: self.clone(), id: WILDCARD.to_owned() }
+    }
+}
+
+impl ExecutionName {
+    /// The job this is an execution of.
+    pub fn job(&self) -> &JobName {
+        &self.job
+    }
+
+    /// Where the execution lives.
+    pub fn location(&self) -> &Location {
+        self.job.location()
+    }
+
+    /// The short id, such as `screenshot-x7k2p`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether this, or its job, is `-`: good for lists only.
+    pub fn is_wildcard(&self) -> bool {
+        self.id == WILDCARD || self.job.is_wildcard()
+    }
+
+    /// The task with this short id.
+    ///
+    /// # Errors
+    /// When `id` is not a task id.
+    pub fn task(&self, id: impl Into<String>) -> Result<TaskName, NameError> {
+        let id = id.into();
+        TASK.check(&id)?;
+        Ok(TaskName { execution: self.clone(), id })
+    }
+}
+
+impl TaskName {
+    /// The execution this is a task of.
+    pub fn execution(&self) -> &ExecutionName {
+        &self.execution
+    }
+
+    /// The short id, such as `screenshot-x7k2p-task0`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl OperationName {
+    /// Where the operation lives.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// The short id: a UUID.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl FromStr for Location {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let [project, region] = ids(text, "location name", ["projects", "locations"])?;
+        Self::new(project, region).map_err(|e| e.within(text))
+    }
+}
+
+impl FromStr for JobName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let [project, region, job] = ids(text, "job name", ["projects", "locations", "jobs"])?;
+        Location::new(project, region).and_then(|at| at.job(job)).map_err(|e| e.within(text))
+    }
+}
+
+impl FromStr for ExecutionName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let [project, region, job, execution] =
+            ids(text, "execution name", ["projects", "locations", "jobs", "executions"])?;
+        Location::new(project, region)
+            .and_then(|at| at.job(job))
+            .and_then(|job| job.execution(execution))
+            .map_err(|e| e.within(text))
+    }
+}
+
+impl FromStr for TaskName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let [project, region, job, execution, task] =
+            ids(text, "task name", ["projects", "locations", "jobs", "executions", "tasks"])?;
+        Location::new(project, region)
+            .and_then(|at| at.job(job))
+            .and_then(|job| job.execution(execution))
+            .and_then(|execution| execution.task(task))
+            .map_err(|e| e.within(text))
+    }
+}
+
+impl FromStr for OperationName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let [project, region, operation] = ids(text, "operation name", ["projects", "locations", "operations"])?;
+        Location::new(project, region).and_then(|at| at.operation(operation)).map_err(|e| e.within(text))
+    }
+}
+
+impl Display for Location {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "projects/{}/locations/{}", self.project, self.region)
+    }
+}
+
+impl Display for JobName {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/jobs/{}", self.location, self.id)
+    }
+}
+
+impl Display for ExecutionName {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/executions/{}", self.job, self.id)
+    }
+}
+
+impl Display for TaskName {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/tasks/{}", self.execution, self.id)
+    }
+}
+
+impl Display for OperationName {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/operations/{}", self.location, self.id)
+    }
+}
+
+/// A text that is not the name it was given for.
+///
+/// Display says which part is wrong, what it says, and what is allowed there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameError {
+    /// The whole name, where the part was found in one.
+    name: Option<String>,
+    what: &'static str,
+    text: String,
+    rule: String,
+}
+
+impl NameError {
+    fn new(what: &'static str, text: &str, rule: impl Into<String>) -> Self {
+        Self { name: None, what, text: excerpt(text), rule: rule.into() }
+    }
+
+    fn within(self, name: &str) -> Self {
+        Self { name: Some(excerpt(name)), ..self }
+    }
+}
+
+impl Display for NameError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\" is not a valid {}", self.text, self.what)?;
+        if let Some(name) = &self.name {
+            write!(f, " in \"{name}\"")?;
+        }
+        write!(f, ": {}", self.rule)
+    }
+}
+
+impl StdError for NameError {}
+
+/// What one part of a name may be.
+struct Part {
+    what: &'static str,
+    longest: usize,
+    first: fn(u8) -> bool,
+    rest: fn(u8) -> bool,
+    /// Whether `-` may end it.
+    open_end: bool,
+    rule: &'static str,
+}
+
+const PROJECT: Part = Part {
+    what: "project id",
+    longest: 128,
+    first: |b| b.is_ascii_lowercase() || b.is_ascii_digit(),
+    rest: |b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.' | b':'),
+    open_end: false,
+    rule: "use 1 to 128 lowercase letters, digits and '-'",
+};
+
+const REGION: Part = Part {
+    what: "region",
+    longest: 63,
+    first: |b| b.is_ascii_lowercase(),
+    rest: lowercase_digit_or_dash,
+    open_end: false,
+    rule: "use 1 to 63 lowercase letters, digits and '-', as in us-central1",
+};
+
+const JOB: Part = Part {
+    what: "job id",
+    longest: 63,
+    first: |b| b.is_ascii_lowercase(),
+    rest: lowercase_digit_or_dash,
+    open_end: false,
+    rule: "use 1 to 63 lowercase letters, digits and '-', beginning with a letter and not ending with '-'",
+};
+
+const EXECUTION: Part = Part {
+    what: "execution id",
+    longest: 127,
+    first: |b| b.is_ascii_lowercase(),
+    rest: lowercase_digit_or_dash,
+    open_end: false,
+    rule: "use 1 to 127 lowercase letters, digits and '-', beginning with a letter and not ending with '-'",
+};
+
+const TASK: Part = Part {
+    what: "task id",
+    longest: 140,
+    first: |b| b.is_ascii_lowercase(),
+    rest: lowercase_digit_or_dash,
+    open_end: false,
+    rule: "use 1 to 140 lowercase letters, digits and '-', beginning with a letter and not ending with '-'",
+};
+
+const OPERATION: Part = Part {
+    what: "operation id",
+    longest: 128,
+    first: |b| b.is_ascii_alphanumeric(),
+    rest: |b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'),
+    open_end: true,
+    rule: "use 1 to 128 letters, digits, '-', '_' and '.'",
+};
+
+impl Part {
+    fn check(&self, text: &str) -> Result<(), NameError> {
+        let bytes = text.as_bytes();
+        let fits = bytes.len() <= self.longest
+            && bytes.first().is_some_and(|&b| (self.first)(b))
+            && bytes.iter().all(|&b| (self.rest)(b))
+            && (self.open_end || !text.ends_with('-'))
+            && !text.contains("..");
+        if fits { Ok(()) } else { Err(NameError::new(self.what, text, self.rule)) }
+    }
+
+    fn check_or_wildcard(&self, text: &str) -> Result<(), NameError> {
+        if text == WILDCARD { Ok(()) } else { self.check(text) }
+    }
+}
+
+fn lowercase_digit_or_dash(b: u8) -> bool {
+    b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'
+}
+
+/// The ids of a name whose collections are `collections`, in their order.
+fn ids<'a, const N: usize>(
+    text: &'a str,
+    what: &'static str,
+    collections: [&str; N],
+) -> Result<[&'a str; N], NameError> {
+    let mut parts = text.split('/');
+    let mut ids = [""; N];
+    for (id, collection) in ids.iter_mut().zip(collections) {
+        match (parts.next(), parts.next()) {
+            (Some(found), Some(next)) if found == collection => *id = next,
+            _ => return Err(shape(text, what, &collections)),
+        }
+    }
+    if parts.next().is_some() { Err(shape(text, what, &collections)) } else { Ok(ids) }
+}
+
+fn shape(text: &str, what: &'static str, collections: &[&str]) -> NameError {
+    let mut rule = String::from("write ");
+    for (i, collection) in collections.iter().enumerate() {
+        let slash = if i == 0 { "" } else { "/" };
+        let singular = collection.trim_end_matches('s').to_ascii_uppercase();
+        // Writing to a String cannot fail.
+        let _ = write!(rule, "{slash}{collection}/{singular}");
+    }
+    NameError::new(what, text, rule)
+}
+
+/// At most 80 characters of a text from outside, with control characters spelled out.
+fn excerpt(text: &str) -> String {
+    let mut out: String = text.chars().take(80).flat_map(char::escape_debug).collect();
+    if text.chars().nth(80).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JOB_NAME: &str = "projects/acme/locations/us-central1/jobs/echo";
+
+    #[test]
+    fn a_name_prints_as_it_was_parsed() {
+        let task = format!("{JOB_NAME}/executions/echo-x7k2p/tasks/echo-x7k2p-task0");
+        let parsed: TaskName = task.parse().expect("a task name");
+        assert_eq!(parsed.to_string(), task);
+        assert_eq!(parsed.execution().job().to_string(), JOB_NAME);
+        assert_eq!(parsed.execution().location().project(), "acme");
+
+        let operation = "projects/acme/locations/us-central1/operations/729ad1bc-0000-4000-8000-000000000000";
+        assert_eq!(operation.parse::<OperationName>().expect("an operation name").to_string(), operation);
+        assert_eq!("projects/example.com:acme/locations/l1".parse::<Location>().expect("scoped").region(), "l1");
+    }
+
+    #[test]
+    fn a_wildcard_is_a_job_and_an_execution_but_no_project() {
+        let any: JobName = "projects/acme/locations/us-central1/jobs/-".parse().expect("a wildcard");
+        assert!(any.is_wildcard());
+        assert!(any.any_execution().is_wildcard());
+        assert_eq!(any, any.location().any_job());
+        assert!("projects/-/locations/us-central1".parse::<Location>().is_err());
+    }
+
+    #[test]
+    fn every_malformed_name_is_refused() {
+        let long = "j".repeat(64);
+        let huge = "j".repeat(10_000);
+        for id in [
+            "",
+            "..",
+            ".",
+            "Echo",
+            "1echo",
+            "echo-",
+            "e_cho",
+            "e cho",
+            "écho",
+            "e\0",
+            "e\r\nx: y",
+            "%2e%2e",
+            "a/b",
+            "?x=1",
+            &long,
+            &huge,
+        ] {
+            let name = format!("projects/acme/locations/us-central1/jobs/{id}");
+            assert!(name.parse::<JobName>().is_err(), "{id:?} was taken for a job id");
+        }
+        for name in
+            ["", "/", "echo", "projects/acme", "projects//locations/x/jobs/echo", "/projects/a/locations/b/jobs/c"]
+        {
+            assert!(name.parse::<JobName>().is_err(), "{name:?} was taken for a job name");
+        }
+        assert!(format!("{JOB_NAME}/").parse::<JobName>().is_err());
+        assert!(format!("{JOB_NAME}/executions/x").parse::<JobName>().is_err());
+        assert!("projects/a..b/locations/us-central1".parse::<Location>().is_err());
+    }
+
+    #[test]
+    fn an_error_says_which_part_is_wrong_and_what_to_write() {
+        let error = "projects/acme/locations/us-central1/jobs/Echo".parse::<JobName>().expect_err("a capital");
+        assert_eq!(
+            error.to_string(),
+            "\"Echo\" is not a valid job id in \"projects/acme/locations/us-central1/jobs/Echo\": use 1 to 63 lowercase \
+             letters, digits and '-', beginning with a letter and not ending with '-'"
+        );
+        let error = "echo".parse::<ExecutionName>().expect_err("no path");
+        assert_eq!(
+            error.to_string(),
+            "\"echo\" is not a valid execution name: write \
+             projects/PROJECT/locations/LOCATION/jobs/JOB/executions/EXECUTION"
+        );
+    }
+
+    #[test]
+    fn an_error_shows_a_bounded_and_harmless_excerpt() {
+        let error = format!("projects/acme/locations/us-central1/jobs/\u{1b}[31m{}", "x".repeat(10_000))
+            .parse::<JobName>()
+            .expect_err("an escape");
+        let text = error.to_string();
+        assert!(text.len() < 600, "{} bytes", text.len());
+        assert!(!text.contains('\u{1b}'));
+    }
+}
