@@ -1,4 +1,23 @@
 //! runjob
+mod auth;
+mod call;
+mod client;
+mod error;
 mod name;
+mod operation;
+mod outcome;
 pub mod proto;
+mod retry;
+mod rpc;
+mod run;
+mod start;
+mod transport;
+pub use auth::Credentials;
+pub use client::{Client, ClientBuilder};
+pub use error::{Error, ErrorKind, Result};
 pub use name::{ExecutionName, JobName, Location, NameError, OperationName, TaskName};
+pub use operation::Operation;
+pub use outcome::{Outcome, TaskEnd, TaskFailure};
+pub use run::{Finished, Run};
+pub use start::{ContainerOverrides, RunBuilder, TaskTimeout};
+pub use transport::{Routing, Transport};

@@ -1,0 +1,196 @@
+//! The client: its builder, and its verbs. Which RPC a verb is, and nothing of how a call is made.
+
+mod builder;
+
+use futures_util::stream::BoxStream;
+
+pub use self::builder::ClientBuilder;
+use crate::{
+    call::Caller,
+    error::{Error, ErrorKind, Result},
+    name::{ExecutionName, JobName, Location, NameError, OperationName, TaskName},
+    operation::{self, Operation},
+    proto::{
+        longrunning,
+        run::v2::{Execution, Job, Task},
+    },
+    run::Run,
+    start::RunBuilder,
+    transport::Transport,
+};
+
+/// A client of Cloud Run Jobs.
+///
+/// Make one and clone it: clones share the connection and the credentials. Reads are tried again after a failure
+/// that may pass; what has an effect is sent once.
+#[derive(Clone, Debug)]
+pub struct Client {
+    caller: Caller,
+}
+
+impl Client {
+    /// A client with other than the usual settings.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// The usual client: an emulator when `RUN_EMULATOR_HOST` (or `CLOUD_RUN_EMULATOR_HOST`) names one, as
+    /// `HOST:PORT`, in plaintext and without credentials; else Cloud Run with
+    /// [Application Default Credentials](crate::Credentials::application_default).
+    ///
+    /// # Errors
+    /// When an address or a credentials file that was found cannot be used. Nothing is connected yet.
+    pub async fn from_env() -> Result<Self> {
+        builder::from_env(&|name| std::env::var(name).ok()).await
+    }
+
+    /// The connection, for the generated stubs.
+    pub fn transport(&self) -> Transport {
+        self.caller.transport.clone()
+    }
+
+    /// Begins a start of this job (RunJob). Nothing is sent before [`RunBuilder::start`].
+    pub fn run(&self, job: &JobName) -> RunBuilder {
+        RunBuilder::new(self.caller.clone(), job.clone())
+    }
+
+    /// The handle of an execution that was started elsewhere. Nothing is asked yet.
+    pub fn attach(&self, execution: &ExecutionName) -> Run {
+        Run::new(self.caller.clone(), execution.clone(), None)
+    }
+
+    /// The handle of the execution behind this operation (GetOperation).
+    ///
+    /// # Errors
+    /// When the operation is not there, or is not about an execution.
+    pub async fn attach_operation(&self, operation: &OperationName) -> Result<Run> {
+        let mut operation = self.operation::<Execution>(operation);
+        operation.poll().await?;
+        let execution = operation.metadata()?.unwrap_or_default().name.parse().map_err(|cause: NameError| {
+            Error::new(ErrorKind::Protocol, "it does not name an execution")
+                .with_source(cause)
+                .doing("attach to operation", operation.name())
+        })?;
+        Ok(Run::new(self.caller.clone(), execution, Some(operation)))
+    }
+
+    /// Reads a job (GetJob).
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound), and whatever keeps a read from being answered.
+    pub async fn job(&self, name: &JobName) -> Result<Job> {
+        self.caller.get_job(one(name, name.is_wildcard())?).await
+    }
+
+    /// The jobs of a location, the newest first, paging by itself (ListJobs).
+    pub fn jobs(&self, location: &Location) -> BoxStream<'static, Result<Job>> {
+        self.caller.list_jobs(location)
+    }
+
+    /// Creates a job (CreateJob). `Job.name` is not looked at.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) when it exists, [`InvalidInput`](ErrorKind::InvalidInput) when the service
+    /// refuses its content.
+    pub async fn create_job(&self, name: &JobName, job: Job) -> Result<Operation<Job>> {
+        let answer = self.caller.create_job(one(name, name.is_wildcard())?, job).await?;
+        Operation::answered(self.caller.clone(), answer)
+    }
+
+    /// Replaces the job that `Job.name` names by this one (UpdateJob).
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound), and [`InvalidInput`](ErrorKind::InvalidInput) when the name is not one or
+    /// the service refuses the content.
+    pub async fn update_job(&self, job: Job) -> Result<Operation<Job>> {
+        let name: JobName = job.name.parse()?;
+        let answer = self.caller.update_job(one(&name, name.is_wildcard())?, job).await?;
+        Operation::answered(self.caller.clone(), answer)
+    }
+
+    /// Deletes a job, and with it its executions: running ones are stopped (DeleteJob).
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound).
+    pub async fn delete_job(&self, name: &JobName) -> Result<Operation<Job>> {
+        let answer = self.caller.delete_job(one(name, name.is_wildcard())?).await?;
+        Operation::answered(self.caller.clone(), answer)
+    }
+
+    /// Reads an execution (GetExecution).
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound), and whatever keeps a read from being answered.
+    pub async fn execution(&self, name: &ExecutionName) -> Result<Execution> {
+        self.caller.get_execution(one(name, name.is_wildcard())?).await
+    }
+
+    /// The executions of a job, or of [every job](Location::any_job), the newest first, paging by itself
+    /// (ListExecutions).
+    pub fn executions(&self, job: &JobName) -> BoxStream<'static, Result<Execution>> {
+        self.caller.list_executions(job)
+    }
+
+    /// Cancels an execution (CancelExecution). The operation ends when the execution has.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) when it is over already.
+    pub async fn cancel(&self, name: &ExecutionName) -> Result<Operation<Execution>> {
+        let answer = self.caller.cancel_execution(one(name, name.is_wildcard())?).await?;
+        Operation::answered(self.caller.clone(), answer)
+    }
+
+    /// Deletes an execution; a running one is stopped (DeleteExecution).
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound).
+    pub async fn delete_execution(&self, name: &ExecutionName) -> Result<Operation<Execution>> {
+        let answer = self.caller.delete_execution(one(name, name.is_wildcard())?).await?;
+        Operation::answered(self.caller.clone(), answer)
+    }
+
+    /// Reads a task (GetTask).
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound), and whatever keeps a read from being answered.
+    pub async fn task(&self, name: &TaskName) -> Result<Task> {
+        self.caller.get_task(name).await
+    }
+
+    /// The tasks of an execution, or of [every execution](JobName::any_execution), paging by itself (ListTasks).
+    pub fn tasks(&self, execution: &ExecutionName) -> BoxStream<'static, Result<Task>> {
+        self.caller.list_tasks(execution)
+    }
+
+    /// The handle of an operation by name. Nothing is asked yet. `T` is `Execution` for runs, cancels and deletions
+    /// of executions, and `Job` for the rest.
+    pub fn operation<T: prost::Message + prost::Name + Default>(&self, name: &OperationName) -> Operation<T> {
+        Operation::named(self.caller.clone(), name.clone())
+    }
+
+    /// The operation as it is now (GetOperation).
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound); operations expire, and what they were about does not.
+    pub async fn poll(&self, name: &OperationName) -> Result<longrunning::Operation> {
+        self.caller.get_operation(name).await
+    }
+
+    /// The operation once it is done, however long that takes (WaitOperation, and GetOperation where that is not
+    /// served). Its result may be an error.
+    ///
+    /// # Errors
+    /// As [`Operation::wait`], but for the operation's own result.
+    pub async fn wait(&self, name: &OperationName) -> Result<longrunning::Operation> {
+        operation::done(&self.caller, name).await
+    }
+}
+
+/// Refuses a wildcard where one resource is meant.
+fn one<N: std::fmt::Display>(name: &N, is_wildcard: bool) -> Result<&N> {
+    if is_wildcard {
+        let message = format!("{name} stands for many; name one, or list them");
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    Ok(name)
+}

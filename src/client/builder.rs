@@ -1,0 +1,161 @@
+//! How a client is made: which server, who calls, which limits. No verb.
+
+use std::{
+    fmt::{self, Debug, Formatter},
+    time::Duration,
+};
+
+use http::Uri;
+use tonic::codegen::StdError as BoxError;
+use tower::Service;
+
+use super::Client;
+use crate::{
+    auth::Credentials,
+    call::Caller,
+    error::{Error, ErrorKind, Result},
+    transport::{Options, Target, Transport},
+};
+
+/// Settings of a [`Client`] to be.
+#[must_use = "call `build().await`"]
+pub struct ClientBuilder {
+    server: Server,
+    region: Option<String>,
+    credentials: Option<Credentials>,
+    quota_project: Option<String>,
+    rpc_timeout: Duration,
+    connect_timeout: Duration,
+}
+
+/// Where the requests go.
+enum Server {
+    CloudRun,
+    Endpoint(String),
+    Emulator(String),
+    /// Makes a transport over the caller's own connections.
+    Connector(Box<dyn FnOnce(Options) -> Result<Transport> + Send>),
+}
+
+impl Default for ClientBuilder {
+    fn default() -> Self {
+        Self {
+            server: Server::CloudRun,
+            region: None,
+            credentials: None,
+            quota_project: None,
+            rpc_timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl ClientBuilder {
+    /// The server: `https://HOST[:PORT]`, `HOST[:PORT]` for the same, or `http://HOST[:PORT]`. Over `http://`
+    /// credentials are sent to this machine only. Default is Cloud Run.
+    pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.server = Server::Endpoint(endpoint.into());
+        self
+    }
+
+    /// The server is an emulator at `HOST:PORT`: plaintext, and never any credentials.
+    pub fn emulator(mut self, address: impl Into<String>) -> Self {
+        self.server = Server::Emulator(address.into());
+        self
+    }
+
+    /// The server is at the other end of the connections that `connector` makes, such as an emulator in this process:
+    /// plaintext, and never any credentials.
+    pub fn connector<C>(mut self, connector: C) -> Self
+    where
+        C: Service<Uri> + Send + 'static,
+        C::Response: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+        C::Future: Send,
+        BoxError: From<C::Error> + Send,
+    {
+        self.server = Server::Connector(Box::new(move |options| Transport::over_connector(connector, options)));
+        self
+    }
+
+    /// Talks to the service of this region, `REGION-run.googleapis.com`, which knows the jobs of this region only.
+    /// Default is the global host, which routes each request to the region of its resource.
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.region = Some(region.into());
+        self
+    }
+
+    /// Who calls. Default is [`Credentials::application_default`], and none for an emulator.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    /// The project that quota is counted against (`x-goog-user-project`). Default is what the credentials say.
+    pub fn quota_project(mut self, project: impl Into<String>) -> Self {
+        self.quota_project = Some(project.into());
+        self
+    }
+
+    /// How long one RPC may take, with the token, the connection and the answer. Default is 60 seconds: the service
+    /// has been seen to take more than ten, and a start that is given up early has an unknown end.
+    pub fn rpc_timeout(mut self, limit: Duration) -> Self {
+        self.rpc_timeout = limit;
+        self
+    }
+
+    /// How long a connection may take, TLS included. Default is 10 seconds.
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// The client. Nothing is connected before the first call.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) when the endpoint is not one, or would carry a token in plaintext to
+    /// another machine; [`Credentials`](ErrorKind::Credentials) when credentials that were found cannot be used.
+    pub async fn build(self) -> Result<Client> {
+        if self.rpc_timeout.is_zero() || self.connect_timeout.is_zero() {
+            return Err(Error::new(ErrorKind::InvalidInput, "a timeout of 0 leaves no time for a call"));
+        }
+        let target = match &self.server {
+            Server::CloudRun => Some(Target::service(self.region.as_deref())?),
+            Server::Endpoint(endpoint) => Some(Target::parse(endpoint)?),
+            Server::Emulator(address) => Some(Target::emulator(address)?),
+            Server::Connector(_) => None,
+        };
+        let credentials = match (&self.server, self.credentials) {
+            (Server::Emulator(_) | Server::Connector(_), _) => Credentials::anonymous(),
+            (_, Some(credentials)) => credentials,
+            (_, None) => Credentials::application_default().await?,
+        };
+        let options = Options { credentials, quota_project: self.quota_project, connect_timeout: self.connect_timeout };
+        let transport = match (self.server, target) {
+            (Server::Connector(connect), _) => connect(options)?,
+            (_, Some(target)) => Transport::to_server(&target, options)?,
+            (_, None) => unreachable!("only a connector has no target"),
+        };
+        Ok(Client { caller: Caller { transport, rpc_timeout: self.rpc_timeout } })
+    }
+}
+
+impl Debug for ClientBuilder {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("region", &self.region)
+            .field("credentials", &self.credentials)
+            .field("rpc_timeout", &self.rpc_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The client that the environment asks for; `env` looks a variable up.
+pub(super) async fn from_env(env: &(dyn Fn(&str) -> Option<String> + Sync)) -> Result<Client> {
+    let emulator = ["RUN_EMULATOR_HOST", "CLOUD_RUN_EMULATOR_HOST"]
+        .into_iter()
+        .find_map(|name| env(name).filter(|value| !value.is_empty()));
+    match emulator {
+        Some(address) => Client::builder().emulator(address).build().await,
+        None => Client::builder().build().await,
+    }
+}

@@ -1,0 +1,335 @@
+//! What can go wrong, and the one place where a `tonic::Status` becomes an [`Error`].
+//!
+//! Knows gRPC codes and what they mean to a caller of Cloud Run. Knows nothing of how a call is made.
+
+use std::{
+    error::Error as StdError,
+    fmt::{self, Debug, Display, Formatter},
+    io,
+    sync::Arc,
+};
+
+use tonic::{Code, Status};
+
+use crate::name::NameError;
+
+/// The result of everything here that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why something did not work.
+///
+/// `Display` says what was being done to what, and what went wrong, once. What caused it is in
+/// [`source`](StdError::source) and not repeated. Clones are cheap.
+#[derive(Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    doing: Option<Doing>,
+    message: String,
+    code: Option<Code>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// What a call is for: a verb phrase that goes on with "could not", and the resource it is about.
+#[derive(Clone, Debug)]
+pub(crate) struct Doing {
+    pub(crate) verb: &'static str,
+    pub(crate) resource: String,
+}
+
+/// What went wrong, by meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A value given by the caller cannot be used: a name, an endpoint, a duration. Nothing was sent, or the
+    /// service refused the value (`INVALID_ARGUMENT`, `OUT_OF_RANGE`). The message names the value and the rule.
+    InvalidInput,
+    /// No token could be had. Usually no credentials are set up on this machine: run
+    /// `gcloud auth application-default login`, or set `GOOGLE_APPLICATION_CREDENTIALS`.
+    Credentials,
+    /// No connection, or it broke. Usually the host, the port or a firewall; try again later.
+    Unreachable,
+    /// The peer answered in something else than gRPC. Usually the endpoint is another server, a proxy's error
+    /// page, or `http://` was written for a TLS port.
+    NotGrpc,
+    /// The RPC took longer than `rpc_timeout`.
+    Deadline,
+    /// The resource does not exist in that project and region (`NOT_FOUND`).
+    NotFound,
+    /// The caller may not do this (`PERMISSION_DENIED`). The message names the permission; starting with overrides
+    /// needs `run.jobs.runWithOverrides`, which `roles/run.invoker` lacks.
+    PermissionDenied,
+    /// The token was not accepted (`UNAUTHENTICATED`). Usually it has expired or is for something else.
+    Unauthenticated,
+    /// The resource is not in a state for this, or it changed meanwhile (`ALREADY_EXISTS`, `FAILED_PRECONDITION`,
+    /// `ABORTED`).
+    Conflict,
+    /// A quota is used up (`RESOURCE_EXHAUSTED`). Wait a minute, or ask for more.
+    Exhausted,
+    /// The service does not offer this RPC here (`UNIMPLEMENTED`). On Cloud Run this usually means that the request
+    /// reached the wrong region.
+    Unimplemented,
+    /// The answer could not be understood: a field that must be there is missing, or has the wrong type.
+    Protocol,
+    /// The service failed in another way (`INTERNAL`, `UNAVAILABLE`, `UNKNOWN`, ...).
+    Service,
+    /// A start that certainly did not happen: there is proof that the request was not processed. Starting again is
+    /// safe.
+    NotStarted,
+    /// A start that the service refused; [`code`](Error::code) says why. Nothing runs.
+    Rejected,
+    /// A start that may or may not have happened: the request left, and no answer came that settles it. Look at the
+    /// job's newest executions before starting again.
+    StartUnknown,
+    /// The caller's `wait_limit` passed. The execution runs on, and the handle can wait again.
+    WaitLimit,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner { kind, doing: None, message: message.into(), code: None, source: None }))
+    }
+
+    /// The error behind a failed RPC.
+    ///
+    /// `http_status` is that of an answer that was no gRPC at all, such as a proxy's error page.
+    pub(crate) fn from_status(status: Status, http_status: Option<u16>) -> Self {
+        if let Some(status) = http_status {
+            return Self::new(
+                ErrorKind::NotGrpc,
+                format!("the server answered with HTTP status {status}, not with gRPC"),
+            );
+        }
+        let Some(cause) = StdError::source(&status) else { return Self::from_peer(&status) };
+        if let Some(own) = chain(cause).find_map(|e| e.downcast_ref::<Self>()) {
+            return own.clone();
+        }
+        if let Some(foreign) = foreign_peer(cause) {
+            return Self::new(ErrorKind::NotGrpc, foreign);
+        }
+        if chain(cause).any(|e| e.is::<tonic::TimeoutExpired>()) {
+            return Self::new(ErrorKind::Deadline, "no answer within the RPC timeout");
+        }
+        // The links in between only say "transport error"; the last one says what happened.
+        let last = chain(cause).last().map_or_else(String::new, ToString::to_string);
+        let mut error = Self::new(ErrorKind::Unreachable, format!("no connection to the service: {last}"));
+        error.0.code = Some(status.code());
+        error
+    }
+
+    /// A status that the service itself sent.
+    fn from_peer(status: &Status) -> Self {
+        let kind = match status.code() {
+            Code::InvalidArgument | Code::OutOfRange => ErrorKind::InvalidInput,
+            Code::NotFound => ErrorKind::NotFound,
+            Code::PermissionDenied => ErrorKind::PermissionDenied,
+            Code::Unauthenticated => ErrorKind::Unauthenticated,
+            Code::AlreadyExists | Code::FailedPrecondition | Code::Aborted => ErrorKind::Conflict,
+            Code::ResourceExhausted => ErrorKind::Exhausted,
+            Code::Unimplemented => ErrorKind::Unimplemented,
+            Code::DeadlineExceeded => ErrorKind::Deadline,
+            _ => ErrorKind::Service,
+        };
+        let mut error = Self::new(kind, format!("{}: {}", code_name(status.code()), status.message()));
+        error.0.code = Some(status.code());
+        error
+    }
+
+    /// What was being done, unless that was said already nearer to the cause.
+    pub(crate) fn doing(mut self, verb: &'static str, resource: &impl Display) -> Self {
+        self.0.doing.get_or_insert_with(|| Doing { verb, resource: resource.to_string() });
+        self
+    }
+
+    pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
+    pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.0.source = Some(Arc::new(source));
+        self
+    }
+
+    /// What went wrong, by meaning.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The gRPC code that the service sent, or that the transport made up for a broken connection.
+    ///
+    /// Never decide from this code whether a start happened; [`kind`](Self::kind) does.
+    pub fn code(&self) -> Option<Code> {
+        self.0.code
+    }
+
+    /// The full name of the resource that the call was about.
+    pub fn resource(&self) -> Option<&str> {
+        self.0.doing.as_ref().map(|doing| doing.resource.as_str())
+    }
+
+    /// Whether the same call may work later without a change by the caller.
+    ///
+    /// True of a [`NotStarted`](ErrorKind::NotStarted) start, and never of a
+    /// [`StartUnknown`](ErrorKind::StartUnknown) one.
+    pub fn is_retryable(&self) -> bool {
+        match self.kind() {
+            ErrorKind::Unreachable | ErrorKind::Deadline | ErrorKind::Exhausted | ErrorKind::NotStarted => true,
+            ErrorKind::Service => !matches!(self.code(), Some(Code::DataLoss | Code::Cancelled)),
+            _ => false,
+        }
+    }
+
+    /// What to do about it, in one sentence for a person, where there is something to say.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match (self.kind(), self.code()) {
+            (ErrorKind::Rejected, Some(Code::PermissionDenied)) | (ErrorKind::PermissionDenied, _) => {
+                "the message names the missing permission; starting with overrides needs \
+                 run.jobs.runWithOverrides (roles/run.jobsExecutorWithOverrides)"
+            }
+            (ErrorKind::Rejected, Some(Code::Unauthenticated)) | (ErrorKind::Unauthenticated, _) => {
+                "the token was not accepted; sign in again with `gcloud auth application-default login`"
+            }
+            (ErrorKind::Rejected, Some(Code::NotFound)) | (ErrorKind::NotFound, _) => {
+                "check the project, the region and the name"
+            }
+            (ErrorKind::Rejected, Some(Code::Unimplemented)) | (ErrorKind::Unimplemented, _) => {
+                "on Cloud Run this usually means that the request reached the wrong region; check the region and the \
+                 endpoint"
+            }
+            (ErrorKind::Credentials, _) => {
+                "run `gcloud auth application-default login`, set GOOGLE_APPLICATION_CREDENTIALS, or use an emulator"
+            }
+            (ErrorKind::Unreachable, _) => "check the endpoint, the network and that the server is running",
+            (ErrorKind::NotGrpc, _) => "check that the endpoint is a gRPC server, and https:// against http://",
+            (ErrorKind::Exhausted, _) => "a quota is used up; try again in a minute",
+            (ErrorKind::StartUnknown, _) => {
+                "the execution may be running; look at the job's newest executions before starting again"
+            }
+            (ErrorKind::NotStarted, _) => "nothing was started; starting again is safe",
+            (ErrorKind::WaitLimit, _) => "the execution runs on; wait again at any time",
+            _ => return None,
+        })
+    }
+}
+
+impl Display for Error {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(Doing { verb, resource }) = &self.0.doing {
+            write!(f, "could not {verb} {resource}: ")?;
+        }
+        f.write_str(&self.0.message)
+    }
+}
+
+impl Debug for Error {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("doing", &self.0.doing)
+            .field("message", &self.0.message)
+            .field("code", &self.0.code)
+            .field("source", &self.0.source)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+impl From<NameError> for Error {
+    fn from(error: NameError) -> Self {
+        Self::new(ErrorKind::InvalidInput, error.to_string())
+    }
+}
+
+/// A status code as google.rpc.Code spells it.
+pub(crate) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// An error and everything behind it, the nearest first.
+pub(crate) fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| {
+        // An io::Error skips its own content in source().
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+/// What the peer speaks, where a connection found that it is not HTTP/2.
+///
+/// The transport raises it as `io::ErrorKind::Unsupported`, which no socket does; h2 keeps only the kind and the
+/// text of an io error, so a type of our own would not survive.
+pub(crate) fn foreign_peer(cause: &(dyn StdError + 'static)) -> Option<String> {
+    chain(cause)
+        .filter_map(|e| e.downcast_ref::<io::Error>())
+        .find(|e| e.kind() == io::ErrorKind::Unsupported)
+        .map(ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_was_done_to_what_and_the_cause_once() {
+        let error = Error::from_status(Status::not_found("Resource 'x' does not exist."), None)
+            .doing("read job", &"projects/p/locations/l/jobs/x")
+            .doing("do more", &"something else");
+        assert_eq!(
+            error.to_string(),
+            "could not read job projects/p/locations/l/jobs/x: NOT_FOUND: Resource 'x' does not exist."
+        );
+        assert_eq!((error.kind(), error.code()), (ErrorKind::NotFound, Some(Code::NotFound)));
+        assert_eq!(error.resource(), Some("projects/p/locations/l/jobs/x"));
+        assert!(error.source().is_none());
+    }
+
+    #[test]
+    fn an_own_error_inside_a_status_comes_out_as_it_was() {
+        let own = Error::new(ErrorKind::Credentials, "no credentials");
+        let error = Error::from_status(Status::from_error(Box::new(io::Error::other(own))), None);
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Credentials, "no credentials"));
+    }
+
+    #[test]
+    fn an_error_page_is_not_grpc_whatever_the_code_says() {
+        let error = Error::from_status(Status::unavailable("made up"), Some(503));
+        assert_eq!(error.kind(), ErrorKind::NotGrpc);
+        assert_eq!(error.to_string(), "the server answered with HTTP status 503, not with gRPC");
+    }
+
+    #[test]
+    fn a_start_of_unknown_end_is_never_retryable() {
+        let error = Error::from_status(Status::unavailable("try later"), None);
+        assert!(error.is_retryable());
+        assert!(!error.clone().with_kind(ErrorKind::StartUnknown).is_retryable());
+        assert!(error.with_kind(ErrorKind::NotStarted).is_retryable());
+    }
+}

@@ -1,0 +1,186 @@
+//! The handle of a long-running operation: poll it, wait for it, resume it by name.
+//!
+//! Knows `google.longrunning` and how to wait without giving up. What an operation is about, its type says. There
+//! is no cancel here: run/v2 does not publish CancelOperation; an execution is stopped by CancelExecution.
+
+use std::{marker::PhantomData, time::Duration};
+
+use prost::{Message, Name};
+use prost_types::Any;
+use tokio::time::Instant;
+use tonic::{Code, Status};
+
+use crate::{
+    call::Caller,
+    error::{Error, ErrorKind, Result},
+    name::OperationName,
+    proto::longrunning::{self, operation},
+    retry::Backoff,
+};
+
+/// How long one WaitOperation may be held by the service: what gcloud asks for. A cut connection costs one of these.
+const HOLD: Duration = Duration::from_secs(30);
+
+/// The pauses between polls that the service answers at once: soon at first, and ten seconds at the most.
+const POLLS: Backoff = Backoff { first: Duration::from_millis(250), factor: 1.5, longest: Duration::from_secs(10) };
+
+/// A long-running operation that ends with a `T`: a `Job` for the operations on jobs, an `Execution` for a run.
+///
+/// A failed [`poll`](Self::poll) or [`wait`](Self::wait) leaves the handle as it was. Dropping it stops nothing.
+#[derive(Debug)]
+pub struct Operation<T> {
+    caller: Caller,
+    name: OperationName,
+    latest: Option<longrunning::Operation>,
+    result: PhantomData<fn() -> T>,
+}
+
+impl<T: Message + Name + Default> Operation<T> {
+    /// The handle of an operation that goes by this name. Nothing is asked yet.
+    pub(crate) fn named(caller: Caller, name: OperationName) -> Self {
+        Self { caller, name, latest: None, result: PhantomData }
+    }
+
+    /// The handle of an operation that the service has answered with.
+    ///
+    /// # Errors
+    /// When the answer has no proper name.
+    pub(crate) fn answered(caller: Caller, latest: longrunning::Operation) -> Result<Self> {
+        let name = latest.name.parse().map_err(|cause| {
+            Error::new(ErrorKind::Protocol, "the service answered with an operation without a proper name")
+                .with_source(cause)
+        })?;
+        Ok(Self { latest: Some(latest), ..Self::named(caller, name) })
+    }
+
+    /// The operation's name: enough to go on from in another process.
+    pub fn name(&self) -> &OperationName {
+        &self.name
+    }
+
+    /// Whether it was done when last heard of.
+    pub fn is_done(&self) -> bool {
+        self.latest.as_ref().is_some_and(|operation| operation.done)
+    }
+
+    /// What the operation last said about its resource, or none before the first answer (`Operation.metadata`).
+    ///
+    /// # Errors
+    /// When it is of another type than `T`.
+    pub fn metadata(&self) -> Result<Option<T>> {
+        self.latest.as_ref().and_then(|operation| operation.metadata.as_ref()).map(unpack).transpose()
+    }
+
+    /// Asks once (GetOperation). Returns whether it is done.
+    ///
+    /// # Errors
+    /// When the service could not be asked; that says nothing about the operation.
+    pub async fn poll(&mut self) -> Result<bool> {
+        self.latest = Some(self.caller.get_operation(&self.name).await?);
+        Ok(self.is_done())
+    }
+
+    /// Waits for the end, however long that takes, and returns what the operation ended with.
+    ///
+    /// Once the service has answered, trouble on the way is ridden out: broken connections, deadlines, quotas and
+    /// failures of the service.
+    ///
+    /// # Errors
+    /// When the operation itself failed, when the service was never reached, or when it says that waiting is
+    /// pointless: the operation is not there or may not be read.
+    pub async fn wait(&mut self) -> Result<T> {
+        self.until_done().await?;
+        match self.latest.as_ref().and_then(|operation| operation.result.as_ref()) {
+            Some(operation::Result::Response(response)) => unpack(response),
+            Some(operation::Result::Error(error)) => {
+                let status = Status::new(Code::from_i32(error.code), &error.message);
+                Err(Error::from_status(status, None).doing("finish operation", &self.name))
+            }
+            // AIP-151 wants a result; an operation of Cloud Run has been seen to end without one.
+            None => self.metadata()?.ok_or_else(|| {
+                Error::new(ErrorKind::Protocol, "it is done without a result").doing("finish operation", &self.name)
+            }),
+        }
+    }
+
+    /// Waits until the operation is done, whatever its result.
+    pub(crate) async fn until_done(&mut self) -> Result<()> {
+        if self.latest.is_none() {
+            self.poll().await?;
+        }
+        let mut pace = Pace::default();
+        let mut long_poll = true;
+        while !self.is_done() {
+            let asked = Instant::now();
+            let answer = if long_poll {
+                self.caller.wait_operation(&self.name, HOLD).await
+            } else {
+                self.caller.get_operation(&self.name).await
+            };
+            match answer {
+                Ok(latest) => {
+                    self.latest = Some(latest);
+                    if asked.elapsed() >= HOLD / 2 {
+                        pace.reset();
+                        continue;
+                    }
+                }
+                Err(error) if long_poll && error.kind() == ErrorKind::Unimplemented => long_poll = false,
+                Err(error) if may_pass(&error) => {}
+                Err(error) => return Err(error),
+            }
+            // An answer that came early, or none: never ask in a busy loop.
+            if !self.is_done() {
+                pace.pause().await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The operation of this name once it is done, whatever its result and whatever it is about.
+pub(crate) async fn done(caller: &Caller, name: &OperationName) -> Result<longrunning::Operation> {
+    // The type is not looked at before a result is unpacked.
+    let mut operation = Operation::<longrunning::Operation>::named(caller.clone(), name.clone());
+    operation.until_done().await?;
+    Ok(operation.latest.unwrap_or_default())
+}
+
+/// Pauses that grow until there is reason to start over.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    pauses: u32,
+}
+
+impl Pace {
+    pub(crate) fn reset(&mut self) {
+        self.pauses = 0;
+    }
+
+    pub(crate) async fn pause(&mut self) {
+        self.pauses = self.pauses.saturating_add(1);
+        tokio::time::sleep(POLLS.pause(self.pauses, fastrand::f64())).await;
+    }
+}
+
+/// Whether asking again later may work. What the service says about the caller or the resource is final.
+pub(crate) fn may_pass(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Unreachable
+            | ErrorKind::NotGrpc
+            | ErrorKind::Deadline
+            | ErrorKind::Exhausted
+            | ErrorKind::Service
+            | ErrorKind::Credentials
+    )
+}
+
+/// The message in an `Any`, which must be a `T`.
+pub(crate) fn unpack<T: Message + Name + Default>(any: &Any) -> Result<T> {
+    any.to_msg().map_err(|cause| {
+        let message =
+            format!("the service answered with \"{}\" where {} belongs", any.type_url.escape_debug(), T::NAME);
+        Error::new(ErrorKind::Protocol, message).with_source(cause)
+    })
+}

@@ -1,0 +1,293 @@
+//! How an execution ended: an `Execution` and its `Task`s in, a verdict out. No I/O.
+//!
+//! Reads conditions, counts and attempt results, and never the texts of messages: the service has changed those
+//! before.
+
+use std::fmt::{self, Display, Formatter};
+
+use crate::{
+    error::Result,
+    name::TaskName,
+    proto::run::v2::{
+        Condition, Execution, Task,
+        condition::{ExecutionReason, Reasons, State},
+    },
+};
+
+/// How an execution ended.
+///
+/// A finished operation is not a succeeded job: the operation of a cancelled execution ends without an error.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Every task succeeded.
+    Succeeded,
+    /// At least one task used up its attempts, and not every one of them by its time limit. Empty when the tasks
+    /// could not be listed.
+    Failed(Vec<TaskFailure>),
+    /// It was cancelled before it was done.
+    Cancelled,
+    /// At least one task used up its attempts, and the last attempt of each such task ran into its time limit.
+    TimedOut(Vec<TaskFailure>),
+    /// It was deleted before its end was seen.
+    Deleted,
+}
+
+/// A task that did not succeed within its attempts.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TaskFailure {
+    /// The task.
+    pub task: TaskName,
+    /// Its index in the execution, from 0 (`Task.index`, `CLOUD_RUN_TASK_INDEX`).
+    pub index: i32,
+    /// How often it was tried: the retries (`Task.retried`) and the first attempt.
+    pub attempts: u32,
+    /// How its last attempt ended.
+    pub end: TaskEnd,
+    /// What the service says about the last attempt; may be empty.
+    pub message: String,
+}
+
+/// How the last attempt of a task ended (`Task.last_attempt_result`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskEnd {
+    /// The container exited with this code, which is not 0.
+    ExitCode(i32),
+    /// The container was ended by this signal.
+    Signal(i32),
+    /// The attempt ran into the task timeout.
+    TimedOut,
+    /// The service does not say.
+    Unknown,
+}
+
+impl Outcome {
+    /// Whether every task succeeded.
+    pub fn is_success(&self) -> bool {
+        *self == Self::Succeeded
+    }
+
+    /// The tasks that failed, where they are known.
+    pub fn failures(&self) -> &[TaskFailure] {
+        match self {
+            Self::Failed(tasks) | Self::TimedOut(tasks) => tasks,
+            _ => &[],
+        }
+    }
+
+    /// The outcome of a finished execution, given its tasks.
+    ///
+    /// # Errors
+    /// When a failed task has no proper name.
+    pub(crate) fn of(execution: &Execution, tasks: &[Task]) -> Result<Self> {
+        match end(execution) {
+            End::Succeeded => return Ok(Self::Succeeded),
+            End::Cancelled => return Ok(Self::Cancelled),
+            End::Deleted => return Ok(Self::Deleted),
+            End::Failed => {}
+        }
+        let failures: Vec<_> = tasks.iter().filter(|task| has_failed(task)).map(failure).collect::<Result<_>>()?;
+        if !failures.is_empty() && failures.iter().all(|task| task.end == TaskEnd::TimedOut) {
+            Ok(Self::TimedOut(failures))
+        } else {
+            Ok(Self::Failed(failures))
+        }
+    }
+
+    /// Whether the tasks of this finished execution are needed to tell its outcome.
+    pub(crate) fn needs_tasks(execution: &Execution) -> bool {
+        matches!(end(execution), End::Failed)
+    }
+}
+
+impl Display for Outcome {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed(_) => "failed",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut(_) => "timed out",
+            Self::Deleted => "deleted",
+        })
+    }
+}
+
+impl Display for TaskEnd {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ExitCode(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+            Self::TimedOut => f.write_str("task timeout reached"),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+/// Whether the execution has come to its end: every task is terminal.
+pub(crate) fn is_finished(execution: &Execution) -> bool {
+    match completed(&execution.conditions) {
+        Some(condition) => matches!(condition.state(), State::ConditionSucceeded | State::ConditionFailed),
+        None => execution.completion_time.is_some(),
+    }
+}
+
+/// What the execution alone tells of its end.
+enum End {
+    Succeeded,
+    Failed,
+    Cancelled,
+    Deleted,
+}
+
+fn end(execution: &Execution) -> End {
+    let condition = completed(&execution.conditions);
+    match condition.map(Condition::state) {
+        Some(State::ConditionSucceeded) => return End::Succeeded,
+        Some(State::ConditionFailed) => {}
+        // Without the condition, the counts tell.
+        _ if execution.succeeded_count >= execution.task_count => return End::Succeeded,
+        _ => {}
+    }
+    match condition.and_then(execution_reason) {
+        Some(ExecutionReason::Cancelled | ExecutionReason::Cancelling) => End::Cancelled,
+        Some(ExecutionReason::Deleted) => End::Deleted,
+        Some(ExecutionReason::NonZeroExitCode) => End::Failed,
+        _ if execution.cancelled_count > 0 && execution.failed_count == 0 => End::Cancelled,
+        _ => End::Failed,
+    }
+}
+
+fn completed(conditions: &[Condition]) -> Option<&Condition> {
+    conditions.iter().find(|condition| condition.r#type == "Completed")
+}
+
+fn execution_reason(condition: &Condition) -> Option<ExecutionReason> {
+    match condition.reasons {
+        Some(Reasons::ExecutionReason(reason)) => ExecutionReason::try_from(reason).ok(),
+        _ => None,
+    }
+}
+
+/// `google.rpc.Code` values in an attempt's status.
+const CANCELLED: i32 = 1;
+const DEADLINE_EXCEEDED: i32 = 4;
+
+fn has_failed(task: &Task) -> bool {
+    let failed = completed(&task.conditions).is_some_and(|condition| condition.state() == State::ConditionFailed);
+    failed && attempt_code(task) != Some(CANCELLED)
+}
+
+fn attempt_code(task: &Task) -> Option<i32> {
+    Some(task.last_attempt_result.as_ref()?.status.as_ref()?.code)
+}
+
+fn failure(task: &Task) -> Result<TaskFailure> {
+    let attempt = task.last_attempt_result.clone().unwrap_or_default();
+    let status = attempt.status.unwrap_or_default();
+    let end = match (status.code, attempt.term_signal, attempt.exit_code) {
+        (DEADLINE_EXCEEDED, _, _) => TaskEnd::TimedOut,
+        (_, signal, _) if signal != 0 => TaskEnd::Signal(signal),
+        (_, _, code) if code != 0 => TaskEnd::ExitCode(code),
+        _ => TaskEnd::Unknown,
+    };
+    let attempts = u32::try_from(task.retried).unwrap_or(0) + 1;
+    Ok(TaskFailure { task: task.name.parse()?, index: task.index, attempts, end, message: status.message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::{rpc, run::v2::TaskAttemptResult};
+
+    const EXECUTION: &str = "projects/p/locations/l/jobs/j/executions/j-abcde";
+
+    fn condition(state: State, reason: Option<ExecutionReason>) -> Condition {
+        Condition {
+            r#type: "Completed".to_owned(),
+            state: state.into(),
+            reasons: reason.map(|reason| Reasons::ExecutionReason(reason.into())),
+            ..Condition::default()
+        }
+    }
+
+    fn execution(state: State, reason: Option<ExecutionReason>) -> Execution {
+        Execution { task_count: 2, conditions: vec![condition(state, reason)], ..Execution::default() }
+    }
+
+    fn task(index: i32, code: i32, exit_code: i32, term_signal: i32) -> Task {
+        let status = rpc::Status { code, message: format!("code {code}"), details: Vec::new() };
+        let state = if code == 0 { State::ConditionSucceeded } else { State::ConditionFailed };
+        Task {
+            name: format!("{EXECUTION}/tasks/j-abcde-task{index}"),
+            index,
+            retried: 2,
+            conditions: vec![condition(state, None)],
+            last_attempt_result: Some(TaskAttemptResult { status: Some(status), exit_code, term_signal }),
+            ..Task::default()
+        }
+    }
+
+    fn outcome(execution: &Execution, tasks: &[Task]) -> Outcome {
+        Outcome::of(execution, tasks).expect("proper names")
+    }
+
+    #[test]
+    fn an_execution_is_finished_when_its_completed_condition_is_terminal() {
+        for (state, finished) in [
+            (State::ConditionPending, false),
+            (State::ConditionReconciling, false),
+            (State::ConditionSucceeded, true),
+            (State::ConditionFailed, true),
+        ] {
+            assert_eq!(is_finished(&execution(state, None)), finished, "{state:?}");
+        }
+        assert!(!is_finished(&Execution::default()));
+        assert!(is_finished(&Execution { completion_time: Some(Default::default()), ..Execution::default() }));
+    }
+
+    #[test]
+    fn failed_tasks_are_named_with_their_attempts_and_ends() {
+        let failed = execution(State::ConditionFailed, Some(ExecutionReason::NonZeroExitCode));
+        let outcome = outcome(&failed, &[task(0, 0, 0, 0), task(1, 10, 3, 0), task(2, 10, 0, 9), task(3, 1, 0, 0)]);
+        let Outcome::Failed(tasks) = &outcome else { panic!("{outcome:?}") };
+        assert_eq!(
+            tasks.iter().map(|t| (t.index, t.end)).collect::<Vec<_>>(),
+            [(1, TaskEnd::ExitCode(3)), (2, TaskEnd::Signal(9))]
+        );
+        assert_eq!((tasks[0].attempts, tasks[0].message.as_str()), (3, "code 10"));
+        assert_eq!(tasks[0].task.id(), "j-abcde-task1");
+    }
+
+    #[test]
+    fn it_timed_out_only_when_every_failed_task_did() {
+        let failed = execution(State::ConditionFailed, None);
+        assert!(matches!(outcome(&failed, &[task(0, 4, 0, 0)]), Outcome::TimedOut(tasks) if tasks.len() == 1));
+        assert!(matches!(outcome(&failed, &[task(0, 4, 0, 0), task(1, 10, 1, 0)]), Outcome::Failed(_)));
+        assert_eq!(outcome(&failed, &[]), Outcome::Failed(Vec::new()));
+    }
+
+    #[test]
+    fn a_cancelled_execution_is_told_by_reason_or_by_counts() {
+        let cancelled = execution(State::ConditionFailed, Some(ExecutionReason::Cancelled));
+        assert_eq!(outcome(&cancelled, &[task(0, 10, 1, 0)]), Outcome::Cancelled);
+        let counted = Execution { cancelled_count: 1, ..execution(State::ConditionFailed, None) };
+        assert_eq!(outcome(&counted, &[]), Outcome::Cancelled);
+        let both = Execution { cancelled_count: 1, failed_count: 1, ..execution(State::ConditionFailed, None) };
+        assert!(matches!(outcome(&both, &[]), Outcome::Failed(_)));
+    }
+
+    #[test]
+    fn without_a_condition_the_counts_tell() {
+        let counts = |succeeded_count| Execution { task_count: 2, succeeded_count, ..Execution::default() };
+        assert_eq!(outcome(&counts(2), &[]), Outcome::Succeeded);
+        assert_eq!(outcome(&counts(1), &[]), Outcome::Failed(Vec::new()));
+    }
+
+    #[test]
+    fn deletion_is_told_apart_where_the_service_does() {
+        let deleted = execution(State::ConditionFailed, Some(ExecutionReason::Deleted));
+        assert_eq!(outcome(&deleted, &[]), Outcome::Deleted);
+    }
+}

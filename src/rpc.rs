@@ -1,0 +1,208 @@
+//! Each RPC of the service as a function of a [`Caller`]: its stub, its message and its routing header.
+//!
+//! Knows nothing of what the answers mean.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+
+use crate::{
+    call::{Call, Caller, Failure, Rpc},
+    error::{ErrorKind, Result},
+    name::{ExecutionName, JobName, Location, OperationName, TaskName},
+    proto::{
+        longrunning::{GetOperationRequest, Operation, WaitOperationRequest, operations_client::OperationsClient},
+        run::v2::{
+            CancelExecutionRequest, CreateJobRequest, DeleteExecutionRequest, DeleteJobRequest, Execution,
+            GetExecutionRequest, GetJobRequest, GetTaskRequest, Job, ListExecutionsRequest, ListJobsRequest,
+            ListTasksRequest, RunJobRequest, Task, UpdateJobRequest, executions_client::ExecutionsClient,
+            jobs_client::JobsClient, tasks_client::TasksClient,
+        },
+    },
+    transport::Routing,
+};
+
+/// What gcloud asks for; the service's own default and maximum are not published.
+const PAGE_SIZE: i32 = 100;
+
+/// Jobs.
+impl Caller {
+    pub(crate) async fn get_job(&self, name: &JobName) -> Result<Job> {
+        let message = GetJobRequest { name: name.to_string() };
+        self.read(
+            &Call::new("read job", name, Routing::location(name.location()), message),
+            &|transport, request| async move { JobsClient::new(transport).get_job(request).await },
+        )
+        .await
+    }
+
+    pub(crate) fn list_jobs(&self, location: &Location) -> BoxStream<'static, Result<Job>> {
+        let message =
+            ListJobsRequest { parent: location.to_string(), page_size: PAGE_SIZE, ..ListJobsRequest::default() };
+        self.pages(
+            Call::new("list jobs of", location, Routing::location(location), message),
+            |message, token| message.page_token = token,
+            |transport, request| async move { JobsClient::new(transport).list_jobs(request).await },
+            |page| (page.jobs, page.next_page_token),
+        )
+    }
+
+    pub(crate) async fn create_job(&self, name: &JobName, job: Job) -> Result<Operation> {
+        let message = CreateJobRequest {
+            parent: name.location().to_string(),
+            // The id travels beside the job, and the service refuses a job that carries a name as well.
+            job: Some(Job { name: String::new(), ..job }),
+            job_id: name.id().to_owned(),
+            validate_only: false,
+        };
+        self.write(
+            &Call::new("create job", name, Routing::location(name.location()), message),
+            &|transport, request| async move { JobsClient::new(transport).create_job(request).await },
+        )
+        .await
+    }
+
+    pub(crate) async fn update_job(&self, name: &JobName, job: Job) -> Result<Operation> {
+        let message = UpdateJobRequest { job: Some(job), ..UpdateJobRequest::default() };
+        self.write(
+            &Call::new("update job", name, Routing::location(name.location()), message),
+            &|transport, request| async move { JobsClient::new(transport).update_job(request).await },
+        )
+        .await
+    }
+
+    pub(crate) async fn delete_job(&self, name: &JobName) -> Result<Operation> {
+        let message = DeleteJobRequest { name: name.to_string(), ..DeleteJobRequest::default() };
+        self.write(
+            &Call::new("delete job", name, Routing::location(name.location()), message),
+            &|transport, request| async move { JobsClient::new(transport).delete_job(request).await },
+        )
+        .await
+    }
+
+    /// One attempt, with what is known of its effect when it fails.
+    pub(crate) async fn run_job(&self, name: &JobName, message: RunJobRequest) -> Result<Operation, Failure> {
+        let call = Call::new("start", name, Routing::location(name.location()), message);
+        self.attempt(&call, self.rpc_timeout, &|transport, request| async move {
+            JobsClient::new(transport).run_job(request).await
+        })
+        .await
+    }
+}
+
+/// Executions and tasks.
+impl Caller {
+    pub(crate) async fn get_execution(&self, name: &ExecutionName) -> Result<Execution> {
+        let message = GetExecutionRequest { name: name.to_string() };
+        self.read(&Call::new("read execution", name, Routing::name(name), message), &|transport, request| async move {
+            ExecutionsClient::new(transport).get_execution(request).await
+        })
+        .await
+    }
+
+    pub(crate) fn list_executions(&self, job: &JobName) -> BoxStream<'static, Result<Execution>> {
+        let message =
+            ListExecutionsRequest { parent: job.to_string(), page_size: PAGE_SIZE, ..ListExecutionsRequest::default() };
+        self.pages(
+            Call::new("list executions of", job, Routing::parent(job), message),
+            |message, token| message.page_token = token,
+            |transport, request| async move { ExecutionsClient::new(transport).list_executions(request).await },
+            |page| (page.executions, page.next_page_token),
+        )
+    }
+
+    pub(crate) async fn cancel_execution(&self, name: &ExecutionName) -> Result<Operation> {
+        let message = CancelExecutionRequest { name: name.to_string(), ..CancelExecutionRequest::default() };
+        self.write(&Call::new("cancel", name, Routing::name(name), message), &|transport, request| async move {
+            ExecutionsClient::new(transport).cancel_execution(request).await
+        })
+        .await
+    }
+
+    pub(crate) async fn delete_execution(&self, name: &ExecutionName) -> Result<Operation> {
+        let message = DeleteExecutionRequest { name: name.to_string(), ..DeleteExecutionRequest::default() };
+        self.write(&Call::new("delete", name, Routing::name(name), message), &|transport, request| async move {
+            ExecutionsClient::new(transport).delete_execution(request).await
+        })
+        .await
+    }
+
+    pub(crate) async fn get_task(&self, name: &TaskName) -> Result<Task> {
+        let message = GetTaskRequest { name: name.to_string() };
+        self.read(&Call::new("read task", name, Routing::name(name), message), &|transport, request| async move {
+            TasksClient::new(transport).get_task(request).await
+        })
+        .await
+    }
+
+    pub(crate) fn list_tasks(&self, execution: &ExecutionName) -> BoxStream<'static, Result<Task>> {
+        let message =
+            ListTasksRequest { parent: execution.to_string(), page_size: PAGE_SIZE, ..ListTasksRequest::default() };
+        self.pages(
+            Call::new("list tasks of", execution, Routing::parent(execution), message),
+            |message, token| message.page_token = token,
+            |transport, request| async move { TasksClient::new(transport).list_tasks(request).await },
+            |page| (page.tasks, page.next_page_token),
+        )
+    }
+}
+
+/// Operations.
+impl Caller {
+    pub(crate) async fn get_operation(&self, name: &OperationName) -> Result<Operation> {
+        let message = GetOperationRequest { name: name.to_string() };
+        self.read(&Call::new("read operation", name, Routing::name(name), message), &|transport, request| async move {
+            OperationsClient::new(transport).get_operation(request).await
+        })
+        .await
+    }
+
+    /// One long poll: the service answers when the operation is done, and after `hold` at the latest.
+    pub(crate) async fn wait_operation(&self, name: &OperationName, hold: Duration) -> Result<Operation> {
+        let message =
+            WaitOperationRequest { name: name.to_string(), timeout: prost_types::Duration::try_from(hold).ok() };
+        let call = Call::new("wait for operation", name, Routing::name(name), message);
+        self.attempt(&call, hold + self.rpc_timeout, &|transport, request| async move {
+            OperationsClient::new(transport).wait_operation(request).await
+        })
+        .await
+        .map_err(|failure| failure.error)
+    }
+}
+
+/// Lists.
+impl Caller {
+    /// The items of a paged list, one page at a time and only as they are asked for.
+    fn pages<M, P, T>(
+        &self,
+        call: Call<M>,
+        turn_to: fn(&mut M, String),
+        rpc: impl Rpc<M, P> + 'static,
+        split: fn(P) -> (Vec<T>, String),
+    ) -> BoxStream<'static, Result<T>>
+    where
+        M: Clone + Send + Sync + 'static,
+        P: Send + 'static,
+        T: Send + 'static,
+    {
+        let shared = Arc::new((self.clone(), call, rpc));
+        stream::try_unfold(Some(String::new()), move |token| {
+            let shared = Arc::clone(&shared);
+            async move {
+                let Some(token) = token else { return Ok(None) };
+                let (caller, call, rpc) = &*shared;
+                let mut call = call.clone();
+                turn_to(&mut call.message, token.clone());
+                let (items, next) = split(caller.read(&call, rpc).await?);
+                if !next.is_empty() && next == token {
+                    return Err(
+                        call.failed(ErrorKind::Protocol, "the service answered with the page token it was asked with")
+                    );
+                }
+                Ok(Some((stream::iter(items.into_iter().map(Ok)), Some(next).filter(|next| !next.is_empty()))))
+            }
+        })
+        .try_flatten()
+        .boxed()
+    }
+}

@@ -1,0 +1,179 @@
+//! A started execution: look at it, wait for it, cancel it, learn how it ended.
+//!
+//! Knows how an operation and an execution belong together, and that either may outlive the other.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
+
+use crate::{
+    call::Caller,
+    error::{Error, ErrorKind, Result},
+    name::{ExecutionName, OperationName},
+    operation::{Operation, Pace, may_pass},
+    outcome::{Outcome, is_finished},
+    proto::run::v2::{Execution, Task},
+};
+
+/// A started execution.
+///
+/// It comes from [`RunBuilder::start`](crate::RunBuilder::start), or by name from
+/// [`Client::attach`](crate::Client::attach) in any process. Dropping it, or a wait on it, never cancels.
+#[derive(Debug)]
+pub struct Run {
+    caller: Caller,
+    execution: ExecutionName,
+    /// Gone once the service no longer knows it: operations expire, executions stay.
+    operation: Option<Operation<Execution>>,
+    latest: Option<Execution>,
+    wait_limit: Option<Duration>,
+}
+
+/// An execution that has come to its end.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    name: ExecutionName,
+    execution: Execution,
+    outcome: Outcome,
+}
+
+impl Run {
+    pub(crate) fn new(caller: Caller, execution: ExecutionName, operation: Option<Operation<Execution>>) -> Self {
+        let latest = operation.as_ref().and_then(|operation| operation.metadata().ok().flatten());
+        Self { caller, execution, operation, latest, wait_limit: None }
+    }
+
+    /// The execution's name: enough to go on from in another process.
+    pub fn execution(&self) -> &ExecutionName {
+        &self.execution
+    }
+
+    /// The name of the operation that RunJob answered with, where it is known.
+    pub fn operation(&self) -> Option<&OperationName> {
+        self.operation.as_ref().map(Operation::name)
+    }
+
+    /// What was last heard of the execution. After a start: what the service made of the job and the overrides.
+    pub fn latest(&self) -> Option<&Execution> {
+        self.latest.as_ref()
+    }
+
+    /// How long [`wait`](Self::wait) may take. Default: no limit, because jobs run for up to 168 hours and longer.
+    pub fn set_wait_limit(&mut self, limit: Option<Duration>) {
+        self.wait_limit = limit;
+    }
+
+    /// Asks once. Returns the end, or none while it runs; [`latest`](Self::latest) has the counts.
+    ///
+    /// # Errors
+    /// When the service could not be asked; that says nothing about the execution, and the handle is as it was.
+    pub async fn poll(&mut self) -> Result<Option<Finished>> {
+        let execution = match self.caller.get_execution(&self.execution).await {
+            Ok(execution) => execution,
+            Err(error) => return self.gone(error).map(Some),
+        };
+        self.latest = Some(execution.clone());
+        if is_finished(&execution) { self.finish(execution).await.map(Some) } else { Ok(None) }
+    }
+
+    /// Waits for the end and says what it was.
+    ///
+    /// Learns of the end at once where the service serves WaitOperation, and by polling with growing pauses, ten
+    /// seconds at the most, where it does not or where only the execution's name is known. Rides out what may pass.
+    /// May be dropped and called again at any time.
+    ///
+    /// # Errors
+    /// [`WaitLimit`](ErrorKind::WaitLimit) when the limit that the caller has set passes; otherwise when the service
+    /// was never reached, or when it says that waiting is pointless (`PERMISSION_DENIED`, ...). Never because the
+    /// execution ended badly: that is an [`Outcome`].
+    pub async fn wait(&mut self) -> Result<Finished> {
+        let Some(limit) = self.wait_limit else { return self.until_finished().await };
+        let execution = self.execution.clone();
+        tokio::time::timeout(limit, self.until_finished()).await.unwrap_or_else(|_| {
+            let message = format!("it is not over after {} s", limit.as_secs_f32());
+            Err(Error::new(ErrorKind::WaitLimit, message).doing("wait for", &execution))
+        })
+    }
+
+    /// Cancels the execution (CancelExecution). Returns when that is accepted: [`wait`](Self::wait) for the end.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) when it is over already.
+    pub async fn cancel(&self) -> Result<()> {
+        self.caller.cancel_execution(&self.execution).await.map(drop)
+    }
+
+    async fn until_finished(&mut self) -> Result<Finished> {
+        if let Some(operation) = &mut self.operation {
+            match operation.until_done().await {
+                Ok(()) => self.latest = operation.metadata().ok().flatten().or(self.latest.take()),
+                // Operations expire; the execution tells the same.
+                Err(error) if error.kind() == ErrorKind::NotFound => self.operation = None,
+                Err(error) => return Err(error),
+            }
+        }
+        // The operation's word is not taken for the execution's: one that is done early is waited for all the same.
+        let mut pace = Pace::default();
+        loop {
+            if let Some(execution) = self.latest.take_if(|execution| is_finished(execution)) {
+                self.latest = Some(execution.clone());
+                return self.finish(execution).await;
+            }
+            match self.poll().await {
+                Ok(Some(finished)) => return Ok(finished),
+                Ok(None) => {}
+                Err(error) if self.latest.is_some() && may_pass(&error) => {}
+                Err(error) => return Err(error),
+            }
+            pace.pause().await;
+        }
+    }
+
+    /// The verdict on a finished execution.
+    async fn finish(&self, execution: Execution) -> Result<Finished> {
+        let tasks = if Outcome::needs_tasks(&execution) { self.tasks().await? } else { Vec::new() };
+        let outcome = Outcome::of(&execution, &tasks)?;
+        Ok(Finished { name: self.execution.clone(), execution, outcome })
+    }
+
+    /// The tasks, or none for a caller who may see the execution and not its tasks.
+    async fn tasks(&self) -> Result<Vec<Task>> {
+        let mut pace = Pace::default();
+        loop {
+            match self.caller.list_tasks(&self.execution).try_collect().await {
+                Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::NotFound) => {
+                    return Ok(Vec::new());
+                }
+                Err(error) if may_pass(&error) => pace.pause().await,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// An execution that was there and is not any more has been deleted.
+    fn gone(&self, error: Error) -> Result<Finished> {
+        match &self.latest {
+            Some(execution) if error.kind() == ErrorKind::NotFound => {
+                Ok(Finished { name: self.execution.clone(), execution: execution.clone(), outcome: Outcome::Deleted })
+            }
+            _ => Err(error),
+        }
+    }
+}
+
+impl Finished {
+    /// The execution's name.
+    pub fn name(&self) -> &ExecutionName {
+        &self.name
+    }
+
+    /// How it ended.
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// The execution as last seen: times, counts, conditions and the template that it ran with.
+    pub fn execution(&self) -> &Execution {
+        &self.execution
+    }
+}

@@ -1,0 +1,264 @@
+//! The RunJob request builder, and what a start can end in.
+//!
+//! Knows the overrides and the safety of a start: RunJob has no request id, so what is not known to have failed is
+//! never called a failure.
+
+use std::time::Duration;
+
+use crate::{
+    call::{Caller, Failure},
+    error::{Error, ErrorKind, Result},
+    name::{ExecutionName, JobName},
+    operation::{Operation, unpack},
+    proto::{
+        longrunning,
+        run::v2::{
+            EnvVar, Execution, RunJobRequest, env_var,
+            run_job_request::{Overrides, overrides::ContainerOverride},
+        },
+    },
+    retry::Verdict,
+    run::Run,
+};
+
+/// The most tasks that one execution may have (Cloud Run quotas).
+const MOST_TASKS: u32 = 10_000;
+/// The longest that one attempt of a task may take: 168 hours (Cloud Run quotas).
+const LONGEST_TASK: i64 = 168 * 3600;
+
+/// A start to be: a job and what to change for this one execution. Nothing is sent before [`start`](Self::start).
+///
+/// What is not changed is as the job has it.
+#[derive(Clone, Debug)]
+#[must_use = "nothing starts before `start().await`"]
+pub struct RunBuilder {
+    caller: Caller,
+    job: JobName,
+    /// The job's only container, which needs no name.
+    container: ContainerOverrides,
+    named: Vec<(String, ContainerOverrides)>,
+    task_count: Option<u32>,
+    task_timeout: Option<TaskTimeout>,
+}
+
+/// What to change in one container for this one execution.
+#[derive(Clone, Debug, Default)]
+#[must_use = "return it from the closure"]
+pub struct ContainerOverrides {
+    args: Option<Vec<String>>,
+    env: Vec<(String, String)>,
+}
+
+/// The limit of one attempt of a task, made from a `std` or a `prost` duration and checked by
+/// [`start`](RunBuilder::start).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskTimeout {
+    seconds: i64,
+    nanos: i32,
+}
+
+impl RunBuilder {
+    pub(crate) fn new(caller: Caller, job: JobName) -> Self {
+        let container = ContainerOverrides::default();
+        Self { caller, job, container, named: Vec::new(), task_count: None, task_timeout: None }
+    }
+
+    /// Replaces the arguments of the job's container. None at all empties them, like
+    /// [`clear_args`](Self::clear_args).
+    pub fn args<A: Into<String>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.container = self.container.args(args);
+        self
+    }
+
+    /// Empties the arguments of the job's container.
+    pub fn clear_args(mut self) -> Self {
+        self.container = self.container.clear_args();
+        self
+    }
+
+    /// Sets an environment variable of the job's container; the others stay. The last value of a name counts.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.container = self.container.env(name, value);
+        self
+    }
+
+    /// Changes the container of this name, for jobs of several containers.
+    pub fn container(
+        mut self,
+        name: impl Into<String>,
+        change: impl FnOnce(ContainerOverrides) -> ContainerOverrides,
+    ) -> Self {
+        let name = name.into();
+        match self.named.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, overrides)) => *overrides = change(std::mem::take(overrides)),
+            None => self.named.push((name, change(ContainerOverrides::default()))),
+        }
+        self
+    }
+
+    /// How many tasks to run, 1 to 10,000.
+    pub fn task_count(mut self, tasks: u32) -> Self {
+        self.task_count = Some(tasks);
+        self
+    }
+
+    /// How long each attempt of a task may take, 1 second to 168 hours. A retry has the whole time again.
+    pub fn task_timeout(mut self, limit: impl Into<TaskTimeout>) -> Self {
+        self.task_timeout = Some(limit.into());
+        self
+    }
+
+    /// Starts the execution. Returns when the service has accepted it, and does not wait for the job.
+    ///
+    /// The request is sent once.
+    ///
+    /// # Errors
+    /// - [`InvalidInput`](ErrorKind::InvalidInput): an override cannot be sent as it is; nothing was sent
+    /// - [`Credentials`](ErrorKind::Credentials): no token; nothing was sent
+    /// - [`NotStarted`](ErrorKind::NotStarted): there is proof that the request was not processed
+    /// - [`Rejected`](ErrorKind::Rejected): the service refused; [`Error::code`] says why
+    /// - [`StartUnknown`](ErrorKind::StartUnknown): it may be running; look before starting again
+    pub async fn start(self) -> Result<Run> {
+        let request = self.request().map_err(|error| error.doing("start", &self.job))?;
+        match self.caller.run_job(&self.job, request).await {
+            Ok(operation) => accepted(self.caller, operation).map_err(|error| error.doing("start", &self.job)),
+            Err(failure) => Err(failed(failure)),
+        }
+    }
+
+    /// The message that [`start`](Self::start) sends.
+    fn request(&self) -> Result<RunJobRequest> {
+        if self.job.is_wildcard() {
+            return Err(invalid("it stands for every job; name one"));
+        }
+        let mut overrides = Overrides::default();
+        if !self.container.is_empty() {
+            overrides.container_overrides.push(self.container.message("")?);
+        }
+        for (name, container) in &self.named {
+            overrides.container_overrides.push(container.message(name)?);
+        }
+        if let Some(tasks) = self.task_count {
+            if !(1..=MOST_TASKS).contains(&tasks) {
+                return Err(invalid(format!("a task count of {tasks}; it must be 1 to 10000")));
+            }
+            overrides.task_count = i32::try_from(tasks).unwrap_or(i32::MAX);
+        }
+        overrides.timeout = self.task_timeout.map(TaskTimeout::message).transpose()?;
+        // Without overrides the permission run.jobs.run is enough; an empty message would need more.
+        let overrides = (overrides != Overrides::default()).then_some(overrides);
+        Ok(RunJobRequest { name: self.job.to_string(), overrides, ..RunJobRequest::default() })
+    }
+}
+
+impl ContainerOverrides {
+    /// Replaces the arguments. None at all empties them.
+    pub fn args<A: Into<String>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args = Some(args.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Empties the arguments.
+    pub fn clear_args(mut self) -> Self {
+        self.args = Some(Vec::new());
+        self
+    }
+
+    /// Sets an environment variable; the others stay. The last value of a name counts.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let (name, value) = (name.into(), value.into());
+        self.env.retain(|(known, _)| *known != name);
+        self.env.push((name, value));
+        self
+    }
+
+    fn is_empty(&self) -> bool {
+        self.args.is_none() && self.env.is_empty()
+    }
+
+    fn message(&self, container: &str) -> Result<ContainerOverride> {
+        let env = self.env.iter().map(|(name, value)| env_var(name, value)).collect::<Result<_>>()?;
+        Ok(ContainerOverride {
+            name: container.to_owned(),
+            args: self.args.clone().unwrap_or_default(),
+            env,
+            // An empty list is not distinguishable from no list on the wire; the flag is.
+            clear_args: self.args.as_ref().is_some_and(Vec::is_empty),
+        })
+    }
+}
+
+impl TaskTimeout {
+    fn message(self) -> Result<prost_types::Duration> {
+        let Self { seconds, nanos } = self;
+        // google.protobuf.Duration: the nanoseconds have the sign of the seconds and are less than a second.
+        let proper = nanos.unsigned_abs() < 1_000_000_000 && seconds.signum() * i64::from(nanos.signum()) >= 0;
+        if !proper {
+            return Err(invalid(format!("a task timeout of {seconds} s and {nanos} ns is not a proper duration")));
+        }
+        if seconds < 1 || (seconds, nanos) > (LONGEST_TASK, 0) {
+            let shown = prost_types::Duration { seconds, nanos };
+            return Err(invalid(format!("a task timeout of {shown}; it must be 1 s to 168 h")));
+        }
+        Ok(prost_types::Duration { seconds, nanos })
+    }
+}
+
+impl From<Duration> for TaskTimeout {
+    fn from(limit: Duration) -> Self {
+        // What does not fit is over the limit anyway, and is refused as such.
+        let seconds = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
+        Self { seconds, nanos: i32::try_from(limit.subsec_nanos()).unwrap_or(0) }
+    }
+}
+
+impl From<prost_types::Duration> for TaskTimeout {
+    fn from(limit: prost_types::Duration) -> Self {
+        Self { seconds: limit.seconds, nanos: limit.nanos }
+    }
+}
+
+fn env_var(name: &str, value: &str) -> Result<EnvVar> {
+    if name.is_empty() || name.contains(['=', '\0']) {
+        return Err(invalid(format!(
+            "an environment variable named \"{}\"; a name has at least one character and no '='",
+            name.escape_debug()
+        )));
+    }
+    if value.contains('\0') {
+        return Err(invalid(format!("the value of environment variable {} has a NUL character", name.escape_debug())));
+    }
+    Ok(EnvVar { name: name.to_owned(), values: Some(env_var::Values::Value(value.to_owned())) })
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidInput, message)
+}
+
+/// The handle of an accepted start. The execution's name is in the operation's metadata.
+fn accepted(caller: Caller, operation: longrunning::Operation) -> Result<Run> {
+    if let (None, Some(longrunning::operation::Result::Error(error))) = (&operation.metadata, &operation.result) {
+        let status = tonic::Status::new(tonic::Code::from_i32(error.code), &error.message);
+        return Err(Error::from_status(status, None).with_kind(ErrorKind::Rejected));
+    }
+    let named = operation.metadata.as_ref().map(unpack::<Execution>).transpose().and_then(|execution| {
+        let execution = execution.unwrap_or_default();
+        Ok((execution.name.parse::<ExecutionName>()?, Operation::answered(caller.clone(), operation)?))
+    });
+    match named {
+        Ok((execution, operation)) => Ok(Run::new(caller, execution, Some(operation))),
+        Err(cause) => {
+            Err(Error::new(ErrorKind::StartUnknown, "the service accepted, and its answer does not name the execution")
+                .with_source(cause))
+        }
+    }
+}
+
+fn failed(Failure { error, verdict }: Failure) -> Error {
+    match verdict {
+        Verdict::NeverSent if error.kind() == ErrorKind::Credentials => error,
+        Verdict::NeverSent | Verdict::Unprocessed => error.with_kind(ErrorKind::NotStarted),
+        Verdict::Rejected => error.with_kind(ErrorKind::Rejected),
+        Verdict::Ambiguous => error.with_kind(ErrorKind::StartUnknown),
+    }
+}

@@ -1,0 +1,176 @@
+//! The connection under every stub: endpoint, TLS, keepalive, credentials and headers. Knows no message.
+
+mod endpoint;
+mod exchange;
+mod preface;
+mod routing;
+
+use std::{
+    fmt::{self, Debug, Formatter},
+    mem,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use hyper_util::client::legacy::connect::HttpConnector;
+use tonic::{
+    body::Body,
+    codegen::StdError as BoxError,
+    transport::{Channel, Endpoint},
+};
+use tower::Service;
+
+pub use self::routing::Routing;
+pub(crate) use self::{endpoint::Target, exchange::Exchange};
+use crate::{
+    auth::Credentials,
+    error::{Error, ErrorKind, Result},
+};
+
+const USER_AGENT: &str = concat!("runjob/", env!("CARGO_PKG_VERSION"));
+const API_CLIENT: (HeaderName, HeaderValue) = (
+    HeaderName::from_static("x-goog-api-client"),
+    HeaderValue::from_static(concat!("gccl/", env!("CARGO_PKG_VERSION"))),
+);
+const QUOTA_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
+
+/// An authenticated connection to Cloud Run, for the generated stubs.
+///
+/// A clone shares the connection. It connects at the first call and again after a loss, adds the token, the
+/// telemetry headers and the quota project to each request, and keeps the connection alive while calls are open.
+/// What a request is about it does not know: see [`Routing`] for the header that only the message can tell.
+///
+/// ```no_run
+/// # async fn doc() -> Result<(), Box<dyn std::error::Error>> {
+/// use runjob::{Client, JobName, Routing, proto::run::v2};
+///
+/// let client = Client::from_env().await?;
+/// let job: JobName = "projects/acme/locations/us-central1/jobs/echo".parse()?;
+/// let mut jobs = v2::jobs_client::JobsClient::new(client.transport());
+/// let message = v2::GetJobRequest { name: job.to_string() };
+/// let job = jobs.get_job(Routing::location(job.location()).request(message)).await?.into_inner();
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Transport {
+    channel: Channel,
+    credentials: Credentials,
+    headers: Arc<HeaderMap>,
+}
+
+impl Transport {
+    /// A transport to this server; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When a bearer token would travel in plaintext to another machine, or no root certificate can be had.
+    pub(crate) fn to_server(target: &Target, options: Options) -> Result<Self> {
+        if !options.credentials.is_anonymous() && !target.may_carry_tokens() {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!(
+                    "endpoint {target} is plaintext, and a bearer token is sent in plaintext to this machine only: \
+                     write https://, or use no credentials"
+                ),
+            ));
+        }
+        let endpoint = configured(target.endpoint()?, options.connect_timeout);
+        let connector = tcp_connector();
+        let channel = if target.is_tls() {
+            endpoint.connect_with_connector_lazy(connector)
+        } else {
+            endpoint.connect_with_connector_lazy(preface::Checked::new(connector))
+        };
+        Self::over(channel, options)
+    }
+
+    /// A transport over connections that `connector` makes, in plaintext and without credentials.
+    pub(crate) fn over_connector<C>(connector: C, options: Options) -> Result<Self>
+    where
+        C: Service<Uri> + Send + 'static,
+        C::Response: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+        C::Future: Send,
+        BoxError: From<C::Error> + Send,
+    {
+        // The name is never resolved: the connector decides where it leads.
+        let endpoint = configured(Endpoint::from_static("http://localhost"), options.connect_timeout);
+        let options = Options { credentials: Credentials::anonymous(), ..options };
+        Self::over(endpoint.connect_with_connector_lazy(connector), options)
+    }
+
+    fn over(channel: Channel, options: Options) -> Result<Self> {
+        let mut headers = HeaderMap::from_iter([API_CLIENT]);
+        if let Some(project) = options.quota_project.as_deref().or(options.credentials.quota_project()) {
+            let value = HeaderValue::from_str(project).map_err(|_| {
+                Error::new(ErrorKind::InvalidInput, "the quota project has characters that no project id has")
+            })?;
+            headers.insert(QUOTA_PROJECT, value);
+        }
+        Ok(Self { channel, credentials: options.credentials, headers: Arc::new(headers) })
+    }
+}
+
+/// How to connect, beside where to.
+pub(crate) struct Options {
+    pub(crate) credentials: Credentials,
+    pub(crate) quota_project: Option<String>,
+    pub(crate) connect_timeout: Duration,
+}
+
+impl Service<Request<Body>> for Transport {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.channel.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        // The clone takes the place of the channel that poll_ready has made ready.
+        let next = self.channel.clone();
+        let mut channel = mem::replace(&mut self.channel, next);
+        let credentials = self.credentials.clone();
+        let headers = Arc::clone(&self.headers);
+        Box::pin(async move {
+            let exchange = request.extensions_mut().remove::<Exchange>();
+            if let Some(value) = credentials.authorization().await? {
+                request.headers_mut().insert(http::header::AUTHORIZATION, value);
+            }
+            request.headers_mut().extend(headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+            let Some(exchange) = exchange else { return Ok(channel.call(request).await?) };
+            let response = channel.call(request.map(|body| exchange.watch(body))).await?;
+            exchange.answered(&response);
+            Ok(response)
+        })
+    }
+}
+
+impl Debug for Transport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("credentials", &self.credentials).finish_non_exhaustive()
+    }
+}
+
+/// The settings that every connection has, whoever makes it.
+fn configured(endpoint: Endpoint, connect_timeout: Duration) -> Endpoint {
+    // 60 s and 20 s: under the minutes after which load balancers forget a silent flow, and not so often that a
+    // server takes it for abuse (gRFC A8). Only while calls are open, as A8 asks.
+    endpoint
+        .connect_timeout(connect_timeout)
+        .http2_keep_alive_interval(Duration::from_secs(60))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .keep_alive_while_idle(false)
+        .user_agent(USER_AGENT)
+        .unwrap_or_else(|_| unreachable!("a constant of visible characters"))
+}
+
+fn tcp_connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_keepalive(Some(Duration::from_secs(60)));
+    connector
+}
