@@ -16,8 +16,7 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descrip
     unreachable_pub,
     clippy::all,
     clippy::use_self,
-    clippy::future_not_send,
-    rustdoc::all
+    clippy::future_not_send
 )]
 mod google {
     pub mod cloud {
