@@ -49,8 +49,6 @@
 
 mod auth;
 mod call;
-#[cfg(feature = "cli")]
-pub mod cli;
 mod client;
 #[cfg(feature = "emulator")]
 pub mod emulator;
