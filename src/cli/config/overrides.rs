@@ -1,0 +1,56 @@
+//! What the override flags mean: for which container which arguments and variables, and what for the execution.
+//!
+//! Reads the files that `--env-file` names. The merge with the job's own values is the service's business.
+
+use std::time::Duration;
+
+use super::{env_file, lists};
+use crate::cli::{
+    args::{self, Section},
+    failure::Failure,
+};
+
+/// What one start changes about the job.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::cli) struct Overrides {
+    pub(in crate::cli) containers: Vec<ContainerOverrides>,
+    pub(in crate::cli) task_count: Option<u32>,
+    pub(in crate::cli) task_timeout: Option<Duration>,
+}
+
+/// What one start changes about a container.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::cli) struct ContainerOverrides {
+    /// The container's name; without one it is the job's only container.
+    pub(in crate::cli) name: Option<String>,
+    /// Arguments instead of the job's own. An empty list clears them.
+    pub(in crate::cli) args: Option<Vec<String>>,
+    /// Variables to add or replace.
+    pub(in crate::cli) env: Vec<(String, String)>,
+}
+
+/// The overrides that an `execute` asks for.
+pub(super) fn resolve(typed: &args::Execute) -> Result<Overrides, Failure> {
+    let containers = typed.sections.0.iter().map(container).collect::<Result<_, _>>()?;
+    Ok(Overrides { containers, task_count: typed.tasks, task_timeout: typed.task_timeout })
+}
+
+fn container(section: &Section) -> Result<ContainerOverrides, Failure> {
+    if section.container.as_deref() == Some("") {
+        return Err(Failure::usage("--container: the name is empty"));
+    }
+    let args = match &section.args {
+        Some(text) => Some(lists::list("--args", text)?),
+        None => section.clear_args.then(Vec::new),
+    };
+    let mut env = match &section.env_file {
+        Some(path) => env_file::read(path)?,
+        None => Vec::new(),
+    };
+    if let Some(text) = &section.update_env_vars {
+        let flags = lists::pairs("--update-env-vars", text)?;
+        env.retain(|(name, _)| flags.iter().all(|(flag, _)| flag != name));
+        env.extend(flags);
+    }
+    Ok(ContainerOverrides { name: section.container.clone(), args, env })
+}
