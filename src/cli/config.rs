@@ -222,6 +222,10 @@ fn serve(typed: args::Emulator, global: &Global, env: &Environment) -> Result<Se
             "`runjob emulator` calls nobody: --emulator and --endpoint have no meaning with it",
         ));
     }
+    if !typed.listen.ip().is_loopback() {
+        return Err(Failure::usage(format!("--listen: {} is not a loopback address", typed.listen))
+            .hint("the emulator runs commands for whoever reaches it; use 127.0.0.1 or [::1]"));
+    }
     let images = typed.image.iter().map(|typed| image(typed)).collect::<Result<_, _>>()?;
     Ok(Serve {
         listen: typed.listen,
@@ -373,5 +377,6 @@ mod tests {
         assert_eq!(serve.images, [("example.com/hello".to_owned(), vec!["/bin/echo".to_owned()])]);
         assert!(resolve("runjob emulator --image=example.com/hello", &[]).is_err());
         assert!(resolve("runjob emulator --emulator", &[]).is_err());
+        assert!(resolve("runjob emulator --listen=0.0.0.0:8085", &[]).is_err());
     }
 }

@@ -96,3 +96,92 @@ fn of_task(end: TaskEnd) -> Option<u8> {
     };
     code.filter(|code| *code != 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic::Status;
+
+    use super::*;
+    use crate::TaskFailure;
+
+    fn failed(ends: &[TaskEnd]) -> Vec<TaskFailure> {
+        let failure = |(index, end): (i32, &TaskEnd)| TaskFailure {
+            task: format!("projects/p/locations/r/jobs/j/executions/j-a/tasks/j-a-task{index}")
+                .parse()
+                .expect("a name"),
+            index,
+            attempts: 1,
+            end: *end,
+            message: String::new(),
+        };
+        (0..).zip(ends).map(failure).collect()
+    }
+
+    #[test]
+    fn every_end_but_success_is_1() {
+        assert_eq!(Exit::of_outcome(&Outcome::Succeeded, true).status(), 0);
+        let ends = [
+            Outcome::Failed(failed(&[TaskEnd::ExitCode(3)])),
+            Outcome::TimedOut(failed(&[TaskEnd::TimedOut])),
+            Outcome::Cancelled,
+            Outcome::Deleted,
+        ];
+        for end in ends {
+            assert_eq!(Exit::of_outcome(&end, false).status(), 1, "{end}");
+        }
+    }
+
+    #[test]
+    fn the_first_failed_tasks_own_code_is_passed_on_when_asked_for() {
+        let cases = [
+            (vec![TaskEnd::ExitCode(3), TaskEnd::ExitCode(4)], 3),
+            (vec![TaskEnd::Signal(9)], 137),
+            (vec![TaskEnd::ExitCode(0)], 1),
+            (vec![TaskEnd::ExitCode(300)], 1),
+            (vec![TaskEnd::Unknown], 1),
+            (vec![], 1),
+        ];
+        for (ends, expected) in cases {
+            let outcome = Outcome::Failed(failed(&ends));
+            assert_eq!(Exit::of_outcome(&outcome, true).status(), expected, "{ends:?}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_error_has_its_status() {
+        let cases = [
+            (ErrorKind::InvalidInput, 2),
+            (ErrorKind::NotStarted, 3),
+            (ErrorKind::StartUnknown, 4),
+            (ErrorKind::WaitLimit, 5),
+            (ErrorKind::Credentials, 6),
+            (ErrorKind::PermissionDenied, 6),
+            (ErrorKind::Unauthenticated, 6),
+            (ErrorKind::NotFound, 7),
+            (ErrorKind::Conflict, 7),
+            (ErrorKind::Unreachable, 8),
+            (ErrorKind::NotGrpc, 8),
+            (ErrorKind::Exhausted, 8),
+            (ErrorKind::Service, 8),
+        ];
+        for (kind, expected) in cases {
+            assert_eq!(Exit::from(&Error::new(kind, "")).status(), expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_start_ends_by_the_services_reason() {
+        let cases = [
+            (Code::InvalidArgument, 2),
+            (Code::ResourceExhausted, 3),
+            (Code::Unimplemented, 3),
+            (Code::PermissionDenied, 6),
+            (Code::NotFound, 7),
+            (Code::FailedPrecondition, 7),
+        ];
+        for (code, expected) in cases {
+            let error = Error::from_status(Status::new(code, ""), None).with_kind(ErrorKind::Rejected);
+            assert_eq!(Exit::from(&error).status(), expected, "{code:?}");
+        }
+    }
+}

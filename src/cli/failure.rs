@@ -5,7 +5,7 @@
 use std::{error::Error as StdError, io};
 
 use super::exit::Exit;
-use crate::{Error, error};
+use crate::{Error, emulator::EmulatorError, error};
 
 /// A command's failure.
 #[derive(Debug)]
@@ -54,6 +54,12 @@ impl From<Error> for Failure {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
+    }
+}
+
+impl From<EmulatorError> for Failure {
+    fn from(error: EmulatorError) -> Self {
+        Self::new(Exit::Other, with_causes(&error))
     }
 }
 

@@ -171,3 +171,65 @@ impl Display for FailedTask {
         if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn failed() -> Report {
+        let failure = |index, end, message: &str| {
+            let task = format!("projects/p/locations/r/jobs/j/executions/j-a/tasks/j-a-task{index}");
+            let (task, message) = (task.parse().expect("a name"), message.to_owned());
+            FailedTask::of(&TaskFailure { task, index, attempts: 4, end, message })
+        };
+        Report {
+            execution: "projects/p/locations/r/jobs/j/executions/j-a".into(),
+            operation: None,
+            outcome: Word::Failed,
+            tasks: Counts { total: 3, succeeded: 1, failed: 2, cancelled: 0, retried: 2 },
+            failures: vec![
+                failure(0, TaskEnd::ExitCode(3), "The container exited with an error."),
+                failure(2, TaskEnd::Signal(9), ""),
+            ],
+        }
+    }
+
+    #[test]
+    fn the_object_has_the_promised_shape() {
+        let expected = json!({
+            "execution": "projects/p/locations/r/jobs/j/executions/j-a",
+            "operation": null,
+            "outcome": "FAILED",
+            "tasks": {"total": 3, "succeeded": 1, "failed": 2, "cancelled": 0, "retried": 2},
+            "failures": [
+                {"task": 0, "attempts": 4, "exitCode": 3, "message": "The container exited with an error."},
+                {"task": 2, "attempts": 4, "signal": 9, "message": ""},
+            ],
+        });
+        assert_eq!(serde_json::to_value(failed()).expect("serializes"), expected);
+    }
+
+    #[test]
+    fn the_words_are_the_same_in_both_formats() {
+        for word in [Word::Started, Word::Succeeded, Word::Failed, Word::Cancelled, Word::TimedOut, Word::Deleted] {
+            assert_eq!(serde_json::to_value(word).expect("serializes"), json!(word.to_string()));
+        }
+    }
+
+    #[test]
+    fn the_lines_name_each_failed_task_and_how_it_ended() {
+        let expected = "FAILED projects/p/locations/r/jobs/j/executions/j-a\n\
+            tasks: 3 total, 1 succeeded, 2 failed, 2 retried\n\
+            task 0: exit code 3 after 4 attempts: The container exited with an error.\n\
+            task 2: signal 9 after 4 attempts";
+        assert_eq!(failed().to_string(), expected);
+    }
+
+    #[test]
+    fn of_a_start_the_line_is_the_name_alone() {
+        let execution: ExecutionName = "projects/p/locations/r/jobs/j/executions/j-a".parse().expect("a name");
+        assert_eq!(Report::started(&execution, None, None).to_string(), execution.to_string());
+    }
+}

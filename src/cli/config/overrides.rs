@@ -54,3 +54,43 @@ fn container(section: &Section) -> Result<ContainerOverrides, Failure> {
     }
     Ok(ContainerOverrides { name: section.container.clone(), args, env })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, process};
+
+    use super::*;
+
+    fn overrides(section: Section) -> ContainerOverrides {
+        container(&section).expect("the section has a meaning")
+    }
+
+    #[test]
+    fn an_empty_list_and_clear_args_mean_the_same() {
+        let emptied = overrides(Section { args: Some(String::new()), ..Section::default() });
+        let cleared = overrides(Section { clear_args: true, ..Section::default() });
+        assert_eq!(emptied.args, Some(Vec::new()));
+        assert_eq!(emptied, cleared);
+    }
+
+    #[test]
+    fn args_that_are_not_typed_stay_as_the_job_has_them() {
+        let section = Section { update_env_vars: Some("A=1".into()), ..Section::default() };
+        assert_eq!(overrides(section).args, None);
+    }
+
+    #[test]
+    fn a_variable_on_the_command_line_wins_over_the_files() {
+        let file = env::temp_dir().join(format!("runjob-overrides-{}.env", process::id()));
+        fs::write(&file, "A=file\nB=file\n").expect("temporary file");
+        let section = Section {
+            env_file: file.to_str().map(str::to_owned),
+            update_env_vars: Some("A=flag,C=flag".into()),
+            ..Section::default()
+        };
+        let env = overrides(section).env;
+        fs::remove_file(file).expect("temporary file");
+        let env: Vec<_> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(env, [("B", "file"), ("A", "flag"), ("C", "flag")]);
+    }
+}

@@ -1,0 +1,51 @@
+//! `runjob emulator`: the emulator as a program, until it is interrupted.
+
+use tokio::select;
+
+use crate::{
+    cli::{config::Serve, exit::Exit, failure::Failure, interrupt::Interrupt, printer::Printer},
+    emulator::{Emulator, EmulatorError, Output, Runtime, Simulation},
+};
+
+/// Serves until Ctrl-C or SIGTERM. Says on stdout how to reach it, and on stderr what its tasks write.
+pub(super) async fn run(serve: Serve, printer: &Printer) -> Result<Exit, Failure> {
+    let mut interrupt = Interrupt::listen()?;
+    let emulator = start(serve).await?;
+    let mut output = emulator.output();
+    if let Some(address) = emulator.addr() {
+        printer.text(&format!("RUN_EMULATOR_HOST={address}"))?;
+    }
+    loop {
+        select! {
+            () = interrupt.next() => break,
+            next = output.recv() => match next {
+                Some(next) => print(printer, &next),
+                None => break,
+            },
+        }
+    }
+    emulator.stop().await?;
+    Ok(Exit::Done)
+}
+
+async fn start(serve: Serve) -> Result<Emulator, EmulatorError> {
+    let runtime = if serve.simulated { Runtime::Simulated(Simulation::default()) } else { Runtime::Process };
+    let builder = Emulator::builder()
+        .listen(serve.listen)
+        .location(serve.location)
+        .allow_command(serve.allow_command)
+        .lenient(serve.lenient)
+        .runtime(runtime);
+    let images = serve.images.into_iter();
+    images.fold(builder, |builder, (image, command)| builder.image(image, command)).start().await
+}
+
+fn print(printer: &Printer, output: &Output) {
+    match output {
+        Output::Line(line) => {
+            let (execution, task) = (line.attempt.execution.id(), line.attempt.task_index);
+            printer.note(&format!("{execution} task{task} | {}", line.line));
+        }
+        Output::Lost(lines) => printer.note(&format!("note: {lines} lines of output came too fast and were left out")),
+    }
+}

@@ -1,0 +1,145 @@
+//! Waiting for an execution while saying how far it is, until it ends, patience ends, or somebody interrupts.
+//!
+//! What `execute --wait` and `wait` share. The wait itself is the library's; progress is asked for beside it and
+//! decides nothing.
+
+use std::{convert::Infallible, future::pending, time::Duration};
+
+use tokio::time::sleep;
+
+use crate::{
+    Client, Error, ErrorKind, ExecutionName, Finished, Run,
+    cli::{
+        args::Waiting,
+        exit::Exit,
+        failure::Failure,
+        interrupt::Interrupt,
+        printer::{Printer, Progress},
+        report::Report,
+        session::Session,
+    },
+    emulator::{Output, OutputReader},
+};
+
+/// How often progress is asked for. Each time costs one read of the project's quota.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// How a wait ended.
+enum End {
+    Finished(Box<Finished>),
+    Failed(Error),
+    Interrupted,
+}
+
+/// Follows the run to its end and reports it.
+pub(super) async fn to_the_end(
+    session: &Session,
+    printer: &Printer,
+    run: &mut Run,
+    waiting: &Waiting,
+    mut output: Option<OutputReader>,
+    mut interrupt: Interrupt,
+) -> Result<Exit, Failure> {
+    run.set_wait_limit(waiting.wait_limit);
+    let mut was_interrupted = false;
+    loop {
+        match follow(&session.client, printer, run, &mut output, &mut interrupt).await {
+            End::Finished(finished) => {
+                printer.report(&Report::finished(run.operation(), &finished))?;
+                let exit = Exit::of_outcome(finished.outcome(), waiting.propagate_exit_code);
+                return Ok(if was_interrupted { Exit::Interrupted } else { exit });
+            }
+            End::Interrupted if waiting.cancel_on_interrupt && !was_interrupted => {
+                was_interrupted = true;
+                run.set_wait_limit(None);
+                cancel(printer, run).await?;
+            }
+            End::Interrupted => return detached(session, printer, run, Exit::Interrupted),
+            End::Failed(error) if error.kind() == ErrorKind::WaitLimit => {
+                return detached(session, printer, run, Exit::StoppedWaiting);
+            }
+            End::Failed(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Waits once, showing progress and output meanwhile.
+async fn follow(
+    client: &Client,
+    printer: &Printer,
+    run: &mut Run,
+    output: &mut Option<OutputReader>,
+    interrupt: &mut Interrupt,
+) -> End {
+    let execution = run.execution().clone();
+    let alone = run.latest().is_some_and(|latest| latest.task_count == 1);
+    let mut progress = Progress::begin(printer, execution.id());
+    if let Some(latest) = run.latest() {
+        progress.show(latest);
+    }
+    let end = tokio::select! {
+        biased;
+        ended = run.wait() => ended.map_or_else(End::Failed, |finished| End::Finished(Box::new(finished))),
+        () = interrupt.next() => End::Interrupted,
+        never = show_progress(client, &execution, &mut progress) => match never {},
+        never = show_output(printer, output, alone) => match never {},
+    };
+    // The tasks' last lines come before their end is known, but perhaps were not taken yet.
+    while let Some(next) = output.as_mut().and_then(OutputReader::try_recv) {
+        print(printer, &next, alone);
+    }
+    end
+}
+
+/// Shows how far the execution is, again and again. A look that fails is left out: it says nothing of the execution.
+async fn show_progress(client: &Client, execution: &ExecutionName, progress: &mut Progress<'_>) -> Infallible {
+    loop {
+        sleep(LOOK).await;
+        if let Ok(execution) = client.execution(execution).await {
+            progress.show(&execution);
+        }
+    }
+}
+
+/// Shows what the tasks write, as it comes.
+async fn show_output(printer: &Printer, output: &mut Option<OutputReader>, alone: bool) -> Infallible {
+    if let Some(output) = output {
+        while let Some(next) = output.recv().await {
+            print(printer, &next, alone);
+        }
+    }
+    pending().await
+}
+
+/// A line of a task: as it is when there is one task, and with the task before it when there are more.
+fn print(printer: &Printer, output: &Output, alone: bool) {
+    match output {
+        Output::Line(line) if alone => printer.note(&line.line),
+        Output::Line(line) => printer.note(&format!("task{} | {}", line.attempt.task_index, line.line)),
+        Output::Lost(lines) => printer.note(&format!("note: {lines} lines of output came too fast and were left out")),
+    }
+}
+
+/// Asks for the cancel. That the execution has ended meanwhile is no failure: the wait goes on and says how.
+async fn cancel(printer: &Printer, run: &mut Run) -> Result<(), Failure> {
+    let execution = run.execution().clone();
+    printer.note(&format!("note: cancelling {execution}; interrupt again to leave it to the service"));
+    match run.cancel().await {
+        Err(error) if error.kind() != ErrorKind::Conflict => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Leaves the execution running, and says how to come back to it.
+fn detached(session: &Session, printer: &Printer, run: &Run, exit: Exit) -> Result<Exit, Failure> {
+    let execution = run.execution();
+    printer.report(&Report::started(execution, run.operation(), run.latest()))?;
+    if session.is_private() {
+        printer.note("note: stopped waiting; the emulator ends with this command, and the execution with it");
+    } else {
+        printer.note(&format!("note: stopped waiting; {execution} runs on"));
+        printer
+            .note(&format!("note: go on with `runjob wait {execution}`, or end it with `runjob cancel {execution}`"));
+    }
+    Ok(exit)
+}
