@@ -262,3 +262,82 @@ fn failed(Failure { error, verdict }: Failure) -> Error {
         Verdict::Ambiguous => error.with_kind(ErrorKind::StartUnknown),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Client, Credentials};
+
+    async fn builder() -> RunBuilder {
+        let client = Client::builder().emulator("127.0.0.1:1").credentials(Credentials::anonymous()).build().await;
+        let job = "projects/p/locations/l/jobs/j".parse().expect("a job name");
+        client.expect("a client").run(&job)
+    }
+
+    #[tokio::test]
+    async fn a_start_without_overrides_sends_none() {
+        let request = builder().await.request().expect("valid");
+        assert_eq!(request, RunJobRequest { name: "projects/p/locations/l/jobs/j".to_owned(), ..Default::default() });
+    }
+
+    #[tokio::test]
+    async fn every_override_is_sent_as_the_service_knows_it() {
+        let request = builder()
+            .await
+            .args(["a", "b"])
+            .env("MODE", "slow")
+            .env("MODE", "full")
+            .container("sidecar", |c| c.env("LEVEL", "debug"))
+            .container("sidecar", |c| c.clear_args())
+            .task_count(2)
+            .task_timeout(Duration::from_millis(1_500))
+            .request()
+            .expect("valid");
+        let overrides = request.overrides.expect("overrides");
+        assert_eq!(overrides.task_count, 2);
+        assert_eq!(overrides.timeout, Some(prost_types::Duration { seconds: 1, nanos: 500_000_000 }));
+        let [only, sidecar] = &overrides.container_overrides[..] else { panic!("two containers") };
+        assert_eq!((only.name.as_str(), only.args.len(), only.clear_args), ("", 2, false));
+        assert_eq!(only.env, [env_var("MODE", "full").expect("valid")]);
+        assert_eq!((sidecar.name.as_str(), sidecar.args.len(), sidecar.clear_args), ("sidecar", 0, true));
+        assert_eq!(sidecar.env.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn no_arguments_at_all_empty_the_list_and_the_last_word_counts() {
+        let cleared = |request: RunJobRequest| request.overrides.expect("overrides").container_overrides[0].clear_args;
+        assert!(cleared(builder().await.args(Vec::<String>::new()).request().expect("valid")));
+        assert!(cleared(builder().await.args(["a"]).clear_args().request().expect("valid")));
+        assert!(!cleared(builder().await.clear_args().args(["a"]).request().expect("valid")));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_sent_as_it_is_is_refused_with_its_rule() {
+        let b = builder().await;
+        for (builder, rule) in [
+            (b.clone().task_count(0), "1 to 10000"),
+            (b.clone().task_count(10_001), "1 to 10000"),
+            (b.clone().task_timeout(Duration::ZERO), "1 s to 168 h"),
+            (b.clone().task_timeout(Duration::from_millis(999)), "1 s to 168 h"),
+            (b.clone().task_timeout(Duration::new(168 * 3600, 1)), "1 s to 168 h"),
+            (b.clone().task_timeout(Duration::MAX), "1 s to 168 h"),
+            (b.clone().task_timeout(prost_types::Duration { seconds: -5, nanos: 0 }), "1 s to 168 h"),
+            (b.clone().task_timeout(prost_types::Duration { seconds: 5, nanos: -1 }), "proper duration"),
+            (b.clone().task_timeout(prost_types::Duration { seconds: 5, nanos: 1_000_000_000 }), "proper duration"),
+            (b.clone().env("", "x"), "at least one character"),
+            (b.clone().env("A=B", "x"), "no '='"),
+            (b.clone().container("c", |c| c.env("A", "x\0y")), "NUL"),
+        ] {
+            let error = builder.request().expect_err(rule);
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert!(error.to_string().contains(rule), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_job_at_once_cannot_be_started() {
+        let job = "projects/p/locations/l/jobs/-".parse().expect("a wildcard");
+        let error = RunBuilder { job, ..builder().await }.start().await.expect_err("a wildcard");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+}

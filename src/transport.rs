@@ -86,7 +86,7 @@ impl Transport {
         Self::over(channel, options)
     }
 
-    /// A transport over connections that `connector` makes, in plaintext and without credentials.
+    /// A transport over connections that `connector` makes, in plaintext, and so for anonymous credentials only.
     pub(crate) fn over_connector<C>(connector: C, options: Options) -> Result<Self>
     where
         C: Service<Uri> + Send + 'static,
@@ -96,7 +96,6 @@ impl Transport {
     {
         // The name is never resolved: the connector decides where it leads.
         let endpoint = configured(Endpoint::from_static("http://localhost"), options.connect_timeout);
-        let options = Options { credentials: Credentials::anonymous(), ..options };
         Self::over(endpoint.connect_with_connector_lazy(connector), options)
     }
 

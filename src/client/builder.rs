@@ -118,23 +118,25 @@ impl ClientBuilder {
         if self.rpc_timeout.is_zero() || self.connect_timeout.is_zero() {
             return Err(Error::new(ErrorKind::InvalidInput, "a timeout of 0 leaves no time for a call"));
         }
-        let target = match &self.server {
-            Server::CloudRun => Some(Target::service(self.region.as_deref())?),
-            Server::Endpoint(endpoint) => Some(Target::parse(endpoint)?),
-            Server::Emulator(address) => Some(Target::emulator(address)?),
-            Server::Connector(_) => None,
+        let options = |credentials| Options {
+            credentials,
+            quota_project: self.quota_project,
+            connect_timeout: self.connect_timeout,
         };
-        let credentials = match (&self.server, self.credentials) {
-            (Server::Emulator(_) | Server::Connector(_), _) => Credentials::anonymous(),
-            (_, Some(credentials)) => credentials,
-            (_, None) => Credentials::application_default().await?,
+        let (target, credentials) = match self.server {
+            Server::Connector(connect) => {
+                let transport = connect(options(Credentials::anonymous()))?;
+                return Ok(Client { caller: Caller { transport, rpc_timeout: self.rpc_timeout } });
+            }
+            Server::Emulator(address) => (Target::emulator(&address)?, Some(Credentials::anonymous())),
+            Server::Endpoint(endpoint) => (Target::parse(&endpoint)?, self.credentials),
+            Server::CloudRun => (Target::service(self.region.as_deref())?, self.credentials),
         };
-        let options = Options { credentials, quota_project: self.quota_project, connect_timeout: self.connect_timeout };
-        let transport = match (self.server, target) {
-            (Server::Connector(connect), _) => connect(options)?,
-            (_, Some(target)) => Transport::to_server(&target, options)?,
-            (_, None) => unreachable!("only a connector has no target"),
+        let credentials = match credentials {
+            Some(credentials) => credentials,
+            None => Credentials::application_default().await?,
         };
+        let transport = Transport::to_server(&target, options(credentials))?;
         Ok(Client { caller: Caller { transport, rpc_timeout: self.rpc_timeout } })
     }
 }

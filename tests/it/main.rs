@@ -1,1 +1,3 @@
+//! The tests that need several rooms, in one binary.
 
+mod client;

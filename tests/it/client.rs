@@ -1,0 +1,3 @@
+//! The library's client, through its public face.
+
+mod peers;
