@@ -1,3 +1,4 @@
 //! The tests that need several rooms, in one binary.
 
+mod cli;
 mod client;

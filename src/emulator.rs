@@ -1,0 +1,304 @@
+//! A Cloud Run Jobs API on this machine, in process or on a loopback port, that really runs its tasks.
+//!
+//! It speaks gRPC as `run.googleapis.com` does: jobs, executions, tasks, long-running operations, and health and
+//! reflection beside them. It knows nothing of this crate's client but the resource names.
+//!
+//! The rooms, and which way they look: `server` (connections, what every call passes) -> `service` (messages) ->
+//! `engine` (one lock, one driver) -> `state` (the machine: events in, effects out) and `runtime` (carries tasks out).
+//! `validate`, `defaults`, `overrides` and `refusal` are the service's rules and words.
+//!
+//! ```
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use runjob::emulator::Emulator;
+//!
+//! let emulator = Emulator::builder().start().await?;
+//! println!("RUN_EMULATOR_HOST={}", emulator.addr().expect("it listens"));
+//! # Ok(())
+//! # }
+//! ```
+
+mod defaults;
+mod engine;
+mod error;
+mod overrides;
+mod refusal;
+mod runtime;
+mod server;
+mod service;
+mod state;
+mod validate;
+
+use std::{
+    mem,
+    net::{Ipv4Addr, SocketAddr},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use futures_util::{FutureExt as _, future::join_all};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
+
+use self::{
+    engine::{Driver, Engine},
+    runtime::{
+        images::{Images, sample_jobs},
+        output::OutputSender,
+        process::{GRACE, Groups, ProcessRuntime},
+    },
+    server::gate::{Panic, Rules},
+    state::{Ids, Machine},
+};
+pub use self::{
+    error::EmulatorError,
+    runtime::{
+        output::{Output, OutputLine, OutputReader, Stream},
+        simulated::{Simulated, Simulation},
+    },
+    server::connector::Connector,
+    state::{AttemptId, Start},
+};
+use crate::name::Location;
+
+/// Where the sample jobs are unless told otherwise.
+const PROJECT: &str = "demo";
+const REGION: &str = "us-central1";
+/// How long calls in flight may take to end when the emulator stops.
+const STOP_LIMIT: Duration = Duration::from_secs(1);
+
+/// What carries out the tasks.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum Runtime {
+    /// Processes of this machine: an image stands for a local command.
+    #[default]
+    Process,
+    /// Nothing real: a script says how long each attempt takes and how it ends.
+    Simulated(Simulation),
+}
+
+/// A running emulator. It stops, and all of its tasks with it, when this is dropped.
+///
+/// # Panics
+/// When it is dropped after a panic of its own, so that a test notices. [`stop`](Self::stop) says so in its error.
+#[derive(Debug)]
+#[must_use = "an emulator stops when it is dropped"]
+pub struct Emulator {
+    addr: Option<SocketAddr>,
+    connector: Connector,
+    engine: Arc<Engine>,
+    output: OutputSender,
+    stop: watch::Sender<bool>,
+    panic: Arc<Panic>,
+    workers: Vec<JoinHandle<Result<(), tonic::transport::Error>>>,
+}
+
+impl Emulator {
+    /// An emulator on a free port of 127.0.0.1, with the sample jobs, unless told otherwise.
+    pub fn builder() -> EmulatorBuilder {
+        EmulatorBuilder::default()
+    }
+
+    /// Where it listens; `None` after [`EmulatorBuilder::no_listener`].
+    pub fn addr(&self) -> Option<SocketAddr> {
+        self.addr
+    }
+
+    /// Connects clients in this process without a socket.
+    pub fn connector(&self) -> Connector {
+        self.connector.clone()
+    }
+
+    /// What the tasks print from now on. Simulated tasks print nothing.
+    pub fn output(&self) -> OutputReader {
+        self.output.reader()
+    }
+
+    /// Every execution that was ever started here, in order, also those deleted since.
+    pub fn ledger(&self) -> Vec<Start> {
+        self.engine.read(|machine| machine.ledger().to_vec())
+    }
+
+    /// Kills all tasks, ends all calls, and waits until nothing is left.
+    ///
+    /// # Errors
+    /// When the emulator panicked while it ran, or could not serve any more.
+    pub async fn stop(mut self) -> Result<(), EmulatorError> {
+        self.stop.send_replace(true);
+        self.engine.shut_down();
+        let workers = mem::take(&mut self.workers);
+        let handles: Vec<_> = workers.iter().map(JoinHandle::abort_handle).collect();
+        let ended = timeout(STOP_LIMIT, join_all(workers)).await;
+        handles.iter().for_each(tokio::task::AbortHandle::abort);
+        for worker in ended.into_iter().flatten() {
+            match worker {
+                Ok(served) => served.map_err(EmulatorError::serve)?,
+                Err(error) => {
+                    if let Ok(panic) = error.try_into_panic() {
+                        self.panic.record(&*panic);
+                    }
+                }
+            }
+        }
+        self.panic.take().map_or(Ok(()), |text| Err(EmulatorError::panicked(&text)))
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.engine.shut_down();
+        self.stop.send_replace(true);
+        for worker in &self.workers {
+            worker.abort();
+        }
+        if let Some(text) = self.panic.take().filter(|_| !thread::panicking()) {
+            panic!("{}", EmulatorError::panicked(&text));
+        }
+    }
+}
+
+/// What an emulator should be like; see [`Emulator::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing happens before start"]
+pub struct EmulatorBuilder {
+    listen: Option<SocketAddr>,
+    location: Location,
+    samples: bool,
+    images: Vec<(String, Vec<String>)>,
+    allow_command: bool,
+    runtime: Runtime,
+    lenient: bool,
+}
+
+impl Default for EmulatorBuilder {
+    fn default() -> Self {
+        Self {
+            listen: Some((Ipv4Addr::LOCALHOST, 0).into()),
+            location: Location::new(PROJECT, REGION).expect("the default location is valid"),
+            samples: true,
+            images: Vec::new(),
+            allow_command: false,
+            runtime: Runtime::default(),
+            lenient: false,
+        }
+    }
+}
+
+impl EmulatorBuilder {
+    /// Listens here. Default is 127.0.0.1 with a free port; only loopback addresses are taken.
+    pub fn listen(self, addr: SocketAddr) -> Self {
+        Self { listen: Some(addr), ..self }
+    }
+
+    /// Opens no socket: only [`Emulator::connector`] reaches it.
+    pub fn no_listener(self) -> Self {
+        Self { listen: None, ..self }
+    }
+
+    /// Where the sample jobs are. Default is project `demo`, region `us-central1`; every other place works, too.
+    pub fn location(self, location: Location) -> Self {
+        Self { location, ..self }
+    }
+
+    /// Whether there are the sample jobs `echo`, `env`, `sleep`, `fail` and `flaky`, and their images. Default is yes.
+    pub fn samples(self, samples: bool) -> Self {
+        Self { samples, ..self }
+    }
+
+    /// Lets an image stand for a local command. Without tag or digest it stands for all versions. The job's args follow
+    /// the command's own. A program without a path is looked up once, when the emulator starts.
+    pub fn image(mut self, image: impl Into<String>, command: Vec<String>) -> Self {
+        self.images.push((image.into(), command));
+        self
+    }
+
+    /// Whether a job's own `command` is run instead of its image's. Default is no, because then whoever reaches the
+    /// emulator runs any program of this machine.
+    pub fn allow_command(self, allow: bool) -> Self {
+        Self { allow_command: allow, ..self }
+    }
+
+    /// What carries out the tasks. Default is [`Runtime::Process`].
+    pub fn runtime(self, runtime: Runtime) -> Self {
+        Self { runtime, ..self }
+    }
+
+    /// Whether calls without the `x-goog-request-params` header are answered. Default is no, as on the service.
+    pub fn lenient(self, lenient: bool) -> Self {
+        Self { lenient, ..self }
+    }
+
+    /// Starts it, within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on or is not loopback, or when an image's command is not there.
+    pub async fn start(self) -> Result<Emulator, EmulatorError> {
+        let output = OutputSender::new();
+        let (engine, driver) = Engine::new(Machine::new(Ids::random()), self.task_runtime(&output)?);
+        if self.samples {
+            add_samples(&engine, &self.location)?;
+        }
+        let routes = server::routes(&engine).await?;
+        let (stop, stopped) = watch::channel(false);
+        let panic = Arc::new(Panic::default());
+        let rules = |exposed| Arc::new(Rules { lenient: self.lenient, exposed, panic: Arc::clone(&panic) });
+
+        let mut workers = Vec::new();
+        let mut addr = None;
+        if let Some(listen) = self.listen {
+            let listener = server::bind(listen).await?;
+            addr = Some(listener.local_addr().map_err(|error| EmulatorError::listen(listen, error))?);
+            let connections = server::accept(listener);
+            workers.push(tokio::spawn(server::serve(connections, routes.clone(), rules(true), stopped.clone())));
+        }
+        let (connector, calls) = Connector::new();
+        workers.push(tokio::spawn(server::serve(server::dialled(calls), routes, rules(false), stopped.clone())));
+        workers.push(tokio::spawn(drive(driver, stopped, Arc::clone(&panic))));
+        Ok(Emulator { addr, connector, engine, output, stop, panic, workers })
+    }
+
+    fn task_runtime(&self, output: &OutputSender) -> Result<Arc<dyn runtime::Runtime>, EmulatorError> {
+        if let Runtime::Simulated(simulation) = &self.runtime {
+            return Ok(Arc::new(simulation.clone()));
+        }
+        let mut images = if self.samples { Images::samples() } else { Images::default() };
+        for (image, command) in &self.images {
+            images.insert(image.clone(), command.clone());
+        }
+        images.resolve()?;
+        Ok(Arc::new(ProcessRuntime {
+            images,
+            allow_command: self.allow_command,
+            output: output.clone(),
+            grace: GRACE,
+            root: tempfile::Builder::new().prefix("runjob-").tempdir().map_err(EmulatorError::homes)?,
+            groups: Arc::new(Groups::default()),
+        }))
+    }
+}
+
+/// Runs the driver to its end, and remembers its panic at once: also a drop that does not wait reports it.
+async fn drive(
+    driver: Driver,
+    mut stopped: watch::Receiver<bool>,
+    panic: Arc<Panic>,
+) -> Result<(), tonic::transport::Error> {
+    let stop = async move {
+        // A stopper that is gone wants the same.
+        _ = stopped.wait_for(|stop| *stop).await;
+    };
+    if let Err(payload) = AssertUnwindSafe(driver.run(stop)).catch_unwind().await {
+        panic.record(&*payload);
+    }
+    Ok(())
+}
+
+fn add_samples(engine: &Engine, location: &Location) -> Result<(), EmulatorError> {
+    for (id, job) in sample_jobs() {
+        let name = location.job(id).map_err(EmulatorError::sample_name)?;
+        let request = service::define(engine, name, job, false).map_err(EmulatorError::samples)?;
+        engine.apply(|machine, now| machine.create_job(request, now)).map_err(EmulatorError::samples)?;
+    }
+    Ok(())
+}

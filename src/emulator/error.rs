@@ -1,0 +1,75 @@
+//! What can go wrong with an emulator itself.
+
+use std::{error::Error as StdError, fmt, io, net::SocketAddr};
+
+use crate::{emulator::refusal::Refusal, name::NameError};
+
+type Source = Box<dyn StdError + Send + Sync>;
+
+/// Why an emulator did not start, or did not end well: says what was wrong and what to do.
+#[derive(Debug)]
+pub struct EmulatorError {
+    message: String,
+    source: Option<Source>,
+}
+
+impl EmulatorError {
+    pub(crate) fn not_loopback(addr: SocketAddr) -> Self {
+        let reason = "it runs commands for whoever reaches it";
+        Self::new(format!("the emulator does not listen on {addr}, because {reason}: use 127.0.0.1 or [::1]"), None)
+    }
+
+    pub(crate) fn listen(addr: SocketAddr, error: io::Error) -> Self {
+        let hint = "choose another port, or port 0 for a free one";
+        Self::new(format!("the emulator cannot listen on {addr}: {hint}"), Some(error.into()))
+    }
+
+    pub(crate) fn empty_command(image: &str) -> Self {
+        Self::new(format!("image '{image}' is mapped to an empty command: name a program"), None)
+    }
+
+    pub(crate) fn no_program(image: &str, program: &str) -> Self {
+        let hint = "give the path of a program, or a name that is on PATH";
+        Self::new(format!("image '{image}' is mapped to '{program}', which is not there: {hint}"), None)
+    }
+
+    pub(crate) fn homes(error: io::Error) -> Self {
+        Self::new("the emulator cannot make a temporary directory for its tasks: check TMPDIR", Some(error.into()))
+    }
+
+    pub(crate) fn samples(refusal: Refusal) -> Self {
+        Self::new("the sample jobs cannot be created", Some(Box::new(tonic::Status::from(refusal))))
+    }
+
+    pub(crate) fn sample_name(error: NameError) -> Self {
+        Self::new("the sample jobs cannot be in this location", Some(error.into()))
+    }
+
+    pub(crate) fn reflection(error: tonic_reflection::server::Error) -> Self {
+        Self::new("the descriptors of the API cannot be served", Some(error.into()))
+    }
+
+    pub(crate) fn serve(error: tonic::transport::Error) -> Self {
+        Self::new("the emulator could not go on serving", Some(error.into()))
+    }
+
+    pub(crate) fn panicked(text: &str) -> Self {
+        Self::new(format!("the emulator panicked, which is a bug in it: {text}"), None)
+    }
+
+    fn new(message: impl Into<String>, source: Option<Source>) -> Self {
+        Self { message: message.into(), source }
+    }
+}
+
+impl fmt::Display for EmulatorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for EmulatorError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,66 @@
+//! What carries attempts out. A runtime knows one attempt at a time, and nothing of executions, retries or timeouts:
+//! those are the machine's.
+
+pub(crate) mod images;
+pub(crate) mod output;
+pub(crate) mod process;
+pub(crate) mod simulated;
+
+use std::{fmt, future::pending};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{oneshot, watch};
+
+use crate::{
+    emulator::state::{Ending, Launch},
+    proto::run::v2::Container,
+};
+
+/// Carries out attempts, and says beforehand what it can run.
+pub(crate) trait Runtime: fmt::Debug + Send + Sync {
+    /// Whether a job may have this container.
+    fn admits(&self, container: &Container) -> Result<(), Inadmissible>;
+
+    /// Runs one attempt to its end. Dropping the future ends the attempt as well, by force.
+    fn run(&self, launch: Launch, control: Control) -> BoxFuture<'static, Ending>;
+
+    /// Ends everything by force, before it returns, and runs nothing any more.
+    fn kill_all(&self);
+}
+
+/// Why a container cannot run here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Inadmissible {
+    /// Nobody has the image: on the service, too, a missing image.
+    ImageMissing,
+    /// The container names its own command, which the operator has not allowed.
+    CommandNotAllowed,
+}
+
+/// How an attempt and its driver talk while it runs.
+#[derive(Debug)]
+pub(crate) struct Control {
+    /// To be told once, when the attempt really runs.
+    pub(crate) started: oneshot::Sender<()>,
+    /// Says when the attempt should end before its time.
+    pub(crate) stop: Stop,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    /// A stop, and what asks for it.
+    pub(crate) fn new() -> (watch::Sender<bool>, Self) {
+        let (ask, asked) = watch::channel(false);
+        (ask, Self(asked))
+    }
+
+    /// Resolves when the stop is asked for; never if nobody is left to ask.
+    pub(crate) async fn asked(&mut self) {
+        let abandoned = self.0.wait_for(|asked| *asked).await.is_err();
+        if abandoned {
+            pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Tasks as processes of this machine.
+//!
+//! A container is one process in a group of its own, with an environment that holds nothing of ours and a home that is
+//! removed afterwards. Which program an image stands for is the allow-list's business; what its end means is the
+//! machine's.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    os::unix::process::ExitStatusExt as _,
+    path::Path,
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+use tokio::{
+    process::{Child, Command},
+    task::JoinSet,
+    time::timeout,
+};
+
+use super::{
+    Control, Inadmissible, Runtime, Stop,
+    images::Images,
+    output::{AttemptOutput, OutputSender, Stream},
+};
+use crate::{
+    emulator::state::{Ending, Launch},
+    proto::run::v2::{Container, env_var::Values},
+};
+
+/// The PATH of a task whose job sets none.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+/// Between SIGTERM and SIGKILL, as on the service.
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
+/// How long a pipe is read after its writers were killed: only a process that left its group still holds it then.
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+/// Variables with these prefixes choose code for a program to load.
+const LOADER_PREFIXES: [&str; 2] = ["LD_", "DYLD_"];
+
+#[derive(Debug)]
+pub(crate) struct ProcessRuntime {
+    pub(crate) images: Images,
+    /// Whether a container's own `command` is run.
+    pub(crate) allow_command: bool,
+    pub(crate) output: OutputSender,
+    pub(crate) grace: Duration,
+    /// Holds the homes of all tasks.
+    pub(crate) root: TempDir,
+    pub(crate) groups: Arc<Groups>,
+}
+
+impl Runtime for ProcessRuntime {
+    fn admits(&self, container: &Container) -> Result<(), Inadmissible> {
+        match (self.images.command(&container.image), container.command.is_empty()) {
+            (None, _) => Err(Inadmissible::ImageMissing),
+            (Some(_), false) if !self.allow_command => Err(Inadmissible::CommandNotAllowed),
+            (Some(_), _) => Ok(()),
+        }
+    }
+
+    fn run(&self, launch: Launch, control: Control) -> BoxFuture<'static, Ending> {
+        let homes = TempDir::new_in(self.root.path());
+        let containers = launch.template.template.iter().flat_map(|task| &task.containers);
+        let commands: Result<Vec<_>, _> = containers.map(|container| self.command(&launch, container)).collect();
+        let output = self.output.of(launch.id);
+        let (groups, grace) = (Arc::clone(&self.groups), self.grace);
+        Box::pin(async move {
+            let home = match homes {
+                Ok(home) => home,
+                Err(error) => return Ending::NotStarted(format!("there is no place for its home: {error}")),
+            };
+            match commands.and_then(|commands| spawn(commands, home.path(), &groups)) {
+                Err(why) => Ending::NotStarted(why),
+                Ok(processes) => {
+                    // A driver that is gone needs no report.
+                    _ = control.started.send(());
+                    watch_all(processes, &output, &control.stop, grace).await
+                }
+            }
+        })
+    }
+
+    fn kill_all(&self) {
+        self.groups.close();
+    }
+}
+
+impl ProcessRuntime {
+    /// The command line and the environment of a container, and nothing of this process's own.
+    fn command(&self, launch: &Launch, container: &Container) -> Result<Command, String> {
+        let mapped = self.images.command(&container.image);
+        let own = Some(container.command.as_slice()).filter(|own| self.allow_command && !own.is_empty());
+        let entrypoint = own.or(mapped).unwrap_or_default();
+        let Some((program, arguments)) = entrypoint.split_first() else {
+            return Err(format!("image '{}' is not mapped to a command", container.image));
+        };
+        let mut command = Command::new(program);
+        command.args(arguments).args(&container.args).env_clear().env("PATH", PATH);
+        for variable in &container.env {
+            let name = &variable.name;
+            if !self.allow_command && LOADER_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+                return Err(format!("environment variable {name} is refused, it would load code of its own"));
+            }
+            match &variable.values {
+                Some(Values::ValueSource(_)) => return Err(format!("{name} is a secret, and the emulator has none")),
+                Some(Values::Value(value)) => command.env(name, value),
+                None => command.env(name, ""),
+            };
+        }
+        command
+            .env("CLOUD_RUN_JOB", launch.id.execution.job().id())
+            .env("CLOUD_RUN_EXECUTION", launch.id.execution.id())
+            .env("CLOUD_RUN_TASK_INDEX", launch.id.task_index.to_string())
+            .env("CLOUD_RUN_TASK_ATTEMPT", launch.id.attempt.to_string())
+            .env("CLOUD_RUN_TASK_COUNT", launch.task_count.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        Ok(command)
+    }
+}
+
+/// The process groups that are alive, so that all of them can be killed at once and without waiting.
+#[derive(Debug, Default)]
+pub(crate) struct Groups(Mutex<Registry>);
+
+#[derive(Debug, Default)]
+struct Registry {
+    alive: BTreeSet<i32>,
+    closed: bool,
+}
+
+impl Groups {
+    /// Starts a process as the leader of a new group, unless nothing may start any more.
+    fn spawn(self: &Arc<Self>, command: &mut Command) -> io::Result<Process> {
+        // Held over the spawn: a group is either refused or seen by `close`.
+        let mut registry = self.lock();
+        if registry.closed {
+            return Err(io::Error::other("the emulator has stopped"));
+        }
+        let child = command.spawn()?;
+        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
+        registry.alive.insert(pid.as_raw_nonzero().get());
+        Ok(Process { child, group: Group { pid, groups: Arc::clone(self) } })
+    }
+
+    /// Kills all groups and refuses new ones.
+    fn close(&self) {
+        let mut registry = self.lock();
+        registry.closed = true;
+        for pid in std::mem::take(&mut registry.alive) {
+            kill(pid);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn kill(pid: i32) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        // A group that is already gone is what was wanted.
+        _ = kill_process_group(pid, Signal::KILL);
+    }
+}
+
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    group: Group,
+}
+
+/// A process group that does not outlive this value.
+#[derive(Debug)]
+struct Group {
+    pid: Pid,
+    groups: Arc<Groups>,
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let pid = self.pid.as_raw_nonzero().get();
+        if self.groups.lock().alive.remove(&pid) {
+            kill(pid);
+        }
+    }
+}
+
+/// Starts all containers of a task, or none.
+fn spawn(commands: Vec<Command>, home: &Path, groups: &Arc<Groups>) -> Result<Vec<Process>, String> {
+    let start = |mut command: Command| {
+        let program = command.as_std().get_program().to_string_lossy().into_owned();
+        // The job may have set a HOME; the one it gets is its own.
+        let command = command.env("HOME", home).current_dir(home);
+        groups.spawn(command).map_err(|error| format!("{program}: {error}"))
+    };
+    commands.into_iter().map(start).collect()
+}
+
+/// Waits for all containers of a task; the first that fails ends the others by force and speaks for the task.
+async fn watch_all(processes: Vec<Process>, output: &AttemptOutput, stop: &Stop, grace: Duration) -> Ending {
+    let mut running = JoinSet::new();
+    for process in processes {
+        running.spawn(watch_one(process, output.clone(), stop.clone(), grace));
+    }
+    while let Some(ended) = running.join_next().await {
+        match ended.unwrap_or_else(|error| Ending::NotStarted(error.to_string())) {
+            Ending::Exited(0) => {}
+            failure => {
+                running.shutdown().await;
+                return failure;
+            }
+        }
+    }
+    Ending::Exited(0)
+}
+
+/// One process from start to end, with all of its group and all of its output.
+async fn watch_one(process: Process, output: AttemptOutput, mut stop: Stop, grace: Duration) -> Ending {
+    let Process { mut child, group } = process;
+    let mut pumps = JoinSet::new();
+    if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
+        pumps.spawn(output.clone().pump(Stream::Stdout, stdout));
+        pumps.spawn(output.pump(Stream::Stderr, stderr));
+    }
+    let status = tokio::select! {
+        status = child.wait() => status,
+        () = stop.asked() => terminate(&mut child, &group, grace).await,
+    };
+    // The leader is gone: whatever it left behind goes with it.
+    drop(group);
+    _ = timeout(DRAIN_LIMIT, async { while pumps.join_next().await.is_some() {} }).await;
+    status.map_or_else(|error| Ending::NotStarted(format!("its end could not be seen: {error}")), ending)
+}
+
+/// SIGTERM to all of the group, and SIGKILL when the grace is over.
+async fn terminate(child: &mut Child, group: &Group, grace: Duration) -> io::Result<ExitStatus> {
+    // A group that is already gone is what was wanted.
+    _ = kill_process_group(group.pid, Signal::TERM);
+    match timeout(grace, child.wait()).await {
+        Ok(status) => status,
+        Err(_) => {
+            _ = kill_process_group(group.pid, Signal::KILL);
+            child.wait().await
+        }
+    }
+}
+
+fn ending(status: ExitStatus) -> Ending {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ending::Exited(code),
+        (None, Some(signal)) => Ending::Signalled(signal),
+        (None, None) => Ending::NotStarted(format!("it ended in an unknown way: {status}")),
+    }
+}

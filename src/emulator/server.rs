@@ -1,0 +1,102 @@
+//! One port, and connections without one, in front of the services. Knows no message.
+
+pub(crate) mod connector;
+pub(crate) mod gate;
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use futures_util::{Stream, stream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::watch,
+};
+use tonic::{
+    service::Routes,
+    transport::server::{Connected, Server, TcpIncoming},
+};
+use tonic_health::{ServingStatus, server::HealthReporter};
+use tower::layer::layer_fn;
+
+use self::gate::{Gate, Rules};
+use crate::{
+    emulator::{EmulatorError, engine::Engine, service},
+    proto::{
+        DESCRIPTORS,
+        longrunning::operations_server,
+        run::v2::{executions_server, jobs_server, tasks_server},
+    },
+};
+
+/// Calls in flight on one connection; more wait at the client.
+const MAX_STREAMS: u32 = 256;
+/// All headers of one call.
+const MAX_HEADERS: u32 = 16 * 1024;
+
+/// A bound listener; only on loopback, since whoever reaches it starts processes.
+pub(crate) async fn bind(addr: SocketAddr) -> Result<TcpListener, EmulatorError> {
+    if !addr.ip().is_loopback() {
+        return Err(EmulatorError::not_loopback(addr));
+    }
+    TcpListener::bind(addr).await.map_err(|error| EmulatorError::listen(addr, error))
+}
+
+/// The API with health and reflection.
+pub(crate) async fn routes(engine: &Arc<Engine>) -> Result<Routes, EmulatorError> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    for name in [
+        "",
+        jobs_server::SERVICE_NAME,
+        executions_server::SERVICE_NAME,
+        tasks_server::SERVICE_NAME,
+        operations_server::SERVICE_NAME,
+    ] {
+        report_serving(&health, name).await;
+    }
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let v1 = reflection().build_v1().map_err(EmulatorError::reflection)?;
+    // Older tools ask for nothing else.
+    let v1alpha = reflection().build_v1alpha().map_err(EmulatorError::reflection)?;
+    Ok(service::routes(engine).add_service(health_service).add_service(v1).add_service(v1alpha))
+}
+
+/// Serves connections until `stop` turns true.
+pub(crate) async fn serve<I>(
+    connections: impl Stream<Item = io::Result<I>>,
+    routes: Routes,
+    rules: Arc<Rules>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), tonic::transport::Error>
+where
+    I: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    let stopped = async move {
+        // A stopper that is gone wants the same.
+        _ = stop.wait_for(|stop| *stop).await;
+    };
+    Server::builder()
+        .max_concurrent_streams(MAX_STREAMS)
+        .http2_max_header_list_size(MAX_HEADERS)
+        .layer(layer_fn(move |inner| Gate::new(inner, Arc::clone(&rules))))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(connections, stopped)
+        .await
+}
+
+/// What comes in on a listener.
+pub(crate) fn accept(listener: TcpListener) -> TcpIncoming {
+    TcpIncoming::from(listener).with_nodelay(Some(true))
+}
+
+/// What comes in by [`connector::Connector`].
+pub(crate) fn dialled(mut calls: connector::Calls) -> impl Stream<Item = io::Result<tokio::io::DuplexStream>> {
+    stream::poll_fn(move |context| calls.poll_recv(context).map(|call| call.map(Ok)))
+}
+
+async fn report_serving(health: &HealthReporter, name: &str) {
+    health.set_service_status(name, ServingStatus::Serving).await;
+}

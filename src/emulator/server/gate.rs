@@ -1,0 +1,159 @@
+//! The one function that every call passes, before its handler and after it.
+//!
+//! Here calls are refused that the service could not route, and those that a web page could have made. A handler's panic
+//! becomes an answer, and is kept for the emulator to report.
+
+use std::{
+    any::Any,
+    convert::Infallible,
+    net::IpAddr,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    sync::{Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+use http::{Request, Response, StatusCode, Uri, header};
+use tonic::{Status, body::Body};
+use tower::Service;
+
+use crate::emulator::refusal::Refusal;
+
+/// Routes a call to its region; the service does not answer without it.
+const ROUTING_HEADER: &str = "x-goog-request-params";
+/// Services that are no part of the API: health and reflection.
+const UNROUTED: &str = "/grpc.";
+
+/// What every call has to keep to.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// Whether a call may come without its routing header.
+    pub(crate) lenient: bool,
+    /// Whether a web page could reach this place, so that a call has to show that it comes from none.
+    pub(crate) exposed: bool,
+    /// The first panic of a handler.
+    pub(crate) panic: Arc<Panic>,
+}
+
+/// The first panic, for the one who reports it.
+#[derive(Debug, Default)]
+pub(crate) struct Panic(Mutex<Option<String>>);
+
+impl Panic {
+    pub(crate) fn record(&self, panic: &(dyn Any + Send)) {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(text.unwrap_or_else(|| "it left no message".to_owned()));
+    }
+
+    pub(crate) fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Rules {
+    fn check<B>(&self, request: &Request<B>) -> Result<(), Response<Body>> {
+        if self.exposed && !is_local(request) {
+            let status =
+                Status::permission_denied("The emulator answers callers of this machine only, and no web page.");
+            let mut response = status.into_http();
+            *response.status_mut() = StatusCode::FORBIDDEN;
+            return Err(response);
+        }
+        let path = request.uri().path();
+        let routed = request.headers().get(ROUTING_HEADER).is_some_and(|params| !params.is_empty());
+        if self.lenient || routed || path.starts_with(UNROUTED) {
+            return Ok(());
+        }
+        Err(Status::from(Refusal::unimplemented()).into_http())
+    }
+}
+
+/// The handlers behind the gate.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate<S> {
+    inner: S,
+    rules: Arc<Rules>,
+}
+
+impl<S> Gate<S> {
+    pub(crate) fn new(inner: S, rules: Arc<Rules>) -> Self {
+        Self { inner, rules }
+    }
+}
+
+impl<S, B> Service<Request<B>> for Gate<S>
+where
+    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if let Err(refusal) = self.rules.check(&request) {
+            return Box::pin(async { Ok(refusal) });
+        }
+        let rules = Arc::clone(&self.rules);
+        let handled = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+        Box::pin(async move {
+            handled.await.unwrap_or_else(|panic| {
+                rules.panic.record(&*panic);
+                Ok(Status::internal("The emulator panicked.").into_http())
+            })
+        })
+    }
+}
+
+/// Whether the call was addressed to loopback, and not sent by a page. A rebound name reaches the port, too.
+fn is_local<B>(request: &Request<B>) -> bool {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.and_then(|host| host.parse::<Uri>().ok());
+    let addressed = [Some(request.uri()), host.as_ref()].into_iter().flatten().filter_map(Uri::host);
+    let mut hosts = addressed.peekable();
+    let known = hosts.peek().is_some();
+    known && hosts.all(is_loopback) && !request.headers().contains_key(header::ORIGIN)
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(uri: &str, headers: &[(&str, &str)]) -> Request<()> {
+        let request =
+            headers.iter().fold(Request::builder().uri(uri), |request, (name, value)| request.header(*name, *value));
+        request.body(()).expect("a valid request")
+    }
+
+    #[test]
+    fn only_calls_addressed_to_loopback_are_local() {
+        for uri in ["http://127.0.0.1:80/x", "http://localhost/x", "http://LOCALHOST:1/x", "http://[::1]:9/x"] {
+            assert!(is_local(&request(uri, &[])), "{uri}");
+        }
+        for uri in ["http://example.com/x", "http://127.0.0.1.example.com/x", "http://localhost.evil/x", "/x"] {
+            assert!(!is_local(&request(uri, &[])), "{uri}");
+        }
+        assert!(is_local(&request("/x", &[("host", "127.0.0.1:8085")])));
+        assert!(!is_local(&request("/x", &[("host", "example.com")])));
+        assert!(!is_local(&request("http://127.0.0.1/x", &[("host", "example.com")])));
+    }
+
+    #[test]
+    fn a_call_from_a_page_is_not_local() {
+        for origin in ["http://example.com", "http://127.0.0.1:8085", "null"] {
+            assert!(!is_local(&request("http://127.0.0.1/x", &[("origin", origin)])), "{origin}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! `google.cloud.run.v2.Executions`.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::{name, page::Page};
+use crate::{
+    emulator::engine::Engine,
+    proto::{
+        longrunning::Operation,
+        run::v2::{
+            CancelExecutionRequest, DeleteExecutionRequest, Execution, GetExecutionRequest, ListExecutionsRequest,
+            ListExecutionsResponse, executions_server::Executions,
+        },
+    },
+};
+
+#[derive(Debug)]
+pub(super) struct ExecutionsService(pub(super) Arc<Engine>);
+
+#[tonic::async_trait]
+impl Executions for ExecutionsService {
+    async fn get_execution(&self, request: Request<GetExecutionRequest>) -> Result<Response<Execution>, Status> {
+        let name = name("name", &request.into_inner().name)?;
+        Ok(Response::new(self.0.read(|machine| machine.execution(&name))?))
+    }
+
+    async fn list_executions(
+        &self,
+        request: Request<ListExecutionsRequest>,
+    ) -> Result<Response<ListExecutionsResponse>, Status> {
+        let request = request.into_inner();
+        let parent = name("parent", &request.parent)?;
+        let page = Page::parse(request.page_size, &request.page_token)?;
+        let (executions, next_page_token) = self.0.read(|machine| page.fill(machine.executions(&parent, page.after)));
+        Ok(Response::new(ListExecutionsResponse { executions, next_page_token }))
+    }
+
+    async fn delete_execution(&self, request: Request<DeleteExecutionRequest>) -> Result<Response<Operation>, Status> {
+        let request = request.into_inner();
+        let name = name("name", &request.name)?;
+        let operation = self.0.apply(|machine, now| machine.delete_execution(&name, request.validate_only, now))?;
+        Ok(Response::new(operation))
+    }
+
+    async fn cancel_execution(&self, request: Request<CancelExecutionRequest>) -> Result<Response<Operation>, Status> {
+        let request = request.into_inner();
+        let name = name("name", &request.name)?;
+        let operation = self.0.apply(|machine, now| machine.cancel_execution(&name, request.validate_only, now))?;
+        Ok(Response::new(operation))
+    }
+}

@@ -1,0 +1,124 @@
+//! What exists and what happens to it: a pure machine of jobs, executions, tasks and operations.
+//!
+//! Every event comes with its time and changes the machine at once; what has to be done outside (start an attempt,
+//! stop one, tell who waits) is left in a list of [`Effects`]. The machine has no clock, no timer, no randomness but the
+//! [`Ids`] it was given, and no idea of processes or RPCs: equal events give equal histories.
+
+mod advance;
+mod condition;
+mod define;
+mod execution;
+mod ids;
+mod job;
+mod operation;
+mod read;
+mod run;
+mod shelf;
+mod task;
+
+use std::{collections::BTreeSet, mem, sync::Arc, time::SystemTime};
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use prost::Message as _;
+
+pub(crate) use self::{define::JobRequest, ids::Ids, read::Cursor, run::RunRequest, task::Ending};
+use self::{execution::ExecutionRecord, job::JobRecord, operation::Progress, shelf::Shelf};
+use crate::{
+    name::{ExecutionName, JobName, OperationName},
+    proto::run::v2::ExecutionTemplate,
+};
+
+/// Who is said to have made everything here; the emulator asks nobody for credentials.
+const CALLER: &str = "emulator@example.com";
+
+/// One try of one task.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub struct AttemptId {
+    /// The execution that the task belongs to.
+    pub execution: ExecutionName,
+    /// The index of the task, from 0: `CLOUD_RUN_TASK_INDEX`.
+    pub task_index: u32,
+    /// How many attempts of this task there were before: `CLOUD_RUN_TASK_ATTEMPT`.
+    pub attempt: u32,
+}
+
+/// An entry of the ledger: one execution that was really made.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Start {
+    /// When the start was accepted.
+    pub time: SystemTime,
+    /// The job that was run.
+    pub job: JobName,
+    /// The execution that came of it.
+    pub execution: ExecutionName,
+    /// The operation that stands for it.
+    pub operation: OperationName,
+}
+
+/// What is to be done outside the machine.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    /// For the runtime, in this order.
+    pub(crate) orders: Vec<Order>,
+    /// Operations that are done, or gone: nobody needs to wait for them any more.
+    pub(crate) over: Vec<OperationName>,
+}
+
+/// What a runtime is to do.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Carry out an attempt, and report its start and its end.
+    Start(Launch),
+    /// End an attempt early; its end is still reported.
+    Stop(AttemptId),
+}
+
+/// All that a runtime needs to carry out an attempt.
+#[derive(Clone, Debug)]
+pub(crate) struct Launch {
+    pub(crate) id: AttemptId,
+    /// The tasks of the execution: `CLOUD_RUN_TASK_COUNT`.
+    pub(crate) task_count: u32,
+    /// Shared by all attempts of the execution.
+    pub(crate) template: Arc<ExecutionTemplate>,
+}
+
+/// The machine; its events are in `define` (jobs), `run` (executions) and `advance` (attempts), its views in `read`.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    ids: Ids,
+    jobs: Shelf<JobName, JobRecord>,
+    executions: Shelf<ExecutionName, ExecutionRecord>,
+    operations: Shelf<OperationName, Progress>,
+    /// When running attempts run out of time.
+    deadlines: BTreeSet<(SystemTime, AttemptId)>,
+    ledger: Vec<Start>,
+    effects: Effects,
+}
+
+impl Machine {
+    pub(crate) fn new(ids: Ids) -> Self {
+        Self {
+            ids,
+            jobs: Shelf::default(),
+            executions: Shelf::default(),
+            operations: Shelf::default(),
+            deadlines: BTreeSet::new(),
+            ledger: Vec::new(),
+            effects: Effects::default(),
+        }
+    }
+
+    /// What the events since the last call ask for.
+    pub(crate) fn take_effects(&mut self) -> Effects {
+        mem::take(&mut self.effects)
+    }
+}
+
+/// The etag of a resource as it was at `updated`: the time and the name, each in base64, in quotes that belong to it.
+fn etag(name: &str, updated: SystemTime) -> String {
+    let time = BASE64_URL_SAFE_NO_PAD.encode(prost_types::Timestamp::from(updated).encode_to_vec());
+    format!("\"{time}/{}\"", BASE64_URL_SAFE_NO_PAD.encode(name))
+}

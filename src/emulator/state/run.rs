@@ -1,0 +1,175 @@
+//! Events of whole executions: run, cancel, delete.
+
+use std::{sync::Arc, time::SystemTime};
+
+use super::{
+    Machine, Start,
+    execution::ExecutionRecord,
+    operation::{Progress, unfinished},
+};
+use crate::{
+    emulator::{overrides, refusal::Refusal},
+    name::{ExecutionName, JobName},
+    proto::{
+        longrunning::Operation,
+        run::v2::{ExecutionTemplate, run_job_request::Overrides},
+    },
+};
+
+/// A start of a job.
+#[derive(Debug)]
+pub(crate) struct RunRequest {
+    pub(crate) job: JobName,
+    pub(crate) overrides: Option<Overrides>,
+    /// Answer, and start nothing.
+    pub(crate) validate_only: bool,
+}
+
+impl Machine {
+    pub(crate) fn run_job(&mut self, request: &RunRequest, now: SystemTime) -> Result<Operation, Refusal> {
+        let template = self.template_of(request)?;
+        let name = self.execution_name(&request.job)?;
+        let operation = self.operation_name(&request.job);
+        let mut record = ExecutionRecord::new(name.clone(), template, &mut self.ids, now);
+        let answer = unfinished(&operation, &record.to_proto());
+        if request.validate_only {
+            return Ok(answer);
+        }
+        if let Some(job) = self.jobs.get_mut(&request.job) {
+            job.count_execution();
+            job.latest = Some(record.reference());
+        }
+        let start =
+            Start { time: now, job: request.job.clone(), execution: name.clone(), operation: operation.clone() };
+        self.ledger.push(start);
+        record.observed = true;
+        record.operations.push(operation.clone());
+        self.operations.insert(operation, Progress::Run(name.clone()));
+        self.executions.insert(name.clone(), record);
+        self.schedule(&name, now);
+        Ok(answer)
+    }
+
+    /// Cancels what runs. Cancelling again before the end only gives another operation to wait for.
+    pub(crate) fn cancel_execution(
+        &mut self,
+        name: &ExecutionName,
+        validate_only: bool,
+        now: SystemTime,
+    ) -> Result<Operation, Refusal> {
+        let record = self.executions.get(name).ok_or_else(|| Refusal::no_execution(name))?;
+        if record.is_done() {
+            return Err(Refusal::not_running(name));
+        }
+        if validate_only {
+            let record = record.to_proto();
+            return Ok(unfinished(&self.operation_name(name.job()), &record));
+        }
+        self.stop(name, now);
+        let answer = self.follow(name)?;
+        self.complete(name, now);
+        Ok(answer)
+    }
+
+    /// Deletes an execution; one that runs is cancelled first, and goes when its last task has ended.
+    pub(crate) fn delete_execution(
+        &mut self,
+        name: &ExecutionName,
+        validate_only: bool,
+        now: SystemTime,
+    ) -> Result<Operation, Refusal> {
+        let record = self.executions.get_mut(name).ok_or_else(|| Refusal::no_execution(name))?;
+        if validate_only {
+            let record = record.to_proto();
+            return Ok(unfinished(&self.operation_name(name.job()), &record));
+        }
+        record.deleted.get_or_insert(now);
+        let answer = self.follow(name)?;
+        self.discard(name, now);
+        Ok(answer)
+    }
+
+    /// Removes an execution as soon as nothing of it runs.
+    pub(super) fn discard(&mut self, name: &ExecutionName, now: SystemTime) {
+        let Some(record) = self.executions.get_mut(name) else { return };
+        record.deleted.get_or_insert(now);
+        if record.is_done() {
+            self.remove(name);
+        } else {
+            self.stop(name, now);
+            self.complete(name, now);
+        }
+    }
+
+    /// Ends an execution whose last task is done, and tells who waits.
+    pub(super) fn complete(&mut self, name: &ExecutionName, now: SystemTime) {
+        let Some(record) = self.executions.get_mut(name) else { return };
+        if !record.complete(now) {
+            return;
+        }
+        self.effects.over.extend_from_slice(&record.operations);
+        let deleted = record.deleted.is_some();
+        self.refer(name);
+        if deleted {
+            self.remove(name);
+        }
+    }
+
+    /// Brings the job's reference to its latest execution up to date.
+    pub(super) fn refer(&mut self, name: &ExecutionName) {
+        let (Some(record), Some(job)) = (self.executions.get(name), self.jobs.get_mut(name.job())) else { return };
+        if let Some(latest) = job.latest.as_mut().filter(|latest| latest.name == name.id()) {
+            *latest = record.reference();
+        }
+    }
+
+    /// The template of the start: the job's own, shared, unless there are overrides.
+    fn template_of(&self, request: &RunRequest) -> Result<Arc<ExecutionTemplate>, Refusal> {
+        let job = self.jobs.get(&request.job).ok_or_else(|| Refusal::no_job(&request.job))?;
+        if job.deletion.is_some() {
+            return Err(Refusal::being_deleted(request.job.id()));
+        }
+        let template = match &request.overrides {
+            Some(overrides) => Arc::new(overrides::apply(&job.template, overrides)?),
+            None => Arc::clone(&job.template),
+        };
+        match &job.unready {
+            Some(why) => Err(Refusal::not_ready(&request.job, why)),
+            None => Ok(template),
+        }
+    }
+
+    /// A name that no execution has.
+    fn execution_name(&mut self, job: &JobName) -> Result<ExecutionName, Refusal> {
+        loop {
+            let id = format!("{}-{}", job.id(), self.ids.suffix());
+            let name = job.execution(id).map_err(|error| Refusal::malformed_name("name", &error))?;
+            if self.executions.get(&name).is_none() {
+                return Ok(name);
+            }
+        }
+    }
+
+    /// A new operation on the way of an execution to its end.
+    fn follow(&mut self, name: &ExecutionName) -> Result<Operation, Refusal> {
+        let operation = self.operation_name(name.job());
+        let record = self.executions.get_mut(name).ok_or_else(|| Refusal::no_execution(name))?;
+        record.operations.push(operation.clone());
+        let answer = unfinished(&operation, &record.to_proto());
+        self.operations.insert(operation, Progress::Stop(name.clone()));
+        Ok(answer)
+    }
+
+    /// Forgets an execution; its operations keep what it was at the end.
+    fn remove(&mut self, name: &ExecutionName) {
+        let Some(record) = self.executions.remove(name) else { return };
+        let (last, error) = (record.to_proto(), record.error());
+        for operation in &record.operations {
+            self.settle_operation(operation, &last, error.clone());
+        }
+        if let Some(job) = self.jobs.get_mut(name.job()) {
+            job.executions -= 1;
+        }
+        self.finish_deletion(name.job());
+    }
+}
