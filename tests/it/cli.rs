@@ -153,8 +153,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // Not killed outright: it has tasks to end.
-        self.running.signal(Signal::TERM);
-        _ = self.running.child.wait();
+        if let Ok(None) = self.running.child.try_wait() {
+            self.running.signal(Signal::TERM);
+            _ = self.running.child.wait();
+        }
     }
 }
 

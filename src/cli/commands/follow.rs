@@ -21,8 +21,10 @@ use crate::{
     emulator::{Output, OutputReader},
 };
 
-/// How often progress is asked for. Each time costs one read of the project's quota.
-const LOOK: Duration = Duration::from_secs(2);
+/// The first pause before progress is asked for, and the longest: short runs are seen to run, and long ones cost few
+/// reads of the project's quota.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+const LAST_LOOK: Duration = Duration::from_secs(4);
 
 /// How a wait ended.
 enum End {
@@ -40,26 +42,31 @@ pub(super) async fn to_the_end(
     mut output: Option<OutputReader>,
     mut interrupt: Interrupt,
 ) -> Result<Exit, Failure> {
+    let execution = run.execution().clone();
+    let mut progress = Progress::begin(printer, execution.id());
+    if let Some(latest) = run.latest() {
+        progress.show(latest);
+    }
     run.set_wait_limit(waiting.wait_limit);
-    let mut was_interrupted = false;
-    loop {
-        match follow(&session.client, printer, run, &mut output, &mut interrupt).await {
-            End::Finished(finished) => {
-                printer.report(&Report::finished(run.operation(), &finished))?;
-                let exit = Exit::of_outcome(finished.outcome(), waiting.propagate_exit_code);
-                return Ok(if was_interrupted { Exit::Interrupted } else { exit });
-            }
-            End::Interrupted if waiting.cancel_on_interrupt && !was_interrupted => {
-                was_interrupted = true;
-                run.set_wait_limit(None);
-                cancel(printer, run).await?;
-            }
-            End::Interrupted => return detached(session, printer, run, Exit::Interrupted),
-            End::Failed(error) if error.kind() == ErrorKind::WaitLimit => {
-                return detached(session, printer, run, Exit::StoppedWaiting);
-            }
-            End::Failed(error) => return Err(error.into()),
+    let mut end = follow(&session.client, printer, run, &mut progress, &mut output, &mut interrupt).await;
+    let interrupted = matches!(end, End::Interrupted);
+    if interrupted && waiting.cancel_on_interrupt {
+        run.set_wait_limit(None);
+        cancel(printer, run).await?;
+        end = follow(&session.client, printer, run, &mut progress, &mut output, &mut interrupt).await;
+    }
+    drop(progress);
+    match end {
+        End::Finished(finished) => {
+            printer.report(&Report::finished(run.operation(), &finished))?;
+            let exit = Exit::of_outcome(finished.outcome(), waiting.propagate_exit_code);
+            Ok(if interrupted { Exit::Interrupted } else { exit })
         }
+        End::Interrupted => detached(session, printer, run, Exit::Interrupted),
+        End::Failed(error) if error.kind() == ErrorKind::WaitLimit => {
+            detached(session, printer, run, Exit::StoppedWaiting)
+        }
+        End::Failed(error) => Err(error.into()),
     }
 }
 
@@ -68,20 +75,17 @@ async fn follow(
     client: &Client,
     printer: &Printer,
     run: &mut Run,
+    progress: &mut Progress<'_>,
     output: &mut Option<OutputReader>,
     interrupt: &mut Interrupt,
 ) -> End {
     let execution = run.execution().clone();
     let alone = run.latest().is_some_and(|latest| latest.task_count == 1);
-    let mut progress = Progress::begin(printer, execution.id());
-    if let Some(latest) = run.latest() {
-        progress.show(latest);
-    }
     let end = tokio::select! {
         biased;
         ended = run.wait() => ended.map_or_else(End::Failed, |finished| End::Finished(Box::new(finished))),
         () = interrupt.next() => End::Interrupted,
-        never = show_progress(client, &execution, &mut progress) => match never {},
+        never = show_progress(client, &execution, progress) => match never {},
         never = show_output(printer, output, alone) => match never {},
     };
     // The tasks' last lines come before their end is known, but perhaps were not taken yet.
@@ -93,8 +97,10 @@ async fn follow(
 
 /// Shows how far the execution is, again and again. A look that fails is left out: it says nothing of the execution.
 async fn show_progress(client: &Client, execution: &ExecutionName, progress: &mut Progress<'_>) -> Infallible {
+    let mut pause = FIRST_LOOK;
     loop {
-        sleep(LOOK).await;
+        sleep(pause).await;
+        pause = LAST_LOOK.min(pause * 2);
         if let Ok(execution) = client.execution(execution).await {
             progress.show(&execution);
         }

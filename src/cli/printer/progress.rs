@@ -54,6 +54,7 @@ impl<'a> Progress<'a> {
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
         self.printer.live.disable_steady_tick();
+        self.printer.live.finish_and_clear();
         self.printer.live.set_draw_target(ProgressDrawTarget::hidden());
     }
 }

@@ -1,8 +1,8 @@
 //! Bad input gets a clear error, nothing starts, and the exit status says of which kind it was.
 
 use std::{
-    io::{Read, Write},
-    net::TcpListener,
+    io::{self, Write},
+    net::{Shutdown, TcpListener},
     thread,
 };
 
@@ -75,9 +75,10 @@ fn a_server_that_is_not_grpc_is_called_that() {
     let address = listener.local_addr().expect("an address").to_string();
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            // Answers as an HTTP/1.1 server answers what it cannot read, and hangs up.
-            _ = stream.read(&mut [0; 1024]);
-            _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            // Answers as an HTTP/1.1 server answers what it cannot read, and reads on, so that nothing resets the answer.
+            _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+            _ = stream.shutdown(Shutdown::Write);
+            _ = io::copy(&mut stream, &mut io::sink());
         }
     });
     let ran = at(&address, "jobs list");

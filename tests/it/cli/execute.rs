@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{JOBS, ran};
+use super::{JOBS, Ran, ran, runjob};
 
 #[test]
 fn execute_and_wait_shows_what_the_task_writes_and_how_it_ended() {
@@ -88,4 +88,30 @@ fn sample_jobs_live_where_a_full_name_says() {
     let ran = ran("execute projects/acme/locations/asia-northeast1/jobs/echo --wait --emulator");
     assert_eq!(ran.status, 0, "{ran:#?}");
     assert!(ran.stdout.starts_with("SUCCEEDED projects/acme/locations/asia-northeast1/jobs/echo/"), "{ran:#?}");
+}
+
+#[test]
+fn what_a_task_writes_cannot_command_the_terminal() {
+    let mut command = runjob("execute echo --wait --emulator");
+    command.arg("--args=\u{1b}[31mred\u{202e}");
+    let ran = Ran::of(command);
+    assert!(ran.stderr.lines().any(|line| line == "\u{fffd}[31mred\u{fffd}"), "{ran:#?}");
+}
+
+#[test]
+fn arguments_are_cleared_when_asked_to() {
+    for flag in ["--args=", "--clear-args"] {
+        let ran = ran(&format!("execute fail {flag} --wait --format=json --emulator"));
+        assert_eq!(ran.json()["failures"][0]["exitCode"], 1, "{flag}: {ran:#?}");
+    }
+}
+
+#[test]
+fn help_and_the_version_are_results() {
+    for line in ["--help", "execute --help", "--version"] {
+        let ran = ran(line);
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{line}");
+        assert!(ran.stdout.contains("runjob"), "{line}: {}", ran.stdout);
+    }
+    assert_eq!(ran("").status, 2);
 }

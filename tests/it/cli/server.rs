@@ -31,6 +31,16 @@ fn a_started_execution_is_cancelled_and_waited_for_by_its_name() {
 }
 
 #[test]
+fn a_cancel_in_json_is_the_execution() {
+    let server = Server::start();
+    assert_eq!(server.ran("execute sleep --args=60").status, 0);
+    let id = server.command("executions list --job=sleep --format=json").output().expect("the program runs").stdout;
+    let id: serde_json::Value = serde_json::from_slice(&id).expect("JSON");
+    let cancelled = server.ran(&format!("cancel {} --format=json", id[0]["name"].as_str().expect("a name")));
+    assert_eq!((cancelled.status, &cancelled.json()["job"]), (0, &json!("sleep")), "{cancelled:#?}");
+}
+
+#[test]
 fn the_emulator_logs_what_its_tasks_write_and_ends_cleanly_when_told_to() {
     let mut server = Server::start();
     assert_eq!(server.ran("execute echo --args=hello --wait").status, 0);
