@@ -14,7 +14,7 @@ use std::{
 use futures_util::future::try_join_all;
 use runjob::{
     Client, JobName, OperationName, Routing, Transport,
-    emulator::{Emulator, Runtime},
+    emulator::{Emulator, Runtime, Simulation},
     proto::{
         longrunning::{GetOperationRequest, operations_client::OperationsClient},
         run::v2::{RunJobRequest, jobs_client::JobsClient},
@@ -33,7 +33,7 @@ const ROUNDS: usize = 60;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let emulator = Emulator::builder().runtime(Runtime::simulated()).start().await?;
+    let emulator = Emulator::builder().runtime(Runtime::Simulated(Simulation::default())).start().await?;
     let address = emulator.addr().ok_or("an emulator with a listener has an address")?;
     let job: JobName = "projects/demo/locations/us-central1/jobs/echo".parse()?;
     let channel = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true).connect().await?;
