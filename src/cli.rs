@@ -1,7 +1,7 @@
 //! The `runjob` program: from a command line to an exit status.
 //!
-//! In two steps, which are two types: what was typed ([`args`]) and what it means ([`config`]). Then a verb is carried
-//! out ([`commands`]), and what it has to say goes through one [`printer`]. The exit statuses are one table ([`exit`]).
+//! In two steps, which are two types: what was typed (`args`) and what it means (`config`). Then a verb is carried out
+//! (`commands`), and what it has to say goes through one `printer`. The exit statuses are one table (`exit`).
 
 mod args;
 mod commands;

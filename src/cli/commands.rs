@@ -7,6 +7,7 @@ mod execute;
 mod executions;
 mod follow;
 mod jobs;
+mod output;
 mod tasks;
 mod wait;
 

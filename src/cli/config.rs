@@ -297,12 +297,12 @@ mod tests {
 
     #[test]
     fn gclouds_active_configuration_is_the_last_resort() {
-        let directory = std::env::temp_dir().join(format!("runjob-gcloud-{}", std::process::id()));
-        fs::create_dir_all(directory.join("configurations")).expect("temporary directory");
-        fs::write(directory.join("active_config"), "work\n").expect("file");
-        let file = "[core]\nproject = acme\n[run]\nregion = asia-northeast1\n";
-        fs::write(directory.join("configurations/config_work"), file).expect("file");
-        let own = directory.to_str().expect("Unicode");
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).expect("temporary file");
+        fs::create_dir(directory.path().join("configurations")).expect("temporary directory");
+        write("active_config", "work\n");
+        write("configurations/config_work", "[core]\nproject = acme\n[run]\nregion = asia-northeast1\n");
+        let own = directory.path().to_str().expect("Unicode");
 
         assert_eq!(
             location("runjob jobs list", &[("CLOUDSDK_CONFIG", own)]),
@@ -312,7 +312,6 @@ mod tests {
             location("runjob jobs list --emulator", &[("CLOUDSDK_CONFIG", own), ("GOOGLE_CLOUD_PROJECT", "x")]),
             "projects/demo/locations/us-central1"
         );
-        fs::remove_dir_all(directory).expect("temporary directory");
     }
 
     #[test]

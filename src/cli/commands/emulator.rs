@@ -2,24 +2,25 @@
 
 use tokio::select;
 
+use super::output;
 use crate::{
     cli::{config::Serve, exit::Exit, failure::Failure, interrupt::Interrupt, printer::Printer},
-    emulator::{Emulator, EmulatorError, Output, Runtime, Simulation},
+    emulator::{Emulator, EmulatorError, Runtime, Simulation},
 };
 
 /// Serves until Ctrl-C or SIGTERM. Says on stdout how to reach it, and on stderr what its tasks write.
 pub(super) async fn run(serve: Serve, printer: &Printer) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::listen()?;
     let emulator = start(serve).await?;
-    let mut output = emulator.output();
+    let mut lines = emulator.output();
     if let Some(address) = emulator.addr() {
         printer.text(&format!("RUN_EMULATOR_HOST={address}"))?;
     }
     loop {
         select! {
             () = interrupt.next() => break,
-            next = output.recv() => match next {
-                Some(next) => print(printer, &next),
+            next = lines.recv() => match next {
+                Some(next) => output::show(printer, &next, |of| format!("{} task{} | ", of.execution.id(), of.task_index)),
                 None => break,
             },
         }
@@ -38,14 +39,4 @@ async fn start(serve: Serve) -> Result<Emulator, EmulatorError> {
         .runtime(runtime);
     let images = serve.images.into_iter();
     images.fold(builder, |builder, (image, command)| builder.image(image, command)).start().await
-}
-
-fn print(printer: &Printer, output: &Output) {
-    match output {
-        Output::Line(line) => {
-            let (execution, task) = (line.attempt.execution.id(), line.attempt.task_index);
-            printer.note(&format!("{execution} task{task} | {}", line.line));
-        }
-        Output::Lost(lines) => printer.note(&format!("note: {lines} lines of output came too fast and were left out")),
-    }
 }

@@ -7,6 +7,7 @@ use std::{convert::Infallible, future::pending, time::Duration};
 
 use tokio::time::sleep;
 
+use super::output;
 use crate::{
     Client, Error, ErrorKind, ExecutionName, Finished, Run,
     cli::{
@@ -39,7 +40,7 @@ pub(super) async fn to_the_end(
     printer: &Printer,
     run: &mut Run,
     waiting: &Waiting,
-    mut output: Option<OutputReader>,
+    mut lines: Option<OutputReader>,
     mut interrupt: Interrupt,
 ) -> Result<Exit, Failure> {
     let execution = run.execution().clone();
@@ -48,12 +49,14 @@ pub(super) async fn to_the_end(
         progress.show(latest);
     }
     run.set_wait_limit(waiting.wait_limit);
-    let mut end = follow(&session.client, printer, run, &mut progress, &mut output, &mut interrupt).await;
+    let mut end = follow(&session.client, printer, run, &mut progress, &mut lines, &mut interrupt).await;
     let interrupted = matches!(end, End::Interrupted);
     if interrupted && waiting.cancel_on_interrupt {
         run.set_wait_limit(None);
-        cancel(printer, run).await?;
-        end = follow(&session.client, printer, run, &mut progress, &mut output, &mut interrupt).await;
+        end = match cancel(printer, run).await {
+            Ok(()) => follow(&session.client, printer, run, &mut progress, &mut lines, &mut interrupt).await,
+            Err(error) => End::Failed(error),
+        };
     }
     drop(progress);
     match end {
@@ -62,11 +65,17 @@ pub(super) async fn to_the_end(
             let exit = Exit::of_outcome(finished.outcome(), waiting.propagate_exit_code);
             Ok(if interrupted { Exit::Interrupted } else { exit })
         }
-        End::Interrupted => detached(session, printer, run, Exit::Interrupted),
+        End::Interrupted => detached(session, printer, run).map(|()| Exit::Interrupted),
         End::Failed(error) if error.kind() == ErrorKind::WaitLimit => {
-            detached(session, printer, run, Exit::StoppedWaiting)
+            detached(session, printer, run).map(|()| Exit::StoppedWaiting)
         }
-        End::Failed(error) => Err(error.into()),
+        End::Failed(error) => {
+            // That it could not be asked about says nothing of an execution that was seen to be there.
+            if run.latest().is_some() {
+                detached(session, printer, run)?;
+            }
+            Err(error.into())
+        }
     }
 }
 
@@ -76,7 +85,7 @@ async fn follow(
     printer: &Printer,
     run: &mut Run,
     progress: &mut Progress<'_>,
-    output: &mut Option<OutputReader>,
+    lines: &mut Option<OutputReader>,
     interrupt: &mut Interrupt,
 ) -> End {
     let execution = run.execution().clone();
@@ -86,10 +95,10 @@ async fn follow(
         ended = run.wait() => ended.map_or_else(End::Failed, |finished| End::Finished(Box::new(finished))),
         () = interrupt.next() => End::Interrupted,
         never = show_progress(client, &execution, progress) => match never {},
-        never = show_output(printer, output, alone) => match never {},
+        never = show_output(printer, lines, alone) => match never {},
     };
     // The tasks' last lines come before their end is known, but perhaps were not taken yet.
-    while let Some(next) = output.as_mut().and_then(OutputReader::try_recv) {
+    while let Some(next) = lines.as_mut().and_then(OutputReader::try_recv) {
         print(printer, &next, alone);
     }
     end
@@ -108,36 +117,31 @@ async fn show_progress(client: &Client, execution: &ExecutionName, progress: &mu
 }
 
 /// Shows what the tasks write, as it comes.
-async fn show_output(printer: &Printer, output: &mut Option<OutputReader>, alone: bool) -> Infallible {
-    if let Some(output) = output {
-        while let Some(next) = output.recv().await {
+async fn show_output(printer: &Printer, lines: &mut Option<OutputReader>, alone: bool) -> Infallible {
+    if let Some(lines) = lines {
+        while let Some(next) = lines.recv().await {
             print(printer, &next, alone);
         }
     }
     pending().await
 }
 
-/// A line of a task: as it is when there is one task, and with the task before it when there are more.
-fn print(printer: &Printer, output: &Output, alone: bool) {
-    match output {
-        Output::Line(line) if alone => printer.note(&line.line),
-        Output::Line(line) => printer.note(&format!("task{} | {}", line.attempt.task_index, line.line)),
-        Output::Lost(lines) => printer.note(&format!("note: {lines} lines of output came too fast and were left out")),
-    }
+/// Shows a line as it is when there is one task, and with the task before it when there are more.
+fn print(printer: &Printer, line: &Output, alone: bool) {
+    output::show(printer, line, |of| if alone { String::new() } else { format!("task{} | ", of.task_index) });
 }
 
 /// Asks for the cancel. That the execution has ended meanwhile is no failure: the wait goes on and says how.
-async fn cancel(printer: &Printer, run: &mut Run) -> Result<(), Failure> {
-    let execution = run.execution().clone();
-    printer.note(&format!("note: cancelling {execution}; interrupt again to leave it to the service"));
+async fn cancel(printer: &Printer, run: &Run) -> Result<(), Error> {
+    printer.note(&format!("note: cancelling {}; interrupt again to leave it to the service", run.execution()));
     match run.cancel().await {
-        Err(error) if error.kind() != ErrorKind::Conflict => Err(error.into()),
+        Err(error) if error.kind() != ErrorKind::Conflict => Err(error),
         _ => Ok(()),
     }
 }
 
 /// Leaves the execution running, and says how to come back to it.
-fn detached(session: &Session, printer: &Printer, run: &Run, exit: Exit) -> Result<Exit, Failure> {
+fn detached(session: &Session, printer: &Printer, run: &Run) -> Result<(), Failure> {
     let execution = run.execution();
     printer.report(&Report::started(execution, run.operation(), run.latest()))?;
     if session.is_private() {
@@ -147,5 +151,5 @@ fn detached(session: &Session, printer: &Printer, run: &Run, exit: Exit) -> Resu
         printer
             .note(&format!("note: go on with `runjob wait {execution}`, or end it with `runjob cancel {execution}`"));
     }
-    Ok(exit)
+    Ok(())
 }

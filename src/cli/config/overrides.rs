@@ -57,7 +57,7 @@ fn container(section: &Section) -> Result<ContainerOverrides, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use std::{env, fs, process};
+    use std::fs;
 
     use super::*;
 
@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn a_variable_on_the_command_line_wins_over_the_files() {
-        let file = env::temp_dir().join(format!("runjob-overrides-{}.env", process::id()));
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let file = directory.path().join("variables.env");
         fs::write(&file, "A=file\nB=file\n").expect("temporary file");
         let section = Section {
             env_file: file.to_str().map(str::to_owned),
@@ -89,7 +90,6 @@ mod tests {
             ..Section::default()
         };
         let env = overrides(section).env;
-        fs::remove_file(file).expect("temporary file");
         let env: Vec<_> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(env, [("B", "file"), ("A", "flag"), ("C", "flag")]);
     }
