@@ -49,6 +49,8 @@
 
 mod auth;
 mod call;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod client;
 #[cfg(feature = "emulator")]
 pub mod emulator;

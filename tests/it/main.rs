@@ -1,4 +1,5 @@
 //! The tests that need several rooms, in one binary.
 
+mod cli;
 mod client;
 mod wire;

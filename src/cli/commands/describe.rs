@@ -1,0 +1,59 @@
+//! `runjob describe`: one execution, in full.
+
+use crate::{
+    Client, ExecutionName,
+    cli::{args::Format, failure::Failure, json, mask::mask, phase::Phase, printer::Printer, view},
+    proto::run::v2::Execution,
+};
+
+/// Shows the execution.
+pub(super) async fn run(
+    client: &Client,
+    printer: &Printer,
+    execution: &ExecutionName,
+    show_env: bool,
+) -> Result<(), Failure> {
+    let execution = mask(client.execution(execution).await?, show_env);
+    match printer.format() {
+        Format::Json => printer.json(&json::resource(&execution)?),
+        Format::Text => printer.pairs(rows(&execution)),
+    }
+}
+
+fn rows(execution: &Execution) -> Vec<[String; 2]> {
+    let row = |name: &str, value: String| [name.to_owned(), value];
+    let mut rows = vec![
+        row("execution", execution.name.clone()),
+        row("state", Phase::of_execution(execution).to_string()),
+        row("tasks", counts(execution)),
+        row("parallelism", execution.parallelism.to_string()),
+        row("created", view::time(execution.create_time.as_ref())),
+        row("started", view::time(execution.start_time.as_ref())),
+        row("ended", view::time(execution.completion_time.as_ref())),
+    ];
+    if let Some(template) = &execution.template {
+        rows.extend(view::template(template));
+    }
+    for condition in &execution.conditions {
+        let state = condition.state().as_str_name().trim_start_matches("CONDITION_").to_lowercase();
+        let message = Some(condition.message.as_str()).filter(|message| !message.is_empty());
+        let message = message.map(|message| format!(": {message}")).unwrap_or_default();
+        rows.push(row("condition", format!("{} {state}{message}", condition.r#type)));
+    }
+    if !execution.log_uri.is_empty() {
+        rows.push(row("logs", execution.log_uri.clone()));
+    }
+    rows
+}
+
+fn counts(execution: &Execution) -> String {
+    let parts = [
+        (execution.running_count, "running"),
+        (execution.succeeded_count, "succeeded"),
+        (execution.failed_count, "failed"),
+        (execution.cancelled_count, "cancelled"),
+        (execution.retried_count, "retried"),
+    ];
+    let parts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
+    format!("{} total{}", execution.task_count, parts.collect::<String>())
+}

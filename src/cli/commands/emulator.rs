@@ -1,0 +1,42 @@
+//! `runjob emulator`: the emulator as a program, until it is interrupted.
+
+use tokio::select;
+
+use super::output;
+use crate::{
+    cli::{config::Serve, exit::Exit, failure::Failure, interrupt::Interrupt, printer::Printer},
+    emulator::{Emulator, EmulatorError, Runtime, Simulation},
+};
+
+/// Serves until Ctrl-C or SIGTERM. Says on stdout how to reach it, and on stderr what its tasks write.
+pub(super) async fn run(serve: Serve, printer: &Printer) -> Result<Exit, Failure> {
+    let mut interrupt = Interrupt::listen()?;
+    let emulator = start(serve).await?;
+    let mut lines = emulator.output();
+    if let Some(address) = emulator.addr() {
+        printer.text(&format!("RUN_EMULATOR_HOST={address}"))?;
+    }
+    loop {
+        select! {
+            () = interrupt.next() => break,
+            next = lines.recv() => match next {
+                Some(next) => output::show(printer, &next, |of| format!("{} task{} | ", of.execution.id(), of.task_index)),
+                None => break,
+            },
+        }
+    }
+    emulator.stop().await?;
+    Ok(Exit::Done)
+}
+
+async fn start(serve: Serve) -> Result<Emulator, EmulatorError> {
+    let runtime = if serve.simulated { Runtime::Simulated(Simulation::default()) } else { Runtime::Process };
+    let builder = Emulator::builder()
+        .listen(serve.listen)
+        .location(serve.location)
+        .allow_command(serve.allow_command)
+        .lenient(serve.lenient)
+        .runtime(runtime);
+    let images = serve.images.into_iter();
+    images.fold(builder, |builder, (image, command)| builder.image(image, command)).start().await
+}

@@ -1,0 +1,96 @@
+//! gcloud's syntax for lists in one flag: `A,B`, and `^DELIM^A DELIM B` when an element holds a comma.
+//!
+//! Errors name the flag and the element's place, never its text: values of environment variables are often secrets.
+
+use crate::cli::failure::Failure;
+
+/// The elements of a list. An empty text is the empty list; one separator at the end adds no element.
+pub(super) fn list(flag: &str, text: &str) -> Result<Vec<String>, Failure> {
+    let (delimiter, list) = delimiter(text);
+    if delimiter.is_empty() {
+        return Err(Failure::usage(format!("{flag}: no separator stands between the two ^"))
+            .hint("write ^:^a:b to separate with a colon"));
+    }
+    if list.is_empty() {
+        return Ok(Vec::new());
+    }
+    let list = list.strip_suffix(delimiter).unwrap_or(list);
+    Ok(list.split(delimiter).map(str::to_owned).collect())
+}
+
+/// The elements of a list of `NAME=VALUE`.
+pub(super) fn pairs(flag: &str, text: &str) -> Result<Vec<(String, String)>, Failure> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for (index, element) in list(flag, text)?.into_iter().enumerate() {
+        let place = format!("{flag}: element {}", index + 1);
+        let (name, value) = element.split_once('=').ok_or_else(|| {
+            Failure::usage(format!("{place} is not NAME=VALUE"))
+                .hint("a comma separates elements; for values that hold commas, choose another separator: ^;^A=1,2;B=3")
+        })?;
+        add(&mut pairs, name, value, &place)?;
+    }
+    Ok(pairs)
+}
+
+/// Adds a variable, unless its name is empty or already there.
+pub(super) fn add(pairs: &mut Vec<(String, String)>, name: &str, value: &str, place: &str) -> Result<(), Failure> {
+    if name.is_empty() {
+        return Err(Failure::usage(format!("{place} has an empty name")));
+    }
+    if pairs.iter().any(|(earlier, _)| earlier == name) {
+        return Err(Failure::usage(format!("{place} sets {name} a second time")));
+    }
+    pairs.push((name.to_owned(), value.to_owned()));
+    Ok(())
+}
+
+/// The separator, and the text it separates.
+fn delimiter(text: &str) -> (&str, &str) {
+    text.strip_prefix('^').and_then(|rest| rest.split_once('^')).unwrap_or((",", text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_split_as_gcloud_splits_them() {
+        let cases: [(&str, &[&str]); 9] = [
+            ("", &[]),
+            ("a", &["a"]),
+            ("a,b", &["a", "b"]),
+            ("a,,b", &["a", "", "b"]),
+            ("a,", &["a"]),
+            (",", &[""]),
+            ("^:^a,b:c", &["a,b", "c"]),
+            ("^--^a--b-c", &["a", "b-c"]),
+            ("^", &["^"]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(list("--args", text).expect(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_separator_of_nothing_is_refused() {
+        assert!(list("--args", "^^a").expect_err("empty").message().contains("--args"));
+    }
+
+    #[test]
+    fn a_value_may_hold_an_equals_sign_and_be_empty() {
+        let expected = [("A".to_owned(), "b=c".to_owned()), ("D".to_owned(), String::new())];
+        assert_eq!(pairs("--update-env-vars", "A=b=c,D=").expect("valid"), expected);
+    }
+
+    #[test]
+    fn errors_name_the_place_and_not_the_value() {
+        let cases = [
+            ("A=1,hunter2", "--update-env-vars: element 2 is not NAME=VALUE"),
+            ("=hunter2", "--update-env-vars: element 1 has an empty name"),
+            ("A=1,A=hunter2", "--update-env-vars: element 2 sets A a second time"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(pairs("--update-env-vars", text).expect_err(text).message(), expected);
+        }
+    }
+}

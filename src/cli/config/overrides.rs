@@ -1,0 +1,96 @@
+//! What the override flags mean: for which container which arguments and variables, and what for the execution.
+//!
+//! Reads the files that `--env-file` names. The merge with the job's own values is the service's business.
+
+use std::time::Duration;
+
+use super::{env_file, lists};
+use crate::cli::{
+    args::{self, Section},
+    failure::Failure,
+};
+
+/// What one start changes about the job.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::cli) struct Overrides {
+    pub(in crate::cli) containers: Vec<ContainerOverrides>,
+    pub(in crate::cli) task_count: Option<u32>,
+    pub(in crate::cli) task_timeout: Option<Duration>,
+}
+
+/// What one start changes about a container.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::cli) struct ContainerOverrides {
+    /// The container's name; without one it is the job's only container.
+    pub(in crate::cli) name: Option<String>,
+    /// Arguments instead of the job's own. An empty list clears them.
+    pub(in crate::cli) args: Option<Vec<String>>,
+    /// Variables to add or replace.
+    pub(in crate::cli) env: Vec<(String, String)>,
+}
+
+/// The overrides that an `execute` asks for.
+pub(super) fn resolve(typed: &args::Execute) -> Result<Overrides, Failure> {
+    let containers = typed.sections.0.iter().map(container).collect::<Result<_, _>>()?;
+    Ok(Overrides { containers, task_count: typed.tasks, task_timeout: typed.task_timeout })
+}
+
+fn container(section: &Section) -> Result<ContainerOverrides, Failure> {
+    if section.container.as_deref() == Some("") {
+        return Err(Failure::usage("--container: the name is empty"));
+    }
+    let args = match &section.args {
+        Some(text) => Some(lists::list("--args", text)?),
+        None => section.clear_args.then(Vec::new),
+    };
+    let mut env = match &section.env_file {
+        Some(path) => env_file::read(path)?,
+        None => Vec::new(),
+    };
+    if let Some(text) = &section.update_env_vars {
+        let flags = lists::pairs("--update-env-vars", text)?;
+        env.retain(|(name, _)| flags.iter().all(|(flag, _)| flag != name));
+        env.extend(flags);
+    }
+    Ok(ContainerOverrides { name: section.container.clone(), args, env })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn overrides(section: Section) -> ContainerOverrides {
+        container(&section).expect("the section has a meaning")
+    }
+
+    #[test]
+    fn an_empty_list_and_clear_args_mean_the_same() {
+        let emptied = overrides(Section { args: Some(String::new()), ..Section::default() });
+        let cleared = overrides(Section { clear_args: true, ..Section::default() });
+        assert_eq!(emptied.args, Some(Vec::new()));
+        assert_eq!(emptied, cleared);
+    }
+
+    #[test]
+    fn args_that_are_not_typed_stay_as_the_job_has_them() {
+        let section = Section { update_env_vars: Some("A=1".into()), ..Section::default() };
+        assert_eq!(overrides(section).args, None);
+    }
+
+    #[test]
+    fn a_variable_on_the_command_line_wins_over_the_files() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let file = directory.path().join("variables.env");
+        fs::write(&file, "A=file\nB=file\n").expect("temporary file");
+        let section = Section {
+            env_file: file.to_str().map(str::to_owned),
+            update_env_vars: Some("A=flag,C=flag".into()),
+            ..Section::default()
+        };
+        let env = overrides(section).env;
+        let env: Vec<_> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(env, [("B", "file"), ("A", "flag"), ("C", "flag")]);
+    }
+}

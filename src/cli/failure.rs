@@ -1,0 +1,84 @@
+//! Why a command did not do what it was asked: words for a person, a way out, and an exit status.
+//!
+//! Knows no command. How a failure is printed is the printer's business.
+
+use std::{error::Error as StdError, io};
+
+use super::exit::Exit;
+use crate::{Error, emulator::EmulatorError, error};
+
+/// A command's failure.
+#[derive(Debug)]
+pub(super) struct Failure {
+    exit: Exit,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure that ends with this status.
+    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hint: None }
+    }
+
+    /// What was typed, or what a file or variable holds, is not usable.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// Adds the way out.
+    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// The status to end with.
+    pub(super) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// What went wrong, with its causes.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The way out, when there is one to name.
+    pub(super) fn way_out(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let failure = Self::new(Exit::from(&error), with_causes(&error));
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl From<EmulatorError> for Failure {
+    fn from(error: EmulatorError) -> Self {
+        Self::new(Exit::Other, with_causes(&error))
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::new(Exit::Other, with_causes(&error))
+    }
+}
+
+/// An error and its causes on one line, each said once: some causes repeat what they carry.
+fn with_causes(error: &(dyn StdError + 'static)) -> String {
+    let mut text = String::new();
+    for cause in error::chain(error) {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}

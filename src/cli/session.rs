@@ -1,0 +1,60 @@
+//! A connection to whom the configuration says: the service, an emulator elsewhere, or one inside this process.
+//!
+//! Knows how each is reached and with which credentials. Which calls are made is the commands' business.
+
+use super::{config::Target, failure::Failure, printer::Printer};
+use crate::{
+    Client, Location,
+    emulator::{Emulator, OutputReader},
+};
+
+/// A client, and the emulator that it speaks to when that is ours.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) client: Client,
+    emulator: Option<Emulator>,
+}
+
+impl Session {
+    /// Connects to the target. `location` chooses the service's regional endpoint, or where the sample jobs live.
+    pub(super) async fn open(target: &Target, location: &Location, printer: &Printer) -> Result<Self, Failure> {
+        let mut emulator = None;
+        let builder = match target {
+            Target::InProcess => {
+                let own = emulator.insert(start(location).await?);
+                Client::builder().connector(own.connector())
+            }
+            Target::Emulator { host, variable } => {
+                printer.note(&format!("note: {variable} is set: calling the emulator at {host}"));
+                Client::builder().emulator(host)
+            }
+            Target::Service { endpoint: Some(endpoint) } => Client::builder().endpoint(endpoint),
+            Target::Service { endpoint: None } => Client::builder().region(location.region()),
+        };
+        Ok(Self { client: builder.build().await?, emulator })
+    }
+
+    /// The output of tasks that our own emulator runs, from now on.
+    pub(super) fn output(&self) -> Option<OutputReader> {
+        self.emulator.as_ref().map(Emulator::output)
+    }
+
+    /// Whether executions end with this process.
+    pub(super) fn is_private(&self) -> bool {
+        self.emulator.is_some()
+    }
+
+    /// Ends our own emulator and whatever it still runs.
+    pub(super) async fn close(self) -> Result<(), Failure> {
+        match self.emulator {
+            Some(emulator) => Ok(emulator.stop().await?),
+            None => Ok(()),
+        }
+    }
+}
+
+async fn start(location: &Location) -> Result<Emulator, Failure> {
+    // Nobody else can reach it, so a job may choose its own command.
+    let builder = Emulator::builder().no_listener().location(location.clone()).allow_command(true);
+    Ok(builder.start().await?)
+}

@@ -1,0 +1,167 @@
+//! The program as a user meets it: the real binary, its exact output, its exit status.
+
+mod bad_input;
+mod execute;
+mod interrupt;
+mod resources;
+mod server;
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+const JOBS: &str = "projects/demo/locations/us-central1/jobs";
+
+/// The program with this command line and an empty environment.
+fn runjob(line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_runjob"));
+    command.env_clear().args(line.split_whitespace()).stdin(Stdio::null());
+    command
+}
+
+/// What the program did with this command line and an empty environment.
+fn ran(line: &str) -> Ran {
+    Ran::of(runjob(line))
+}
+
+/// What a program that has ended left behind. Suffixes of execution ids are shown as `-ID`.
+#[derive(Debug, PartialEq, Eq)]
+struct Ran {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    fn of(mut command: Command) -> Self {
+        Self::from(command.output().expect("the program runs"))
+    }
+
+    /// The result as JSON, as it was printed.
+    fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {self:#?}"))
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.code().expect("the program ends by itself"),
+            stdout: without_suffixes(&String::from_utf8(output.stdout).expect("Unicode")),
+            stderr: without_suffixes(&String::from_utf8(output.stderr).expect("Unicode")),
+        }
+    }
+}
+
+/// The text with the random part of execution ids of sample jobs replaced.
+fn without_suffixes(text: &str) -> String {
+    let mut text = text.to_owned();
+    for job in ["echo", "env", "sleep", "fail", "flaky"] {
+        let mark = format!("{job}-");
+        let mut from = 0;
+        while let Some(found) = text[from..].find(&mark) {
+            from += found + mark.len();
+            let suffix = text[from..].bytes().take_while(u8::is_ascii_alphanumeric).count();
+            if suffix == 5 {
+                text.replace_range(from..from + 5, "ID");
+            }
+        }
+    }
+    text
+}
+
+/// A program that is still running, with its output at hand. It is killed when dropped.
+struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    stderr: BufReader<ChildStderr>,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        Self { child, stdout, stderr }
+    }
+
+    fn line_of_stdout(&mut self) -> String {
+        line(&mut self.stdout)
+    }
+
+    /// The next line of stderr that holds this text.
+    fn line_of_stderr(&mut self, wanted: &str) -> String {
+        loop {
+            let line = line(&mut self.stderr);
+            assert!(!line.is_empty(), "the program ended without saying {wanted:?}");
+            if line.contains(wanted) {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the program is running");
+    }
+
+    /// What it did from here on.
+    fn end(mut self) -> Ran {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        self.stdout.read_to_end(&mut stdout).expect("stdout");
+        self.stderr.read_to_end(&mut stderr).expect("stderr");
+        let status = self.child.wait().expect("the program ends");
+        Ran::from(Output { status, stdout, stderr })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// `runjob emulator` in a process of its own, stopped when dropped.
+struct Server {
+    running: Running,
+    variable: String,
+}
+
+impl Server {
+    fn start() -> Self {
+        let mut running = Running::start(runjob("emulator --listen=127.0.0.1:0"));
+        let variable = running.line_of_stdout();
+        Self { running, variable }
+    }
+
+    /// The program with this command line, sent to the emulator as its first line of output says.
+    fn command(&self, line: &str) -> Command {
+        let (name, value) = self.variable.split_once('=').expect("a variable");
+        let mut command = runjob(line);
+        command.env(name, value);
+        command
+    }
+
+    fn ran(&self, line: &str) -> Ran {
+        Ran::of(self.command(line))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Not killed outright: it has tasks to end.
+        if let Ok(None) = self.running.child.try_wait() {
+            self.running.signal(Signal::TERM);
+            _ = self.running.child.wait();
+        }
+    }
+}
+
+fn line(stream: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    stream.read_line(&mut line).expect("Unicode");
+    line.trim_end().to_owned()
+}

@@ -1,0 +1,117 @@
+//! Starting and waiting with `--emulator`: real processes, and the truth about their end.
+
+use serde_json::json;
+
+use super::{JOBS, Ran, ran, runjob};
+
+#[test]
+fn execute_and_wait_shows_what_the_task_writes_and_how_it_ended() {
+    let ran = ran("execute echo --args=hello,rust --wait --emulator");
+    assert_eq!(ran.status, 0, "{ran:#?}");
+    assert_eq!(
+        ran.stdout,
+        format!("SUCCEEDED {JOBS}/echo/executions/echo-ID\ntasks: 1 total, 1 succeeded\n"),
+        "{ran:#?}"
+    );
+    assert!(ran.stderr.lines().any(|line| line == "hello rust"), "{ran:#?}");
+}
+
+#[test]
+fn the_output_of_several_tasks_is_told_apart() {
+    let ran = ran("execute echo --args=hi --tasks=3 --wait --emulator");
+    assert_eq!(ran.status, 0, "{ran:#?}");
+    let mut lines: Vec<_> = ran.stderr.lines().filter(|line| line.starts_with("task")).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["task0 | hi", "task1 | hi", "task2 | hi"], "{ran:#?}");
+}
+
+#[test]
+fn a_failed_task_is_named_with_its_exit_code() {
+    let ran = ran("execute fail --args=3 --wait --format=json --emulator");
+    assert_eq!(ran.status, 1, "{ran:#?}");
+    let mut report = ran.json();
+    let operation = report["operation"].take();
+    assert!(operation.as_str().is_some_and(|name| name.contains("/operations/")), "{operation}");
+    let expected = json!({
+        "execution": format!("{JOBS}/fail/executions/fail-ID"),
+        "operation": null,
+        "outcome": "FAILED",
+        "tasks": {"total": 1, "succeeded": 0, "failed": 1, "cancelled": 0, "retried": 0},
+        "failures": [{"task": 0, "attempts": 1, "exitCode": 3, "message": "The container exited with an error."}],
+    });
+    assert_eq!(report, expected);
+}
+
+#[test]
+fn the_tasks_own_exit_code_is_passed_on_when_asked_for() {
+    assert_eq!(ran("execute fail --args=42 --wait --propagate-exit-code --emulator").status, 42);
+}
+
+#[test]
+fn a_retry_is_shown() {
+    let ran = ran("execute flaky --wait --emulator");
+    assert_eq!(ran.status, 0, "{ran:#?}");
+    assert!(ran.stdout.ends_with("tasks: 1 total, 1 succeeded, 1 retried\n"), "{ran:#?}");
+}
+
+#[test]
+fn a_task_that_exceeds_its_limit_is_timed_out() {
+    let ran = ran("execute sleep --args=60 --task-timeout=1s --wait --format=json --emulator");
+    assert_eq!(ran.status, 1, "{ran:#?}");
+    assert_eq!(ran.json()["outcome"], "TIMED_OUT", "{ran:#?}");
+}
+
+#[test]
+fn variables_reach_the_task() {
+    let ran = ran("execute env --update-env-vars=^;^GREETING=hello,world;MODE=full --wait --emulator");
+    assert_eq!(ran.status, 0, "{ran:#?}");
+    for line in ["GREETING=hello,world", "MODE=full", "CLOUD_RUN_TASK_COUNT=1"] {
+        assert!(ran.stderr.lines().any(|printed| printed == line), "{line}: {ran:#?}");
+    }
+}
+
+#[test]
+fn without_wait_the_name_of_the_started_execution_is_the_result() {
+    let ran = ran("execute sleep --args=60 --emulator");
+    assert_eq!((ran.status, ran.stdout), (0, format!("{JOBS}/sleep/executions/sleep-ID\n")));
+    assert!(ran.stderr.contains("the emulator ends with this command"), "{}", ran.stderr);
+}
+
+#[test]
+fn patience_that_ends_leaves_the_execution_running() {
+    let ran = ran("execute sleep --args=60 --wait --wait-limit=0.2s --format=json --emulator");
+    assert_eq!((ran.status, &ran.json()["outcome"]), (5, &json!("STARTED")), "{ran:#?}");
+}
+
+#[test]
+fn sample_jobs_live_where_a_full_name_says() {
+    let ran = ran("execute projects/acme/locations/asia-northeast1/jobs/echo --wait --emulator");
+    assert_eq!(ran.status, 0, "{ran:#?}");
+    assert!(ran.stdout.starts_with("SUCCEEDED projects/acme/locations/asia-northeast1/jobs/echo/"), "{ran:#?}");
+}
+
+#[test]
+fn what_a_task_writes_cannot_command_the_terminal() {
+    let mut command = runjob("execute echo --wait --emulator");
+    command.arg("--args=\u{1b}[31mred\u{202e}");
+    let ran = Ran::of(command);
+    assert!(ran.stderr.lines().any(|line| line == "\u{fffd}[31mred\u{fffd}"), "{ran:#?}");
+}
+
+#[test]
+fn arguments_are_cleared_when_asked_to() {
+    for flag in ["--args=", "--clear-args"] {
+        let ran = ran(&format!("execute fail {flag} --wait --format=json --emulator"));
+        assert_eq!(ran.json()["failures"][0]["exitCode"], 1, "{flag}: {ran:#?}");
+    }
+}
+
+#[test]
+fn help_and_the_version_are_results() {
+    for line in ["--help", "execute --help", "--version"] {
+        let ran = ran(line);
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{line}");
+        assert!(ran.stdout.contains("runjob"), "{line}: {}", ran.stdout);
+    }
+    assert_eq!(ran("").status, 2);
+}

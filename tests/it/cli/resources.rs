@@ -1,0 +1,83 @@
+//! Jobs, executions and tasks: listed, shown, created, deleted.
+
+use super::{Ran, Server, ran};
+
+#[test]
+fn the_sample_jobs_are_listed() {
+    let ran = ran("jobs list --emulator");
+    assert_eq!(ran.status, 0, "{ran:#?}");
+    let mut lines = ran.stdout.lines();
+    let header: Vec<_> = lines.next().unwrap_or_default().split_whitespace().collect();
+    assert_eq!(header, ["JOB", "STATE", "EXECUTIONS", "LATEST", "CREATED"]);
+    let mut jobs: Vec<_> = lines.filter_map(|line| line.split_whitespace().next()).collect();
+    jobs.sort_unstable();
+    assert_eq!(jobs, ["echo", "env", "fail", "flaky", "sleep"], "{ran:#?}");
+}
+
+#[test]
+fn a_resource_is_canonical_json() {
+    let job = ran("jobs describe echo --format=json --emulator").json();
+    assert_eq!(job["name"], "projects/demo/locations/us-central1/jobs/echo");
+    assert_eq!(job["generation"], "1", "64-bit integers are strings: {job}");
+    assert_eq!(job["terminalCondition"]["state"], "CONDITION_SUCCEEDED", "{job}");
+}
+
+#[test]
+fn an_execution_and_its_tasks_are_described_after_the_fact() {
+    let server = Server::start();
+    let ran = server.ran("execute fail --args=3 --update-env-vars=TOKEN=hunter2 --wait");
+    assert_eq!(ran.status, 1, "{ran:#?}");
+    let listed = server.command("executions list --job=fail --format=json").output().expect("the program runs");
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    let id = listed[0]["name"].as_str().and_then(|name| name.rsplit('/').next()).expect("a name").to_owned();
+
+    let described = server.ran(&format!("describe {id}"));
+    assert_eq!(described.status, 0, "{described:#?}");
+    let state = described.stdout.lines().find(|line| line.starts_with("state"));
+    assert_eq!(state.map(|line| line.split_whitespace().collect::<Vec<_>>()), Some(vec!["state", "failed"]));
+
+    let tasks = server.ran(&format!("tasks list {id}"));
+    assert!(tasks.stdout.contains("exit code 3"), "{tasks:#?}");
+    assert_eq!(server.ran(&format!("describe {id} --job=fail")).stdout, described.stdout);
+}
+
+#[test]
+fn values_of_variables_are_masked_unless_asked_for() {
+    let server = Server::start();
+    assert_eq!(
+        server.ran("jobs create mine --image=us-docker.pkg.dev/runjob/samples/env --set-env-vars=TOKEN=hunter2").status,
+        0
+    );
+    let shown = |line: &str| server.ran(line).stdout;
+    for line in ["jobs describe mine", "jobs describe mine --format=json", "jobs list --format=json"] {
+        assert!(shown(line).contains("***") && !shown(line).contains("hunter2"), "{line}: {}", shown(line));
+    }
+    assert!(shown("jobs describe mine --show-env").contains("TOKEN=hunter2"));
+}
+
+#[test]
+fn a_job_is_created_started_and_deleted() {
+    let server = Server::start();
+    let create = "jobs create mine --image=us-docker.pkg.dev/runjob/samples/echo --args=one,two --tasks=2 \
+                  --max-retries=0 --parallelism=1 --task-timeout=30s --format=json";
+    let created = server.ran(create);
+    assert_eq!(created.status, 0, "{created:#?}");
+    let template = &created.json()["template"];
+    assert_eq!((&template["taskCount"], &template["parallelism"]), (&2.into(), &1.into()), "{template}");
+    assert_eq!(template["template"]["timeout"], "30s");
+    assert_eq!(server.ran(create).status, 7, "it exists already");
+    assert_eq!(server.ran("execute mine --wait").status, 0);
+    let deleted = server.ran("jobs delete mine");
+    assert_eq!((deleted.status, deleted.stdout.as_str()), (0, "projects/demo/locations/us-central1/jobs/mine\n"));
+    assert_eq!(server.ran("jobs describe mine").status, 7);
+}
+
+#[test]
+fn a_closed_pipe_is_a_quiet_end() {
+    let mut command = super::runjob("jobs list --emulator");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = command.stdout(writer).output().expect("the program runs");
+    let ran = Ran::from(output);
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{ran:#?}");
+}

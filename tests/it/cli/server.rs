@@ -1,0 +1,51 @@
+//! `runjob emulator` in one process, `runjob` in others.
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::{JOBS, Server};
+
+#[test]
+fn a_job_runs_over_tcp_with_nothing_but_the_printed_variable() {
+    let server = Server::start();
+    let ran = server.ran("execute echo --args=hello --wait");
+    assert_eq!(ran.status, 0, "{ran:#?}");
+    assert!(ran.stdout.starts_with(&format!("SUCCEEDED {JOBS}/echo/executions/echo-ID\n")), "{ran:#?}");
+    assert!(ran.stderr.starts_with("note: RUN_EMULATOR_HOST is set: calling the emulator at 127.0.0.1:"), "{ran:#?}");
+}
+
+#[test]
+fn a_started_execution_is_cancelled_and_waited_for_by_its_name() {
+    let server = Server::start();
+    let started = server.command("execute sleep --args=60 --async").output().expect("the program runs");
+    assert_eq!(started.status.code(), Some(0));
+    let name = String::from_utf8(started.stdout).expect("Unicode");
+    let name = name.trim_end();
+
+    let cancelled = server.ran(&format!("cancel {name}"));
+    assert_eq!((cancelled.status, cancelled.stdout), (0, format!("{JOBS}/sleep/executions/sleep-ID\n")));
+    let waited = server.ran(&format!("wait {name} --format=json"));
+    assert_eq!((waited.status, &waited.json()["outcome"]), (1, &json!("CANCELLED")), "{waited:#?}");
+    let again = server.ran(&format!("cancel {name}"));
+    assert_eq!(again.status, 7, "{again:#?}");
+}
+
+#[test]
+fn a_cancel_in_json_is_the_execution() {
+    let server = Server::start();
+    assert_eq!(server.ran("execute sleep --args=60").status, 0);
+    let id = server.command("executions list --job=sleep --format=json").output().expect("the program runs").stdout;
+    let id: serde_json::Value = serde_json::from_slice(&id).expect("JSON");
+    let cancelled = server.ran(&format!("cancel {} --format=json", id[0]["name"].as_str().expect("a name")));
+    assert_eq!((cancelled.status, &cancelled.json()["job"]), (0, &json!("sleep")), "{cancelled:#?}");
+}
+
+#[test]
+fn the_emulator_logs_what_its_tasks_write_and_ends_cleanly_when_told_to() {
+    let mut server = Server::start();
+    assert_eq!(server.ran("execute echo --args=hello --wait").status, 0);
+    let line = server.running.line_of_stderr("hello");
+    assert!(line.ends_with("task0 | hello"), "{line}");
+    server.running.signal(Signal::INT);
+    assert_eq!(server.running.child.wait().expect("it ends").code(), Some(0));
+}
