@@ -254,7 +254,7 @@ impl EmulatorBuilder {
         }
         let (connector, calls) = Connector::new();
         workers.push(tokio::spawn(server::serve(server::dialled(calls), routes, rules(false), stopped.clone())));
-        workers.push(tokio::spawn(drive(driver, stopped, Arc::clone(&panic))));
+        workers.push(tokio::spawn(drive(driver, Arc::clone(&engine), stopped, Arc::clone(&panic))));
         Ok(Emulator { addr, connector, engine, output, stop, panic, workers })
     }
 
@@ -278,9 +278,10 @@ impl EmulatorBuilder {
     }
 }
 
-/// Runs the driver to its end, and remembers its panic at once: also a drop that does not wait reports it.
+/// Runs the driver to its end. Its panic is remembered at once, so that also a drop reports it, and nobody waits on.
 async fn drive(
     driver: Driver,
+    engine: Arc<Engine>,
     mut stopped: watch::Receiver<bool>,
     panic: Arc<Panic>,
 ) -> Result<(), tonic::transport::Error> {
@@ -290,6 +291,7 @@ async fn drive(
     };
     if let Err(payload) = AssertUnwindSafe(driver.run(stop)).catch_unwind().await {
         panic.record(&*payload);
+        engine.shut_down();
     }
     Ok(())
 }

@@ -10,18 +10,12 @@ pub use self::google::{api, cloud::run, iam, longrunning, rpc, r#type};
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.binpb"));
 
 // The nesting is that of the proto packages, because generated code refers to its neighbours by relative paths.
-#[allow(
-    missing_docs,
-    missing_debug_implementations,
-    unreachable_pub,
-    clippy::all,
-    clippy::use_self,
-    clippy::future_not_send
-)]
+#[allow(unreachable_pub, clippy::use_self)]
 mod google {
     pub mod cloud {
-        /// `google.cloud.run.v2`: jobs, executions and tasks.
+        /// `google.cloud.run`.
         pub mod run {
+            /// `google.cloud.run.v2`: jobs, executions and tasks.
             pub mod v2 {
                 tonic::include_proto!("google.cloud.run.v2");
             }
@@ -31,8 +25,9 @@ mod google {
     pub mod longrunning {
         tonic::include_proto!("google.longrunning");
     }
-    /// `google.iam.v1`: policies, and who may do what.
+    /// `google.iam`.
     pub mod iam {
+        /// `google.iam.v1`: policies, and who may do what.
         pub mod v1 {
             tonic::include_proto!("google.iam.v1");
         }

@@ -122,3 +122,6 @@ fn etag(name: &str, updated: SystemTime) -> String {
     let time = BASE64_URL_SAFE_NO_PAD.encode(prost_types::Timestamp::from(updated).encode_to_vec());
     format!("\"{time}/{}\"", BASE64_URL_SAFE_NO_PAD.encode(name))
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,7 +72,7 @@ OPTIONS_LEFT_OUT = {
     "ruby_package",
 }
 
-# Where the packages themselves disagree, we follow npm. The one on PyPI leaves the encoding of this list to the default.
+# Where the packages themselves disagree, we follow npm. The one on PyPI leaves how this list is encoded to the default.
 PYPI_DIFFERS = {"google.api.field_behavior: option packed: ours False, published not set"}
 
 # Published files that have another name in some package.

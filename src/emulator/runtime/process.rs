@@ -262,3 +262,87 @@ fn ending(status: ExitStatus) -> Ending {
         (None, None) => Ending::NotStarted(format!("it ended in an unknown way: {status}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        sync::oneshot,
+        time::{Instant, timeout},
+    };
+
+    use super::*;
+    use crate::{
+        emulator::{runtime::output::Output, state::AttemptId},
+        name::Location,
+        proto::run::v2::{ExecutionTemplate, TaskTemplate},
+    };
+
+    fn runtime(script: &str, grace: Duration) -> ProcessRuntime {
+        let mut images = Images::default();
+        images.insert("shell".to_owned(), ["/bin/sh", "-c", script].map(str::to_owned).to_vec());
+        ProcessRuntime {
+            images,
+            allow_command: false,
+            output: OutputSender::new(),
+            grace,
+            root: tempfile::tempdir().expect("a place"),
+            groups: Arc::default(),
+        }
+    }
+
+    fn launch() -> Launch {
+        let job = Location::new("p", "r").and_then(|location| location.job("j")).expect("valid");
+        let id = AttemptId { execution: job.execution("j-1").expect("valid"), task_index: 0, attempt: 0 };
+        let container = Container { image: "shell".to_owned(), ..Container::default() };
+        let task = TaskTemplate { containers: vec![container], ..TaskTemplate::default() };
+        let template = Arc::new(ExecutionTemplate { template: Some(task), ..ExecutionTemplate::default() });
+        Launch { id, task_count: 1, template }
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ignores_sigterm_is_killed_after_the_grace() {
+        let grace = Duration::from_millis(50);
+        let runtime = runtime("trap '' TERM; echo ready; while :; do sleep 100; done", grace);
+        let mut output = runtime.output.reader();
+        let (started, _) = oneshot::channel();
+        let (ask, stop) = Stop::new();
+        let attempt = tokio::spawn(runtime.run(launch(), Control { started, stop }));
+        assert!(matches!(output.recv().await, Some(Output::Line(_))));
+        let asked = Instant::now();
+        ask.send_replace(true);
+        assert_eq!(attempt.await.expect("no panic"), Ending::Signalled(9));
+        assert!(asked.elapsed() >= grace);
+    }
+
+    #[tokio::test]
+    async fn nothing_starts_after_everything_was_killed() {
+        let runtime = runtime("echo never", GRACE);
+        runtime.kill_all();
+        let (started, has_started) = oneshot::channel();
+        let (_ask, stop) = Stop::new();
+        let ending = runtime.run(launch(), Control { started, stop }).await;
+        assert!(matches!(&ending, Ending::NotStarted(why) if why.contains("stopped")), "{ending:?}");
+        assert!(has_started.await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_abandoned_attempt_is_killed() {
+        let runtime = runtime("echo ready; exec sleep 1000", GRACE);
+        let mut output = runtime.output.reader();
+        let (started, _) = oneshot::channel();
+        let (_ask, stop) = Stop::new();
+        let mut attempt = Box::pin(runtime.run(launch(), Control { started, stop }));
+        tokio::select! {
+            ending = &mut attempt => panic!("it ended: {ending:?}"),
+            _ = output.recv() => {}
+        }
+        drop(attempt);
+        // Its task is dropped when tokio comes to it, and its group with it.
+        let gone = async {
+            while !runtime.groups.lock().alive.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(GRACE, gone).await.expect("it was killed");
+    }
+}

@@ -8,8 +8,7 @@ use std::{
     convert::Infallible,
     net::IpAddr,
     panic::AssertUnwindSafe,
-    sync::Arc,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
 
@@ -25,6 +24,9 @@ const ROUTING_HEADER: &str = "x-goog-request-params";
 /// Services that are no part of the API: health and reflection.
 const UNROUTED: &str = "/grpc.";
 
+/// The answer to every call from the first panic on.
+const PANICKED: &str = "The emulator panicked, which is a bug in it: stop it to see the message.";
+
 /// What every call has to keep to.
 #[derive(Debug)]
 pub(crate) struct Rules {
@@ -32,7 +34,7 @@ pub(crate) struct Rules {
     pub(crate) lenient: bool,
     /// Whether a web page could reach this place, so that a call has to show that it comes from none.
     pub(crate) exposed: bool,
-    /// The first panic of a handler.
+    /// Where a handler's panic goes. After one, of whatever part, nothing is answered any more.
     pub(crate) panic: Arc<Panic>,
 }
 
@@ -44,30 +46,40 @@ impl Panic {
     pub(crate) fn record(&self, panic: &(dyn Any + Send)) {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        first.get_or_insert(text.unwrap_or_else(|| "it left no message".to_owned()));
+        self.lock().get_or_insert(text.unwrap_or_else(|| "it left no message".to_owned()));
     }
 
     pub(crate) fn take(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.lock().take()
+    }
+
+    fn happened(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Rules {
-    fn check<B>(&self, request: &Request<B>) -> Result<(), Response<Body>> {
+    /// The answer to a call that does not get as far as its handler.
+    fn refusal<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
         if self.exposed && !is_local(request) {
             let status =
                 Status::permission_denied("The emulator answers callers of this machine only, and no web page.");
-            let mut response = status.into_http();
+            let mut response = status.into_http::<Body>();
             *response.status_mut() = StatusCode::FORBIDDEN;
-            return Err(response);
+            return Some(response);
         }
-        let path = request.uri().path();
+        if self.panic.happened() {
+            return Some(Status::internal(PANICKED).into_http());
+        }
         let routed = request.headers().get(ROUTING_HEADER).is_some_and(|params| !params.is_empty());
-        if self.lenient || routed || path.starts_with(UNROUTED) {
-            return Ok(());
+        if self.lenient || routed || request.uri().path().starts_with(UNROUTED) {
+            return None;
         }
-        Err(Status::from(Refusal::unimplemented()).into_http())
+        Some(Status::from(Refusal::unimplemented()).into_http())
     }
 }
 
@@ -98,7 +110,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if let Err(refusal) = self.rules.check(&request) {
+        if let Some(refusal) = self.rules.refusal(&request) {
             return Box::pin(async { Ok(refusal) });
         }
         let rules = Arc::clone(&self.rules);
@@ -106,7 +118,7 @@ where
         Box::pin(async move {
             handled.await.unwrap_or_else(|panic| {
                 rules.panic.record(&*panic);
-                Ok(Status::internal("The emulator panicked.").into_http())
+                Ok(Status::internal(PANICKED).into_http())
             })
         })
     }

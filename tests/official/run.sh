@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Runs the tests of python/, which speak through Google's own Python client, against an emulator of this build.
+# Arguments go to pytest: tests/official/run.sh -k cancelled
+#
+# Needs cargo and Python 3.9 or newer with venv. Everything fetched lives in a temporary directory until the end.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+work=$(mktemp -d)
+emulator=
+finish() {
+  if [[ -n $emulator ]]; then
+    kill "$emulator" 2>/dev/null || true
+    wait "$emulator" 2>/dev/null || true
+  fi
+  rm -rf "$work"
+}
+trap finish EXIT
+
+python3 -m venv "$work/venv"
+"$work/venv/bin/pip" install --quiet --no-cache-dir --disable-pip-version-check \
+  --requirement tests/official/python/requirements.txt
+
+cargo build --quiet
+mkfifo "$work/ready"
+# On Unix cargo replaces itself by the program, so this process is the emulator.
+cargo run --quiet -- emulator --listen=127.0.0.1:0 >"$work/ready" 2>"$work/emulator.log" &
+emulator=$!
+exec 3<"$work/ready"
+if ! IFS='=' read -r -t 30 name address <&3 || [[ $name != RUN_EMULATOR_HOST ]]; then
+  echo "the emulator did not say where it listens; its log:" >&2
+  cat "$work/emulator.log" >&2
+  exit 1
+fi
+
+export RUN_EMULATOR_HOST=$address PYTHONDONTWRITEBYTECODE=1
+"$work/venv/bin/python" -m pytest -p no:cacheprovider --quiet "$@" tests/official/python || {
+  status=$?
+  echo "the emulator's log ends with:" >&2
+  tail -n 40 "$work/emulator.log" >&2
+  exit "$status"
+}
