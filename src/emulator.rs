@@ -43,6 +43,7 @@ use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use self::{
     engine::{Driver, Engine},
     runtime::{
+        Runner,
         images::{Images, sample_jobs},
         output::OutputSender,
         process::{GRACE, Groups, ProcessRuntime},
@@ -258,7 +259,7 @@ impl EmulatorBuilder {
         Ok(Emulator { addr, connector, engine, output, stop, panic, workers })
     }
 
-    fn task_runtime(&self, output: &OutputSender) -> Result<Arc<dyn runtime::Runtime>, EmulatorError> {
+    fn task_runtime(&self, output: &OutputSender) -> Result<Arc<dyn Runner>, EmulatorError> {
         if let Runtime::Simulated(simulation) = &self.runtime {
             return Ok(Arc::new(simulation.clone()));
         }

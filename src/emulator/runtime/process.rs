@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use super::{
-    Control, Inadmissible, Runtime, Stop,
+    Control, Inadmissible, Runner, Stop,
     images::Images,
     output::{AttemptOutput, OutputSender, Stream},
 };
@@ -54,7 +54,7 @@ pub(crate) struct ProcessRuntime {
     pub(crate) groups: Arc<Groups>,
 }
 
-impl Runtime for ProcessRuntime {
+impl Runner for ProcessRuntime {
     fn admits(&self, container: &Container) -> Result<(), Inadmissible> {
         match (self.images.command(&container.image), container.command.is_empty()) {
             (None, _) => Err(Inadmissible::ImageMissing),
@@ -187,6 +187,8 @@ struct Group {
 }
 
 impl Drop for Group {
+    /// Mostly right after its leader was reaped, when the id may only by then belong to another group if the system has
+    /// gone through all other ids in between.
     fn drop(&mut self) {
         let pid = self.pid.as_raw_nonzero().get();
         if self.groups.lock().alive.remove(&pid) {
