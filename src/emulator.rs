@@ -22,6 +22,7 @@ mod engine;
 mod error;
 mod overrides;
 mod refusal;
+mod rest;
 mod runtime;
 mod server;
 mod service;
@@ -240,6 +241,7 @@ impl EmulatorBuilder {
             add_samples(&engine, &self.location)?;
         }
         let routes = server::routes(&engine).await?;
+        let api = Arc::new(rest::Api::new()?);
         let (stop, stopped) = watch::channel(false);
         let panic = Arc::new(Panic::default());
         let rules = |exposed| Arc::new(Rules { lenient: self.lenient, exposed, panic: Arc::clone(&panic) });
@@ -250,10 +252,11 @@ impl EmulatorBuilder {
             let listener = server::bind(listen).await?;
             addr = Some(listener.local_addr().map_err(|error| EmulatorError::listen(listen, error))?);
             let connections = server::accept(listener);
-            workers.push(tokio::spawn(server::serve(connections, routes.clone(), rules(true), stopped.clone())));
+            let (routes, api) = (routes.clone(), Arc::clone(&api));
+            workers.push(tokio::spawn(server::serve(connections, routes, api, rules(true), stopped.clone())));
         }
         let (connector, calls) = Connector::new();
-        workers.push(tokio::spawn(server::serve(server::dialled(calls), routes, rules(false), stopped.clone())));
+        workers.push(tokio::spawn(server::serve(server::dialled(calls), routes, api, rules(false), stopped.clone())));
         workers.push(tokio::spawn(drive(driver, Arc::clone(&engine), stopped, Arc::clone(&panic))));
         Ok(Emulator { addr, connector, engine, output, stop, panic, workers })
     }
