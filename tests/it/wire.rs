@@ -6,6 +6,7 @@ mod lists;
 mod operations;
 mod outcomes;
 mod processes;
+mod rest;
 mod scale;
 
 use prost::{Message, Name};
