@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     emulator::{
         refusal::Refusal,
-        runtime::{Control, Inadmissible, Runtime, Stop},
+        runtime::{Control, Inadmissible, Runner, Stop},
         state::{AttemptId, Effects, Ending, Launch, Machine, Order},
     },
     name::OperationName,
@@ -28,7 +28,7 @@ use crate::{
 pub(crate) struct Engine {
     state: Mutex<State>,
     clock: Clock,
-    runtime: Arc<dyn Runtime>,
+    runtime: Arc<dyn Runner>,
     orders: mpsc::UnboundedSender<Order>,
 }
 
@@ -48,7 +48,7 @@ struct Clock {
 
 impl Engine {
     /// The engine, and the driver that has to be run for anything to happen.
-    pub(crate) fn new(machine: Machine, runtime: Arc<dyn Runtime>) -> (Arc<Self>, Driver) {
+    pub(crate) fn new(machine: Machine, runtime: Arc<dyn Runner>) -> (Arc<Self>, Driver) {
         // Unbounded, since the machine must not wait; it gives two orders per attempt at most.
         let (orders, queue) = mpsc::unbounded_channel();
         let state = Mutex::new(State { machine, waits: HashMap::new() });

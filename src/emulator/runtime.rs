@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Carries out attempts, and says beforehand what it can run.
-pub(crate) trait Runtime: fmt::Debug + Send + Sync {
+pub(crate) trait Runner: fmt::Debug + Send + Sync {
     /// Whether a job may have this container.
     fn admits(&self, container: &Container) -> Result<(), Inadmissible>;
 

@@ -76,7 +76,7 @@ pub(crate) async fn serve<I>(
     api: Arc<rest::Api>,
     rules: Arc<Rules>,
     mut stop: watch::Receiver<bool>,
-) -> Result<(), tonic::transport::Error>
+) -> Result<(), EmulatorError>
 where
     I: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
@@ -94,6 +94,7 @@ where
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections, stopped)
         .await
+        .map_err(EmulatorError::serve)
 }
 
 /// What comes in on a listener.

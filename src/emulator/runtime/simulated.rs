@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
-use super::{Control, Inadmissible, Runtime};
+use super::{Control, Inadmissible, Runner};
 use crate::{
     emulator::state::{AttemptId, Ending, Launch},
     proto::run::v2::Container,
@@ -66,7 +66,7 @@ impl fmt::Debug for Simulation {
     }
 }
 
-impl Runtime for Simulation {
+impl Runner for Simulation {
     fn admits(&self, _: &Container) -> Result<(), Inadmissible> {
         Ok(())
     }
