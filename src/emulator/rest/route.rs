@@ -14,19 +14,19 @@ const VERSION: &str = "/v2/";
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The rules of the shared interface `google.longrunning.Operations`, as Cloud Run's service configuration replaces them
-/// (api-facts 5). It publishes no CancelOperation. All other rules stand in the protos.
-fn replaced() -> [(&'static str, HttpRule); 4] {
+/// (api-facts 5); all other rules stand in the protos. It has none for CancelOperation, which is here to be UNIMPLEMENTED
+/// as it is over gRPC.
+fn replaced() -> [(&'static str, HttpRule); 5] {
     const OPERATION: &str = "/v2/{name=projects/*/locations/*/operations/*}";
+    const OPERATIONS: &str = "/v2/{name=projects/*/locations/*}/operations";
     let rule = |pattern| HttpRule { pattern: Some(pattern), ..HttpRule::default() };
-    let wait = HttpRule { body: "*".into(), ..rule(Pattern::Post(format!("{OPERATION}:wait"))) };
+    let verb = |verb| HttpRule { body: "*".into(), ..rule(Pattern::Post(format!("{OPERATION}:{verb}"))) };
     [
         ("google.longrunning.Operations.GetOperation", rule(Pattern::Get(OPERATION.into()))),
+        ("google.longrunning.Operations.ListOperations", rule(Pattern::Get(OPERATIONS.into()))),
         ("google.longrunning.Operations.DeleteOperation", rule(Pattern::Delete(OPERATION.into()))),
-        (
-            "google.longrunning.Operations.ListOperations",
-            rule(Pattern::Get("/v2/{name=projects/*/locations/*}/operations".into())),
-        ),
-        ("google.longrunning.Operations.WaitOperation", wait),
+        ("google.longrunning.Operations.WaitOperation", verb("wait")),
+        ("google.longrunning.Operations.CancelOperation", verb("cancel")),
     ]
 }
 

@@ -38,6 +38,7 @@ async fn every_rpc_of_the_service_has_its_route() {
         ("GET", "operations", 200),
         ("GET", operation, 200),
         ("POST", &format!("{operation}:wait"), 200),
+        ("POST", &format!("{operation}:cancel"), 501),
         ("DELETE", operation, 200),
         ("DELETE", "jobs/echo", 200),
     ] {
@@ -62,7 +63,6 @@ async fn the_verbs_of_iam_are_routed() {
 async fn what_is_not_published_is_not_found() {
     let api = Api::real().await;
     for (method, path) in [
-        ("POST", format!("/v2/{LOCATION}/operations/x:cancel")),
         ("GET", "/v1/operations/x".to_owned()),
         ("POST", format!("/v1/{LOCATION}/jobs/echo:getIamPolicy")),
         ("PUT", format!("/v2/{LOCATION}/jobs/echo")),
