@@ -1,9 +1,10 @@
 //! A Cloud Run Jobs API on this machine, in process or on a loopback port, that really runs its tasks.
 //!
-//! It speaks gRPC as `run.googleapis.com` does: jobs, executions, tasks, long-running operations, and health and
+//! It speaks gRPC and REST as `run.googleapis.com` does: jobs, executions, tasks, long-running operations, and health and
 //! reflection beside them. It knows nothing of this crate's client but the resource names.
 //!
-//! The rooms, and which way they look: `server` (connections, what every call passes) -> `service` (messages) ->
+//! The rooms, and which way they look: `server` (connections, what every call passes; `rest` makes a call of a request
+//! with JSON) -> `service` (messages) ->
 //! `engine` (one lock, one driver) -> `state` (the machine: events in, effects out) and `runtime` (carries tasks out).
 //! `validate`, `defaults`, `overrides` and `refusal` are the service's rules and words.
 //!
