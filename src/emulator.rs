@@ -1,9 +1,10 @@
 //! A Cloud Run Jobs API on this machine, in process or on a loopback port, that really runs its tasks.
 //!
-//! It speaks gRPC as `run.googleapis.com` does: jobs, executions, tasks, long-running operations, and health and
+//! It speaks gRPC and REST as `run.googleapis.com` does: jobs, executions, tasks, long-running operations, and health and
 //! reflection beside them. It knows nothing of this crate's client but the resource names.
 //!
-//! The rooms, and which way they look: `server` (connections, what every call passes) -> `service` (messages) ->
+//! The rooms, and which way they look: `server` (connections, what every call passes; `rest` makes a call of a request
+//! with JSON) -> `service` (messages) ->
 //! `engine` (one lock, one driver) -> `state` (the machine: events in, effects out) and `runtime` (carries tasks out).
 //! `validate`, `defaults`, `overrides`, `iam`, `quota` and `refusal` are the service's rules and words.
 //!
@@ -25,6 +26,7 @@ mod made_up;
 mod overrides;
 mod quota;
 mod refusal;
+mod rest;
 mod runtime;
 mod server;
 mod service;
@@ -268,6 +270,7 @@ impl EmulatorBuilder {
             add_samples(&engine, &self.location)?;
         }
         let routes = server::routes(&engine).await?;
+        let api = Arc::new(rest::Api::new()?);
         let (stop, stopped) = watch::channel(false);
         let panic = Arc::new(Panic::default());
         let rules = |exposed| Arc::new(Rules { lenient: self.lenient, exposed, panic: Arc::clone(&panic) });
@@ -278,10 +281,11 @@ impl EmulatorBuilder {
             let listener = server::bind(listen).await?;
             addr = Some(listener.local_addr().map_err(|error| EmulatorError::listen(listen, error))?);
             let connections = server::accept(listener);
-            workers.spawn(server::serve(connections, routes.clone(), rules(true), stopped.clone()));
+            let (routes, api) = (routes.clone(), Arc::clone(&api));
+            workers.spawn(server::serve(connections, routes, api, rules(true), stopped.clone()));
         }
         let (connector, calls) = Connector::new();
-        workers.spawn(server::serve(server::dialled(calls), routes, rules(false), stopped.clone()));
+        workers.spawn(server::serve(server::dialled(calls), routes, api, rules(false), stopped.clone()));
         workers.spawn(drive(driver, Arc::clone(&engine), stopped, Arc::clone(&panic)));
         Ok(Emulator { addr, connector, engine, output, stop, panic, workers })
     }

@@ -1,12 +1,17 @@
-//! The emulator as any client sees it: only through the bare generated stubs, one test per fact of the service.
+//! The emulator as any client sees it: only through the bare generated stubs or raw HTTP, one test per fact of the service.
 
 mod definitions;
 mod gate;
+mod iam;
 mod lists;
 mod operations;
 mod outcomes;
 mod processes;
+mod quota;
+mod rest;
 mod scale;
+mod tokens;
+mod validation;
 
 use prost::{Message, Name};
 use runjob::{
