@@ -66,7 +66,10 @@ async fn a_start_token_starts_an_execution_and_the_operation_ends_with_its_start
     let execution = api.execution(&named("a1")).await.expect("it was started");
     assert!(execution.reconciling && execution.start_time.is_some());
     let ledger = api.emulator.ledger();
-    assert_eq!((ledger.len(), ledger[0].execution.id(), ledger[0].operation.to_string()), (1, "new-a1", operation.name));
+    assert_eq!(
+        (ledger.len(), ledger[0].execution.id(), ledger[0].operation.to_string()),
+        (1, "new-a1", operation.name)
+    );
 }
 
 /// api-facts 1.2: it ends at the finish, and the job is not ready before.
