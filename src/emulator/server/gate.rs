@@ -20,7 +20,7 @@ use tower::Service;
 use crate::emulator::refusal::Refusal;
 
 /// Routes a call to its region; the service does not answer without it.
-const ROUTING_HEADER: &str = "x-goog-request-params";
+pub(crate) const ROUTING_HEADER: &str = "x-goog-request-params";
 /// Services that are no part of the API: health and reflection.
 const UNROUTED: &str = "/grpc.";
 

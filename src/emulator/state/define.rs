@@ -44,7 +44,7 @@ impl Machine {
         self.meter.another_job(location, jobs)?;
         let uid = self.ids.uuid();
         let record = JobRecord::new(request.name, uid, request.definition, request.caller.email(), now);
-        self.define(record, None, request.missing_image, request.validate_only, now)
+        self.define(record, request.missing_image, request.validate_only, now)
     }
 
     /// Replaces the job, or creates it if it may be missing.
@@ -65,9 +65,8 @@ impl Machine {
         if !etag.is_empty() && *etag != record.etag() {
             return Err(Refusal::etag_mismatch(id));
         }
-        let before = record.followed()?;
         record.redefine(request.definition, request.caller.email(), now);
-        self.define(record, before.as_ref(), request.missing_image, request.validate_only, now)
+        self.define(record, request.missing_image, request.validate_only, now)
     }
 
     /// Deletes the job and its executions; those that run are cancelled first, and the operation waits for them.
@@ -111,43 +110,45 @@ impl Machine {
         self.effects.over.push(operation);
     }
 
-    /// Stores a definition and answers it. `before` is what the definition in its place followed.
+    /// Stores a definition and answers it, and starts the execution that it asks for.
     fn define(
         &mut self,
         mut record: JobRecord,
-        before: Option<&Followed>,
         missing_image: Option<String>,
         validate_only: bool,
         now: SystemTime,
     ) -> Result<Operation, Refusal> {
         record.unready = missing_image.map(|image| format!("Image '{image}' not found."));
-        let (followed, start) = match record.unready {
-            Some(_) => (None, None),
-            None => (record.followed()?, self.execution_to_start(&record, before)?),
-        };
-        let name = record.name.clone();
-        let operation = self.operation_name(&name);
+        let followed = if record.unready.is_none() { record.followed()? } else { None };
+        let starts = self.starts(&record, followed.as_ref())?;
+        let operation = self.operation_name(&record.name);
         let answer = unfinished(&operation, &record.to_proto());
         if validate_only {
             return Ok(answer);
         }
-        let pending = followed.filter(|followed| start.is_some() || self.is_short_of(followed));
+        let pending = followed.filter(|followed| starts || self.is_short_of(followed));
         record.observed = pending.is_none();
         let progress = match &pending {
-            Some(followed) => Progress::Define(name.clone(), followed.until),
+            Some(followed) => Progress::Define(record.name.clone(), followed.until),
             None => Progress::Settled(Box::new(finished(&operation, &record.to_proto(), unready(&record)))),
         };
         self.operations.insert(operation.clone(), progress);
-        match self.jobs.get_mut(&name) {
-            Some(present) => *present = record,
-            None => self.jobs.insert(name, record),
-        }
-        if let Some(execution) = start {
-            self.start_defined(execution, operation, now);
-        } else if let Some(record) = pending.and_then(|followed| self.executions.get_mut(&followed.execution)) {
-            record.operations.push(operation);
+        self.store(record);
+        if let Some(Followed { execution, .. }) = pending {
+            if starts {
+                self.start_defined(execution, operation, now);
+            } else if let Some(record) = self.executions.get_mut(&execution) {
+                record.operations.push(operation);
+            }
         }
         Ok(answer)
+    }
+
+    fn store(&mut self, record: JobRecord) {
+        match self.jobs.get_mut(&record.name) {
+            Some(present) => *present = record,
+            None => self.jobs.insert(record.name.clone(), record),
+        }
     }
 
     fn executions_of(&self, job: &JobName) -> Vec<ExecutionName> {

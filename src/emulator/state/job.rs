@@ -52,7 +52,9 @@ pub(super) struct JobRecord {
     started: i32,
     /// Executions of it that exist.
     pub(super) executions: usize,
-    /// Those of them that are over, the first that was over first.
+    /// The last execution that one of its definitions started.
+    pub(super) started_by_token: Option<ExecutionName>,
+    /// Those of its executions that are over, the first that was over first.
     pub(super) completed: VecDeque<ExecutionName>,
     /// Who may do what with it, once somebody has said so.
     pub(super) policy: Option<Policy>,
@@ -81,6 +83,7 @@ impl JobRecord {
             latest: None,
             started: 0,
             executions: 0,
+            started_by_token: None,
             completed: VecDeque::new(),
             policy: None,
             deletion: None,
@@ -108,8 +111,8 @@ impl JobRecord {
         self.started += 1;
     }
 
-    pub(super) fn last_modifier(&self) -> &Arc<str> {
-        &self.last_modifier
+    pub(super) fn last_modifier(&self) -> Arc<str> {
+        Arc::clone(&self.last_modifier)
     }
 
     pub(super) fn launch_stage(&self) -> LaunchStage {

@@ -41,27 +41,25 @@ pub(super) fn token(definition: &Job) -> Option<(Milestone, &str)> {
 }
 
 impl Machine {
-    /// The execution to start with this definition of a job: none if `before`, the last one, had the same token.
-    pub(super) fn execution_to_start(
-        &self,
-        record: &JobRecord,
-        before: Option<&Followed>,
-    ) -> Result<Option<ExecutionName>, Refusal> {
-        let Some(Followed { execution, .. }) = record.followed()? else { return Ok(None) };
-        if before.is_some_and(|before| before.execution == execution) {
-            return Ok(None);
+    /// Whether a definition starts the execution that its token names: not if that is the one it has started last.
+    pub(super) fn starts(&self, record: &JobRecord, followed: Option<&Followed>) -> Result<bool, Refusal> {
+        let Some(Followed { execution, .. }) = followed else { return Ok(false) };
+        if record.started_by_token.as_ref() == Some(execution) {
+            return Ok(false);
         }
-        if self.executions.get(&execution).is_some() {
+        if self.executions.get(execution).is_some() {
             return Err(Refusal::already_exists(execution.id()));
         }
-        self.meter.another_execution(record.name.location(), || self.running(record.name.location()))?;
-        Ok(Some(execution))
+        let location = record.name.location();
+        self.meter.another_execution(location, || self.running(location))?;
+        Ok(true)
     }
 
     /// Starts an execution as part of the definition of its job.
     pub(super) fn start_defined(&mut self, name: ExecutionName, operation: OperationName, now: SystemTime) {
-        let Some(job) = self.jobs.get(name.job()) else { return };
-        let (template, stage, creator) = (Arc::clone(&job.template), job.launch_stage(), job.last_modifier().clone());
+        let Some(job) = self.jobs.get_mut(name.job()) else { return };
+        job.started_by_token = Some(name.clone());
+        let (template, stage, creator) = (Arc::clone(&job.template), job.launch_stage(), job.last_modifier());
         let record = ExecutionRecord::new(name, template, stage, creator, &mut self.ids, now);
         self.begin(record, operation, now);
     }

@@ -165,6 +165,12 @@ async fn a_token_starts_nothing_when_the_image_is_missing() {
     let operation = api.create("lost", Job { create_execution: run("a"), ..job("nowhere", |_, _| {}) }).await;
     assert_eq!(error(&api.wait(&operation.expect("the shape is valid")).await).0, Code::NotFound as i32);
     assert!(api.emulator.ledger().is_empty());
+
+    let found = Job { name: job_name("lost"), create_execution: run("a"), ..job("echo", |_, _| {}) };
+    let request = UpdateJobRequest { job: Some(found), ..UpdateJobRequest::default() };
+    let operation = api.jobs.update_job(request).await.expect("valid").into_inner();
+    response::<Job>(&api.wait(&operation).await);
+    assert_eq!(api.emulator.ledger()[0].execution.id(), "lost-a");
 }
 
 /// An execution is one like any other: the same token may be used after it is gone.
