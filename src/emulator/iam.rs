@@ -11,10 +11,7 @@ use std::{
     fmt,
 };
 
-pub(crate) use self::{
-    needs::{Need, Needs},
-    roles::ACT_AS,
-};
+pub(crate) use self::{needs::Needs, roles::ACT_AS};
 use crate::{
     emulator::{EmulatorError, refusal::Refusal},
     proto::iam::v1::{Binding, Policy},

@@ -47,7 +47,7 @@ fn admit<R: Needs>(engine: &Engine, request: Request<R>) -> Result<(Caller, R), 
     let (metadata, _, request) = request.into_parts();
     // What is no text is no token either.
     let authorization = metadata.get("authorization").map(|value| value.to_str().unwrap_or_default());
-    let caller = engine.read(|machine| machine.authorize(authorization, &request.need()))?;
+    let caller = engine.read(|machine| machine.authorize(authorization, &request))?;
     Ok((caller, request))
 }
 

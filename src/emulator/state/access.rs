@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::Machine;
 use crate::{
     emulator::{
-        iam::{self, Caller, Need},
+        iam::{self, Caller, Needs},
         refusal::Refusal,
     },
     name::JobName,
@@ -17,16 +17,20 @@ const UNSET: &[u8] = &[0x00, 0x20, 0x01];
 
 impl Machine {
     /// Who sent a request, if that one may.
-    pub(crate) fn authorize(&self, authorization: Option<&str>, need: &Need) -> Result<Caller, Refusal> {
+    pub(crate) fn authorize(&self, authorization: Option<&str>, request: &impl Needs) -> Result<Caller, Refusal> {
         let caller = self.iam.identify(authorization)?;
+        if caller == Caller::Unchecked {
+            return Ok(caller);
+        }
+        let need = request.need();
         if let Some(permission) = need.permission.filter(|permission| !self.allows(&caller, permission, &need.resource))
         {
             return Err(Refusal::denied(permission, &need.resource));
         }
-        if let Some(account) = &need.service_account
+        if let Some(account) = need.service_account
             && !self.iam.allows(&caller, iam::ACT_AS, None)
         {
-            return Err(Refusal::denied_account(account));
+            return Err(Refusal::denied_account(&account));
         }
         Ok(caller)
     }

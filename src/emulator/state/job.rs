@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     condition::condition,
     etag,
-    token::{Followed, token},
+    token::{Followed, Milestone, token},
 };
 use crate::{
     emulator::refusal::Refusal,
@@ -127,9 +127,10 @@ impl JobRecord {
         Ok(Some(Followed { execution, until }))
     }
 
-    /// Notes that the controller has seen all of the last change, if that is what waited for this execution.
-    pub(super) fn settle(&mut self, execution: &ExecutionName) {
-        let is_meant = self.followed().is_ok_and(|followed| followed.is_some_and(|it| it.execution == *execution));
+    /// Notes that the controller is through with the last change, if that waited for this execution to come so far.
+    pub(super) fn settle(&mut self, execution: &ExecutionName, milestone: Milestone) {
+        let Ok(Some(followed)) = self.followed() else { return };
+        let is_meant = followed.execution == *execution && followed.until <= milestone;
         self.observed |= is_meant && self.deletion.is_none();
     }
 

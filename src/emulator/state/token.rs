@@ -74,18 +74,14 @@ impl Machine {
     /// Ends the definitions that follow an execution no further than this.
     pub(super) fn reach(&mut self, name: &ExecutionName, milestone: Milestone) {
         let (Some(record), Some(job)) = (self.executions.get(name), self.jobs.get_mut(name.job())) else { return };
+        job.settle(name, milestone);
         let is_over = |operation: &&OperationName| {
             let progress = self.operations.get(operation);
             progress.is_some_and(|progress| matches!(progress, Progress::Define(_, until) if *until <= milestone))
         };
         let over: Vec<_> = record.operations.iter().filter(is_over).cloned().collect();
-        if over.is_empty() {
-            return;
-        }
-        job.settle(name);
-        let resource = job.to_proto();
         for operation in over {
-            let settled = finished(&operation, &resource, record.error());
+            let settled = finished(&operation, &job.to_proto(), record.error());
             if let Some(progress) = self.operations.get_mut(&operation) {
                 *progress = Progress::Settled(Box::new(settled));
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use runjob::{
     emulator::Simulated,
     proto::{
-        longrunning::{GetOperationRequest, Operation},
+        longrunning::{DeleteOperationRequest, GetOperationRequest, Operation},
         run::v2::{
             CancelExecutionRequest, DeleteJobRequest, Execution, Job, UpdateJobRequest, condition::State,
             job::CreateExecution,
@@ -130,6 +130,20 @@ async fn the_same_token_again_waits_for_the_same_execution() {
     assert_eq!(api.emulator.ledger().len(), 1);
 }
 
+/// api-facts 5: deleting takes away the interest, not the work.
+#[tokio::test]
+async fn a_job_becomes_ready_also_when_nobody_follows_it() {
+    let mut api = endless().await;
+    let operation = api.create("new", with(run("a1"))).await.expect("valid");
+    api.operations.delete_operation(DeleteOperationRequest { name: operation.name }).await.expect("it is there");
+    assert!(api.job("new").await.expect("it is there").reconciling);
+    cancel(&mut api, &named("a1")).await;
+    while api.execution(&named("a1")).await.expect("it is there").reconciling {
+        tokio::task::yield_now().await;
+    }
+    assert!(!api.job("new").await.expect("it is there").reconciling);
+}
+
 /// Whoever waits for a job that goes away is not left waiting.
 #[tokio::test]
 async fn the_operation_ends_when_the_job_is_deleted() {
@@ -173,7 +187,6 @@ async fn a_token_starts_nothing_when_the_image_is_missing() {
     assert_eq!(api.emulator.ledger()[0].execution.id(), "lost-a");
 }
 
-/// An execution is one like any other: the same token may be used after it is gone.
 #[tokio::test]
 async fn the_answer_to_validate_only_starts_nothing() {
     let mut api = endless().await;
