@@ -17,6 +17,7 @@
 //! # }
 //! ```
 
+mod clock;
 mod defaults;
 mod engine;
 mod error;
@@ -40,17 +41,8 @@ use std::{
 use futures_util::{FutureExt as _, future::join_all};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
-use self::{
-    engine::{Driver, Engine},
-    runtime::{
-        images::{Images, sample_jobs},
-        output::OutputSender,
-        process::{GRACE, Groups, ProcessRuntime},
-    },
-    server::gate::{Panic, Rules},
-    state::{Ids, Machine},
-};
 pub use self::{
+    clock::{Clock, ClockHandle},
     error::EmulatorError,
     runtime::{
         output::{Output, OutputLine, OutputReader, Stream},
@@ -58,6 +50,17 @@ pub use self::{
     },
     server::connector::Connector,
     state::{AttemptId, Start},
+};
+use self::{
+    engine::{Driver, Engine},
+    runtime::{
+        Backend, GRACE,
+        images::{Images, sample_jobs},
+        output::OutputSender,
+        process::{Groups, ProcessRuntime},
+    },
+    server::gate::{Panic, Rules},
+    state::{Ids, Machine},
 };
 use crate::name::Location;
 
@@ -120,6 +123,17 @@ impl Emulator {
         self.engine.read(|machine| machine.ledger().to_vec())
     }
 
+    /// Its time.
+    pub fn clock(&self) -> ClockHandle {
+        ClockHandle::new(&self.engine)
+    }
+
+    /// Ends all tasks by force, and is again as it was when it started: its jobs, its time unless that is real, and with
+    /// a [`seed`](EmulatorBuilder::seed) also the ids to come. Nothing is left in the ledger.
+    pub fn reset(&self) {
+        self.engine.reset();
+    }
+
     /// Kills all tasks, ends all calls, and waits until nothing is left.
     ///
     /// # Errors
@@ -168,6 +182,8 @@ pub struct EmulatorBuilder {
     images: Vec<(String, Vec<String>)>,
     allow_command: bool,
     runtime: Runtime,
+    clock: Clock,
+    seed: Option<u64>,
     lenient: bool,
 }
 
@@ -180,6 +196,8 @@ impl Default for EmulatorBuilder {
             images: Vec::new(),
             allow_command: false,
             runtime: Runtime::default(),
+            clock: Clock::default(),
+            seed: None,
             lenient: false,
         }
     }
@@ -224,6 +242,17 @@ impl EmulatorBuilder {
         Self { runtime, ..self }
     }
 
+    /// How time passes. Default is [`Clock::Real`].
+    pub fn clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Where ids come from: with a virtual clock, simulated tasks and the same calls in the same order, equal seeds give
+    /// equal histories. Default is another one each time.
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed: Some(seed), ..self }
+    }
+
     /// Whether calls without the `x-goog-request-params` header are answered. Default is no, as on the service.
     pub fn lenient(self, lenient: bool) -> Self {
         Self { lenient, ..self }
@@ -235,10 +264,12 @@ impl EmulatorBuilder {
     /// When the address cannot be listened on or is not loopback, or when an image's command is not there.
     pub async fn start(self) -> Result<Emulator, EmulatorError> {
         let output = OutputSender::new();
-        let (engine, driver) = Engine::new(Machine::new(Ids::random()), self.task_runtime(&output)?);
+        let ids = self.seed.map_or_else(Ids::random, Ids::seeded);
+        let (engine, driver) = Engine::new(Machine::new(ids), self.clock, self.backend(&output)?);
         if self.samples {
             add_samples(&engine, &self.location)?;
         }
+        engine.settle_in();
         let routes = server::routes(&engine).await?;
         let (stop, stopped) = watch::channel(false);
         let panic = Arc::new(Panic::default());
@@ -258,23 +289,23 @@ impl EmulatorBuilder {
         Ok(Emulator { addr, connector, engine, output, stop, panic, workers })
     }
 
-    fn task_runtime(&self, output: &OutputSender) -> Result<Arc<dyn runtime::Runtime>, EmulatorError> {
+    fn backend(&self, output: &OutputSender) -> Result<Backend, EmulatorError> {
         if let Runtime::Simulated(simulation) = &self.runtime {
-            return Ok(Arc::new(simulation.clone()));
+            return Ok(Backend::Simulated(simulation.clone()));
         }
         let mut images = if self.samples { Images::samples() } else { Images::default() };
         for (image, command) in &self.images {
             images.insert(image.clone(), command.clone());
         }
         images.resolve()?;
-        Ok(Arc::new(ProcessRuntime {
+        Ok(Backend::Live(Arc::new(ProcessRuntime {
             images,
             allow_command: self.allow_command,
             output: output.clone(),
             grace: GRACE,
             root: tempfile::Builder::new().prefix("runjob-").tempdir().map_err(EmulatorError::homes)?,
             groups: Arc::new(Groups::default()),
-        }))
+        })))
     }
 }
 

@@ -58,7 +58,7 @@ pub struct Start {
 }
 
 /// What is to be done outside the machine.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Effects {
     /// For the runtime, in this order.
     pub(crate) orders: Vec<Order>,
@@ -67,7 +67,7 @@ pub(crate) struct Effects {
 }
 
 /// What a runtime is to do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Order {
     /// Carry out an attempt, and report its start and its end.
     Start(Launch),
@@ -86,7 +86,7 @@ pub(crate) struct Launch {
 }
 
 /// The machine; its events are in `define` (jobs), `run` (executions) and `advance` (attempts), its views in `read`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Machine {
     ids: Ids,
     jobs: Shelf<JobName, JobRecord>,

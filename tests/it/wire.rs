@@ -7,12 +7,15 @@ mod operations;
 mod outcomes;
 mod processes;
 mod scale;
+mod time;
 
 use prost::{Message, Name};
 use runjob::{
     emulator::{Emulator, EmulatorBuilder, Runtime, Simulated, Simulation},
     proto::{
-        longrunning::{Operation, WaitOperationRequest, operation, operations_client::OperationsClient},
+        longrunning::{
+            GetOperationRequest, Operation, WaitOperationRequest, operation, operations_client::OperationsClient,
+        },
         run::v2::{
             Condition, Container, CreateJobRequest, EnvVar, Execution, ExecutionTemplate, GetExecutionRequest,
             GetJobRequest, Job, ListTasksRequest, RunJobRequest, Task, TaskTemplate, condition,
@@ -110,6 +113,11 @@ impl Api {
         let done = self.operations.wait_operation(request).await.expect("the operation is there").into_inner();
         assert!(done.done, "{} did not end in time", done.name);
         done
+    }
+
+    async fn operation(&mut self, name: &str) -> Operation {
+        let request = GetOperationRequest { name: name.to_owned() };
+        self.operations.get_operation(request).await.expect("the operation is there").into_inner()
     }
 
     async fn execution(&mut self, name: &str) -> Result<Execution, Status> {

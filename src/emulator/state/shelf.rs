@@ -5,7 +5,7 @@ use std::{
     hash::Hash,
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Shelf<N, T> {
     items: BTreeMap<u64, (N, T)>,
     serials: HashMap<N, u64>,
