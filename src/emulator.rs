@@ -1,9 +1,10 @@
 //! A Cloud Run Jobs API on this machine, in process or on a loopback port, that really runs its tasks.
 //!
-//! It speaks gRPC as `run.googleapis.com` does: jobs, executions, tasks, long-running operations, and health and
+//! It speaks gRPC and REST as `run.googleapis.com` does: jobs, executions, tasks, long-running operations, and health and
 //! reflection beside them. It knows nothing of this crate's client but the resource names.
 //!
-//! The rooms, and which way they look: `server` (connections, what every call passes) -> `service` (messages) ->
+//! The rooms, and which way they look: `server` (connections, what every call passes; `rest` makes a call of a request
+//! with JSON) -> `service` (messages) ->
 //! `engine` (one lock, one driver) -> `state` (the machine: events in, effects out) and `runtime` (carries tasks out).
 //! `validate`, `defaults`, `overrides` and `refusal` are the service's rules and words.
 //!
@@ -23,6 +24,7 @@ mod engine;
 mod error;
 mod overrides;
 mod refusal;
+mod rest;
 mod runtime;
 mod server;
 mod service;
@@ -38,8 +40,8 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{FutureExt as _, future::join_all};
-use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use futures_util::FutureExt as _;
+use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 pub use self::{
     clock::{Clock, ClockHandle},
@@ -94,7 +96,7 @@ pub struct Emulator {
     output: OutputSender,
     stop: watch::Sender<bool>,
     panic: Arc<Panic>,
-    workers: Vec<JoinHandle<Result<(), tonic::transport::Error>>>,
+    workers: JoinSet<Result<(), EmulatorError>>,
 }
 
 impl Emulator {
@@ -141,31 +143,26 @@ impl Emulator {
     pub async fn stop(mut self) -> Result<(), EmulatorError> {
         self.stop.send_replace(true);
         self.engine.shut_down();
-        let workers = mem::take(&mut self.workers);
-        let handles: Vec<_> = workers.iter().map(JoinHandle::abort_handle).collect();
-        let ended = timeout(STOP_LIMIT, join_all(workers)).await;
-        handles.iter().for_each(tokio::task::AbortHandle::abort);
-        for worker in ended.into_iter().flatten() {
-            match worker {
-                Ok(served) => served.map_err(EmulatorError::serve)?,
-                Err(error) => {
-                    if let Ok(panic) = error.try_into_panic() {
-                        self.panic.record(&*panic);
-                    }
+        let mut workers = mem::take(&mut self.workers);
+        let mut ended = Ok(());
+        let all = async {
+            while let Some(worker) = workers.join_next().await {
+                let worker = worker.unwrap_or_else(|error| Err(EmulatorError::worker(error)));
+                if ended.is_ok() {
+                    ended = worker;
                 }
             }
-        }
-        self.panic.take().map_or(Ok(()), |text| Err(EmulatorError::panicked(&text)))
+        };
+        // A call that does not end by then is cut off.
+        _ = timeout(STOP_LIMIT, all).await;
+        self.panic.take().map_or(ended, |text| Err(EmulatorError::panicked(&text)))
     }
 }
 
 impl Drop for Emulator {
     fn drop(&mut self) {
         self.engine.shut_down();
-        self.stop.send_replace(true);
-        for worker in &self.workers {
-            worker.abort();
-        }
+        self.workers.abort_all();
         if let Some(text) = self.panic.take().filter(|_| !thread::panicking()) {
             panic!("{}", EmulatorError::panicked(&text));
         }
@@ -271,21 +268,23 @@ impl EmulatorBuilder {
         }
         engine.settle_in();
         let routes = server::routes(&engine).await?;
+        let api = Arc::new(rest::Api::new()?);
         let (stop, stopped) = watch::channel(false);
         let panic = Arc::new(Panic::default());
         let rules = |exposed| Arc::new(Rules { lenient: self.lenient, exposed, panic: Arc::clone(&panic) });
 
-        let mut workers = Vec::new();
+        let mut workers = JoinSet::new();
         let mut addr = None;
         if let Some(listen) = self.listen {
             let listener = server::bind(listen).await?;
             addr = Some(listener.local_addr().map_err(|error| EmulatorError::listen(listen, error))?);
             let connections = server::accept(listener);
-            workers.push(tokio::spawn(server::serve(connections, routes.clone(), rules(true), stopped.clone())));
+            let (routes, api) = (routes.clone(), Arc::clone(&api));
+            workers.spawn(server::serve(connections, routes, api, rules(true), stopped.clone()));
         }
         let (connector, calls) = Connector::new();
-        workers.push(tokio::spawn(server::serve(server::dialled(calls), routes, rules(false), stopped.clone())));
-        workers.push(tokio::spawn(drive(driver, Arc::clone(&engine), stopped, Arc::clone(&panic))));
+        workers.spawn(server::serve(server::dialled(calls), routes, api, rules(false), stopped.clone()));
+        workers.spawn(drive(driver, Arc::clone(&engine), stopped, Arc::clone(&panic)));
         Ok(Emulator { addr, connector, engine, output, stop, panic, workers })
     }
 
@@ -315,7 +314,7 @@ async fn drive(
     engine: Arc<Engine>,
     mut stopped: watch::Receiver<bool>,
     panic: Arc<Panic>,
-) -> Result<(), tonic::transport::Error> {
+) -> Result<(), EmulatorError> {
     let stop = async move {
         // A stopper that is gone wants the same.
         _ = stopped.wait_for(|stop| *stop).await;

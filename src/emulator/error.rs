@@ -45,12 +45,20 @@ impl EmulatorError {
         Self::new("the sample jobs cannot be in this location", Some(error.into()))
     }
 
+    pub(crate) fn descriptors(error: prost_reflect::DescriptorError) -> Self {
+        Self::new("the descriptors of the API cannot be read", Some(error.into()))
+    }
+
     pub(crate) fn reflection(error: tonic_reflection::server::Error) -> Self {
         Self::new("the descriptors of the API cannot be served", Some(error.into()))
     }
 
     pub(crate) fn serve(error: tonic::transport::Error) -> Self {
         Self::new("the emulator could not go on serving", Some(error.into()))
+    }
+
+    pub(crate) fn worker(error: tokio::task::JoinError) -> Self {
+        Self::new("a part of the emulator ended early, which is a bug in it", Some(error.into()))
     }
 
     pub(crate) fn panicked(text: &str) -> Self {

@@ -1,4 +1,4 @@
-//! The emulator as any client sees it: only through the bare generated stubs, one test per fact of the service.
+//! The emulator as any client sees it: only through the bare generated stubs or raw HTTP, one test per fact of the service.
 
 mod definitions;
 mod gate;
@@ -6,6 +6,7 @@ mod lists;
 mod operations;
 mod outcomes;
 mod processes;
+mod rest;
 mod scale;
 mod time;
 
