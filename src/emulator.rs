@@ -18,13 +18,18 @@
 //! # }
 //! ```
 
+mod admin;
 mod clock;
+mod controls;
 mod defaults;
 mod engine;
 mod error;
+mod fault;
+mod journal;
 mod overrides;
 mod refusal;
 mod rest;
+mod rpc;
 mod runtime;
 mod server;
 mod service;
@@ -46,6 +51,9 @@ use tokio::{sync::watch, task::JoinSet, time::timeout};
 pub use self::{
     clock::{Clock, ClockHandle},
     error::EmulatorError,
+    fault::{After, Before, Fault, Reason},
+    journal::Call,
+    rpc::Rpc,
     runtime::{
         output::{Output, OutputLine, OutputReader, Stream},
         simulated::{Simulated, Simulation},
@@ -54,6 +62,7 @@ pub use self::{
     state::{AttemptId, Start},
 };
 use self::{
+    controls::Controls,
     engine::{Driver, Engine},
     runtime::{
         Backend, GRACE,
@@ -92,7 +101,7 @@ pub enum Runtime {
 pub struct Emulator {
     addr: Option<SocketAddr>,
     connector: Connector,
-    engine: Arc<Engine>,
+    controls: Arc<Controls>,
     output: OutputSender,
     stop: watch::Sender<bool>,
     panic: Arc<Panic>,
@@ -122,18 +131,40 @@ impl Emulator {
 
     /// Every execution that was ever started here, in order, also those deleted since.
     pub fn ledger(&self) -> Vec<Start> {
-        self.engine.read(|machine| machine.ledger().to_vec())
+        self.controls.engine.read(|machine| machine.ledger().to_vec())
     }
 
     /// Its time.
     pub fn clock(&self) -> ClockHandle {
-        ClockHandle::new(&self.engine)
+        ClockHandle::new(&self.controls.engine)
+    }
+
+    /// Makes something go wrong from now on.
+    pub fn fault(&self, fault: Fault) {
+        self.controls.faults.set(fault);
+    }
+
+    /// Nothing goes wrong on purpose any more.
+    pub fn clear_faults(&self) {
+        self.controls.faults.clear();
+    }
+
+    /// The calls that came in, by gRPC and by REST, in order: the latest 10,000. Only calls to the API, and only those that
+    /// got as far as an RPC.
+    pub fn journal(&self) -> Vec<Call> {
+        self.controls.journal.list()
+    }
+
+    /// All jobs, executions, tasks and operations that are there, oldest first, as canonical JSON: an object with these
+    /// four keys. Equal things give equal texts.
+    pub fn snapshot(&self) -> String {
+        admin::snapshot::take(&self.controls.engine).to_string()
     }
 
     /// Ends all tasks by force, and is again as it was when it started: its jobs, its time unless that is real, and with
-    /// a [`seed`](EmulatorBuilder::seed) also the ids to come. Nothing is left in the ledger.
+    /// a [`seed`](EmulatorBuilder::seed) also the ids to come. There are no faults, and ledger and journal are empty.
     pub fn reset(&self) {
-        self.engine.reset();
+        self.controls.reset();
     }
 
     /// Kills all tasks, ends all calls, and waits until nothing is left.
@@ -142,7 +173,7 @@ impl Emulator {
     /// When the emulator panicked while it ran, or could not serve any more.
     pub async fn stop(mut self) -> Result<(), EmulatorError> {
         self.stop.send_replace(true);
-        self.engine.shut_down();
+        self.controls.engine.shut_down();
         let mut workers = mem::take(&mut self.workers);
         let mut ended = Ok(());
         let all = async {
@@ -161,7 +192,7 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        self.engine.shut_down();
+        self.controls.engine.shut_down();
         self.workers.abort_all();
         if let Some(text) = self.panic.take().filter(|_| !thread::panicking()) {
             panic!("{}", EmulatorError::panicked(&text));
@@ -267,7 +298,8 @@ impl EmulatorBuilder {
             add_samples(&engine, &self.location)?;
         }
         engine.settle_in();
-        let routes = server::routes(&engine).await?;
+        let controls = Controls::new(&engine);
+        let routes = server::routes(&controls).await?;
         let api = Arc::new(rest::Api::new()?);
         let (stop, stopped) = watch::channel(false);
         let panic = Arc::new(Panic::default());
@@ -285,7 +317,7 @@ impl EmulatorBuilder {
         let (connector, calls) = Connector::new();
         workers.spawn(server::serve(server::dialled(calls), routes, api, rules(false), stopped.clone()));
         workers.spawn(drive(driver, Arc::clone(&engine), stopped, Arc::clone(&panic)));
-        Ok(Emulator { addr, connector, engine, output, stop, panic, workers })
+        Ok(Emulator { addr, connector, controls, output, stop, panic, workers })
     }
 
     fn backend(&self, output: &OutputSender) -> Result<Backend, EmulatorError> {

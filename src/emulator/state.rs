@@ -21,7 +21,13 @@ use std::{collections::BTreeSet, mem, sync::Arc, time::SystemTime};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message as _;
 
-pub(crate) use self::{define::JobRequest, ids::Ids, read::Cursor, run::RunRequest, task::Ending};
+pub(crate) use self::{
+    define::JobRequest,
+    ids::Ids,
+    read::{Cursor, Everything},
+    run::RunRequest,
+    task::Ending,
+};
 use self::{execution::ExecutionRecord, job::JobRecord, operation::Progress, shelf::Shelf};
 use crate::{
     name::{ExecutionName, JobName, OperationName},

@@ -1,6 +1,8 @@
 //! The emulator as any client sees it: only through the bare generated stubs or raw HTTP, one test per fact of the service.
 
+mod admin;
 mod definitions;
+mod faults;
 mod gate;
 mod lists;
 mod operations;

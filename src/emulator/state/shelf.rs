@@ -44,4 +44,8 @@ impl<N: Clone + Eq + Hash, T> Shelf<N, T> {
     pub(super) fn newest_first(&self, from: u64) -> impl Iterator<Item = (u64, &N, &T)> {
         self.items.range(..=from).rev().map(|(serial, (name, item))| (*serial, name, item))
     }
+
+    pub(super) fn oldest_first(&self) -> impl Iterator<Item = (&N, &T)> {
+        self.items.values().map(|(name, item)| (name, item))
+    }
 }
