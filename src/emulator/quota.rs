@@ -55,7 +55,7 @@ impl Quota {
 }
 
 /// Counts against the quotas.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Meter {
     quota: Quota,
     /// The current minute of each location, and the calls in it.

@@ -23,7 +23,13 @@ use std::{collections::BTreeSet, mem, sync::Arc, time::SystemTime};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message as _;
 
-pub(crate) use self::{define::JobRequest, ids::Ids, read::Cursor, run::RunRequest, task::Ending};
+pub(crate) use self::{
+    define::JobRequest,
+    ids::Ids,
+    read::{Cursor, Everything},
+    run::RunRequest,
+    task::Ending,
+};
 use self::{execution::ExecutionRecord, job::JobRecord, operation::Progress, shelf::Shelf};
 use crate::{
     emulator::{
@@ -61,7 +67,7 @@ pub struct Start {
 }
 
 /// What is to be done outside the machine.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Effects {
     /// For the runtime, in this order.
     pub(crate) orders: Vec<Order>,
@@ -70,7 +76,7 @@ pub(crate) struct Effects {
 }
 
 /// What a runtime is to do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Order {
     /// Carry out an attempt, and report its start and its end.
     Start(Launch),
@@ -90,7 +96,7 @@ pub(crate) struct Launch {
 
 /// The machine; its events are in `define` (jobs), `run` (executions) and `advance` (attempts), its views in `read`,
 /// and who may do what in `access`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Machine {
     ids: Ids,
     iam: Iam,

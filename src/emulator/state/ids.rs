@@ -9,7 +9,7 @@ const SUFFIXES: u64 = 36_u64.pow(SUFFIX_LENGTH);
 /// From one suffix to the next. It has no divisor in common with their number, so that all come before one comes again.
 const STRIDE: u64 = 37_370_153;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ids {
     random: fastrand::Rng,
     suffix: u64,
@@ -21,7 +21,6 @@ impl Ids {
         Self::from(fastrand::Rng::new())
     }
 
-    #[cfg(test)]
     pub(crate) fn seeded(seed: u64) -> Self {
         Self::from(fastrand::Rng::with_seed(seed))
     }
