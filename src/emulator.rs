@@ -5,8 +5,8 @@
 //!
 //! The rooms, and which way they look: `server` (connections, what every call passes) -> `rest` (JSON in, gRPC calls out) ->
 //! `service` (messages) -> `engine` (one lock, one driver) -> `state` (the machine: events in, effects out) and `runtime`
-//! (carries tasks out). `validate`, `defaults`, `overrides`, `iam`, `quota` and `refusal` are the
-//! service's rules and words.
+//! (carries tasks out). `validate`, `defaults`, `overrides`, `iam`, `quota` and `refusal` are the service's rules and words.
+//! What a test holds in its hands is in `controls` (with `clock`, `fault` and `journal`); `admin` are the pages that reach it.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
