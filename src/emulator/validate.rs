@@ -5,7 +5,7 @@
 mod container;
 mod resources;
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     emulator::refusal::Refusal,
@@ -103,7 +103,7 @@ fn launch_stage(stage: i32) -> Result<(), Refusal> {
     })
 }
 
-fn system_names(field: &str, text: &str, map: &HashMap<String, String>) -> Result<(), Refusal> {
+fn system_names(field: &str, text: &str, map: &BTreeMap<String, String>) -> Result<(), Refusal> {
     let system = map.keys().find(|key| SYSTEM_PREFIXES.iter().any(|prefix| key.starts_with(prefix)));
     match system {
         Some(key) => Err(Refusal::invalid(field, format!("{text}: '{key}'."))),
