@@ -67,10 +67,8 @@ pub(crate) async fn measure(claims: &mut Claims) -> Result<()> {
 
 /// Sets all waiters to wait; each tells whether it was answered with an operation that is done.
 async fn ask(emulator: &Emulator) -> Result<JoinSet<bool>> {
-    let connections: Vec<Grpc> = join_all((0..CONNECTIONS).map(|_| Grpc::connect(emulator)))
-        .await
-        .into_iter()
-        .collect::<Result<_>>()?;
+    let connections: Vec<Grpc> =
+        join_all((0..CONNECTIONS).map(|_| Grpc::connect(emulator))).await.into_iter().collect::<Result<_>>()?;
     let mut connections = connections.into_iter().cycle();
     let mut waiters = JoinSet::new();
     let job = format!("{LOCATION}/jobs/echo");
