@@ -48,6 +48,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod auth;
+mod bulk;
 mod call;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -68,6 +69,7 @@ mod watch;
 
 pub use self::{
     auth::Credentials,
+    bulk::StartRate,
     client::{Client, ClientBuilder},
     error::{Error, ErrorKind, Result},
     name::{ExecutionName, JobName, Location, NameError, OperationName, TaskName},
