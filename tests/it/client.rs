@@ -2,6 +2,7 @@
 
 mod frames;
 mod headers;
+mod many;
 mod peers;
 mod runs;
 mod stubs;

@@ -2,7 +2,15 @@
 //!
 //! Knows frames, and gRPC as far as an answer needs it. Knows nothing of the client under test.
 
-use std::{future::Future, io, net::SocketAddr};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -38,7 +46,15 @@ pub(super) const LAST_STREAM: u32 = (1 << 31) - 1;
 /// A server that plays the same part on each connection, until it is dropped.
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
+    requests: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
+}
+
+impl Peer {
+    /// How many whole requests it has read.
+    pub(super) fn requests(&self) -> usize {
+        self.requests.load(Relaxed)
+    }
 }
 
 impl Drop for Peer {
@@ -53,14 +69,7 @@ where
     F: Fn(TcpStream) -> Fut + Send + 'static,
     Fut: Future<Output = io::Result<()>> + Send + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let accepting = tokio::spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
-            tokio::spawn(part(socket));
-        }
-    });
-    Peer { address, accepting }
+    accept(listener().await, Arc::default(), part)
 }
 
 /// A peer that plays this part on each connection after both sides have opened it.
@@ -69,19 +78,47 @@ where
     F: Fn(Wire) -> Fut + Send + Clone + 'static,
     Fut: Future<Output = io::Result<()>> + Send + 'static,
 {
-    raw(move |socket| {
-        let part = part.clone();
+    serve(listener().await, part)
+}
+
+/// The same at this listener.
+pub(super) fn serve<F, Fut>(listener: TcpListener, part: F) -> Peer
+where
+    F: Fn(Wire) -> Fut + Send + Clone + 'static,
+    Fut: Future<Output = io::Result<()>> + Send + 'static,
+{
+    let requests = Arc::new(AtomicUsize::new(0));
+    accept(listener, Arc::clone(&requests), move |socket| {
+        let (part, requests) = (part.clone(), Arc::clone(&requests));
         async move {
-            let wire = Wire::open(socket).await?;
+            let wire = Wire::open(socket, requests).await?;
             part(wire).await
         }
     })
-    .await
+}
+
+fn accept<F, Fut>(listener: TcpListener, requests: Arc<AtomicUsize>, part: F) -> Peer
+where
+    F: Fn(TcpStream) -> Fut + Send + 'static,
+    Fut: Future<Output = io::Result<()>> + Send + 'static,
+{
+    let address = listener.local_addr().expect("an address");
+    let accepting = tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(part(socket));
+        }
+    });
+    Peer { address, requests, accepting }
+}
+
+async fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.expect("a port")
 }
 
 /// The server's end of one HTTP/2 connection.
 pub(super) struct Wire {
     socket: TcpStream,
+    requests: Arc<AtomicUsize>,
 }
 
 struct Frame {
@@ -92,9 +129,9 @@ struct Frame {
 }
 
 impl Wire {
-    async fn open(mut socket: TcpStream) -> io::Result<Self> {
+    async fn open(mut socket: TcpStream, requests: Arc<AtomicUsize>) -> io::Result<Self> {
         socket.read_exact(&mut [0; b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()]).await?;
-        let mut wire = Self { socket };
+        let mut wire = Self { socket, requests };
         wire.settings(&[]).await?;
         Ok(wire)
     }
@@ -109,11 +146,18 @@ impl Wire {
         }
     }
 
+    /// Reads a whole request and returns its stream, and how many requests there have been on all connections.
+    pub(super) async fn counted_request(&mut self) -> io::Result<(u32, usize)> {
+        let stream = self.request().await?;
+        Ok((stream, self.requests.load(Relaxed)))
+    }
+
     /// Reads a whole request and returns its stream.
     pub(super) async fn request(&mut self) -> io::Result<u32> {
         loop {
             let frame = self.read().await?;
             if matches!(frame.kind, HEADERS | DATA) && frame.flags & END_STREAM != 0 {
+                self.requests.fetch_add(1, Relaxed);
                 return Ok(frame.stream);
             }
         }

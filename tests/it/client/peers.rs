@@ -18,12 +18,13 @@ use runjob::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket, TcpStream},
+    sync::mpsc,
 };
 use tonic::Code;
 
 use super::frames::{
     CANCEL, ENHANCE_YOUR_CALM, INITIAL_WINDOW_SIZE, INTERNAL_ERROR, LAST_STREAM, MAX_CONCURRENT_STREAMS, NO_ERROR,
-    Peer, REFUSED_STREAM, http2, prefixed, raw,
+    Peer, REFUSED_STREAM, http2, prefixed, raw, serve,
 };
 
 fn job() -> JobName {
@@ -56,6 +57,14 @@ async fn start(client: &Client) -> Result<Run, Error> {
 async fn ends(builder: ClientBuilder, kind: ErrorKind) -> Error {
     let error = start(&builder.build().await.expect("a client")).await.expect_err("no peer here starts anything");
     assert_eq!(error.kind(), kind, "{error}");
+    error
+}
+
+/// A start at this peer ends unknown, and so was sent only once.
+async fn unknown(peer: &Peer) -> Error {
+    let error = ends(to(peer), ErrorKind::StartUnknown).await;
+    assert!(!error.is_retryable());
+    assert_eq!(peer.requests(), 1, "sent again");
     error
 }
 
@@ -116,6 +125,30 @@ async fn a_tls_handshake_that_stalls_has_started_nothing() {
 }
 
 #[tokio::test]
+async fn a_start_waits_for_a_server_that_comes_up() {
+    let (listener, address) = deaf().await;
+    drop(listener);
+    let starting = tokio::spawn(ends(at(format!("http://{address}")), ErrorKind::Rejected));
+    // The first attempts are refused by the kernel; how many there were does not matter.
+    tokio::task::yield_now().await;
+    let listener = TcpListener::bind(address).await.expect("the port is still free");
+    let _peer = serve(listener, |mut wire| async move {
+        let stream = wire.request().await?;
+        wire.refuse(stream, "5").await?;
+        wire.until_closed().await
+    });
+    assert_eq!(starting.await.expect("no panic").code(), Some(Code::NotFound));
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_accepted_is_not_tried_again() {
+    // The TLS alert "handshake failure".
+    let peer = raw(|socket| says(socket, &[21, 3, 3, 0, 2, 2, 40])).await;
+    let error = ends(at(format!("https://{}", peer.address)), ErrorKind::NotStarted).await;
+    assert!(!error.is_retryable(), "{error}");
+}
+
+#[tokio::test]
 async fn a_plaintext_port_spoken_to_in_tls_has_started_nothing() {
     let peer = http2(|wire| wire.until_closed()).await;
     ends(at(format!("https://{}", peer.address)), ErrorKind::NotStarted).await;
@@ -170,19 +203,35 @@ async fn says(mut socket: TcpStream, bytes: &[u8]) -> io::Result<()> {
     socket.read_to_end(&mut Vec::new()).await.map(drop)
 }
 
+/// A peer that refuses the first streams, and then says that there is no such job.
+async fn refusing(streams: usize) -> Peer {
+    http2(move |mut wire| async move {
+        loop {
+            match wire.counted_request().await? {
+                (stream, count) if count <= streams => wire.reset(stream, REFUSED_STREAM).await?,
+                (stream, _) => wire.refuse(stream, "5").await?,
+            }
+        }
+    })
+    .await
+}
+
 /// Fails as well when hyper comes to use another h2 than ours: the error would no longer be recognised.
 #[tokio::test]
-async fn a_refused_stream_has_started_nothing() {
-    let peer = http2(|mut wire| async move {
-        let stream = wire.request().await?;
-        wire.reset(stream, REFUSED_STREAM).await?;
-        wire.until_closed().await
-    })
-    .await;
+async fn a_stream_that_is_always_refused_has_started_nothing() {
+    let peer = refusing(usize::MAX).await;
     let error = ends(to(&peer), ErrorKind::NotStarted).await;
     // The answer is the same, and the code is not: tonic reads h2's errors only in its server half.
     let code = if cfg!(feature = "emulator") { Code::Unavailable } else { Code::Unknown };
     assert_eq!(error.code(), Some(code));
+    assert_eq!(peer.requests(), 3, "asked for ever");
+}
+
+#[tokio::test]
+async fn a_start_that_was_refused_unprocessed_is_sent_again() {
+    let peer = refusing(2).await;
+    assert_eq!(ends(to(&peer), ErrorKind::Rejected).await.code(), Some(Code::NotFound));
+    assert_eq!(peer.requests(), 3);
 }
 
 #[tokio::test]
@@ -213,14 +262,12 @@ async fn a_goodbye_that_comes_to_exclude_the_request_has_started_nothing() {
 #[tokio::test]
 async fn a_goodbye_before_the_request_has_started_nothing() {
     // Whether the request leaves before the goodbye is read is a race; neither end of it is a start.
-    for _ in 0..20 {
-        let peer = http2(|mut wire| async move {
-            wire.goaway(0, NO_ERROR).await?;
-            wire.until_closed().await
-        })
-        .await;
-        ends(to(&peer).rpc_timeout(Duration::from_secs(1)), ErrorKind::NotStarted).await;
-    }
+    let peer = http2(|mut wire| async move {
+        wire.goaway(0, NO_ERROR).await?;
+        wire.until_closed().await
+    })
+    .await;
+    ends(to(&peer), ErrorKind::NotStarted).await;
 }
 
 // The service says that it did nothing.
@@ -274,7 +321,7 @@ async fn answers(status: &'static str) -> Peer {
 async fn a_status_that_may_come_after_the_effect_leaves_the_start_unknown() {
     for status in ["1", "2", "4", "8", "13", "14", "15", "99"] {
         let peer = answers(status).await;
-        assert!(!ends(to(&peer), ErrorKind::StartUnknown).await.is_retryable());
+        unknown(&peer).await;
     }
 }
 
@@ -286,14 +333,14 @@ async fn a_goodbye_that_covers_the_request_and_a_close_leave_the_start_unknown()
             wire.goaway(stream, reason).await
         })
         .await;
-        ends(to(&peer), ErrorKind::StartUnknown).await;
+        unknown(&peer).await;
     }
 }
 
 #[tokio::test]
 async fn a_close_after_the_request_was_read_leaves_the_start_unknown() {
     let peer = http2(|mut wire| async move { wire.request().await.map(drop) }).await;
-    ends(to(&peer), ErrorKind::StartUnknown).await;
+    unknown(&peer).await;
 }
 
 #[tokio::test]
@@ -319,7 +366,7 @@ async fn a_stream_that_is_reset_otherwise_leaves_the_start_unknown() {
             wire.until_closed().await
         })
         .await;
-        ends(to(&peer), ErrorKind::StartUnknown).await;
+        unknown(&peer).await;
     }
 }
 
@@ -331,7 +378,7 @@ async fn a_connection_that_the_client_gives_up_leaves_the_start_unknown() {
         wire.until_closed().await
     })
     .await;
-    ends(to(&peer), ErrorKind::StartUnknown).await;
+    unknown(&peer).await;
 }
 
 #[tokio::test]
@@ -348,8 +395,8 @@ async fn an_unprocessed_stream_that_has_been_answered_leaves_the_start_unknown()
         wire.goaway(0, NO_ERROR).await?;
         wire.until_closed().await
     });
-    ends(to(&reset.await), ErrorKind::StartUnknown).await;
-    ends(to(&goodbye.await), ErrorKind::StartUnknown).await;
+    unknown(&reset.await).await;
+    unknown(&goodbye.await).await;
 }
 
 #[tokio::test]
@@ -360,6 +407,22 @@ async fn a_silent_peer_leaves_the_start_unknown_after_the_deadline() {
     })
     .await;
     ends(to(&peer).rpc_timeout(Duration::from_millis(500)), ErrorKind::StartUnknown).await;
+}
+
+#[tokio::test]
+async fn after_silence_the_next_call_has_a_connection_of_its_own() {
+    let (seen, mut connections) = mpsc::unbounded_channel();
+    let peer = http2(move |wire| {
+        let _ = seen.send(());
+        wire.until_closed()
+    })
+    .await;
+    let client = to(&peer).rpc_timeout(Duration::from_millis(100)).build().await.expect("a client");
+    for _ in 0..2 {
+        let error = client.job(&job()).await.expect_err("nobody answers");
+        assert_eq!(error.kind(), ErrorKind::Deadline, "{error}");
+        connections.recv().await.expect("a connection");
+    }
 }
 
 #[tokio::test]
@@ -384,7 +447,7 @@ async fn an_error_page_of_a_front_end_leaves_the_start_unknown() {
             wire.until_closed().await
         })
         .await;
-        let error = ends(to(&peer), ErrorKind::StartUnknown).await;
+        let error = unknown(&peer).await;
         assert!(error.to_string().contains(&format!("HTTP status {status}")), "{error}");
     }
 }
@@ -414,7 +477,7 @@ async fn an_answer_that_cannot_be_read_leaves_the_start_unknown() {
             }
         })
         .await;
-        ends(to(&peer), ErrorKind::StartUnknown).await;
+        unknown(&peer).await;
     }
 }
 
@@ -432,7 +495,7 @@ async fn an_answer_that_breaks_off_leaves_the_start_unknown() {
             }
         })
         .await;
-        ends(to(&peer), ErrorKind::StartUnknown).await;
+        unknown(&peer).await;
     }
 }
 
