@@ -7,10 +7,7 @@
 use std::{
     error::Error as StdError,
     pin::Pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
 };
 
@@ -30,13 +27,22 @@ pub(crate) struct Exchange(Arc<Record>);
 
 #[derive(Debug, Default)]
 struct Record {
-    /// Whether the message was handed to the connection.
-    left: AtomicBool,
+    /// What became of the message. Whoever asks first settles it: a message that was declared not sent stays here,
+    /// although a task of the connection may still hold the request.
+    message: OnceLock<Fate>,
     /// What the head of the answer was, once it came.
     head: OnceLock<Head>,
     /// The `grpc-status` that the peer sent. tonic makes up codes of its own for an answer that it cannot read: an
     /// answer that is too large is `OUT_OF_RANGE`, one that is compressed is `UNIMPLEMENTED`.
     code: OnceLock<Code>,
+}
+
+#[derive(Debug, PartialEq)]
+enum Fate {
+    /// It was handed to the connection.
+    Left,
+    /// It was given up before that.
+    Withdrawn,
 }
 
 #[derive(Debug)]
@@ -49,7 +55,11 @@ impl Exchange {
     /// The request's body, noting when its message is handed over.
     pub(super) fn sending(&self, body: Body) -> Body {
         let exchange = self.clone();
-        Body::new(Watched { body, note: move |_: &Frame<Bytes>| exchange.0.left.store(true, Relaxed) })
+        let note = move |_: &Frame<Bytes>| match exchange.0.message.get_or_init(|| Fate::Left) {
+            Fate::Left => Ok(()),
+            Fate::Withdrawn => Err(Status::cancelled("the request was given up before its message left")),
+        };
+        Body::new(Watched { body, note })
     }
 
     /// The answer, noting what kind it is and the status that the peer gives.
@@ -58,7 +68,10 @@ impl Exchange {
         let _ = self.0.head.set(if grpc { Head::Grpc } else { Head::Foreign(response.status()) });
         self.note_code(response.headers());
         let exchange = self.clone();
-        let note = move |frame: &Frame<Bytes>| frame.trailers_ref().into_iter().for_each(|t| exchange.note_code(t));
+        let note = move |frame: &Frame<Bytes>| {
+            frame.trailers_ref().into_iter().for_each(|trailers| exchange.note_code(trailers));
+            Ok(())
+        };
         response.map(|body| Body::new(Watched { body, note }))
     }
 
@@ -76,12 +89,15 @@ impl Exchange {
         }
     }
 
-    /// What is known of the request after no answer came at all.
+    /// What is known of the request after no answer came at all. A message that has not left will not.
     pub(crate) fn unanswered(&self) -> Verdict {
-        if self.0.left.load(Relaxed) { Verdict::Ambiguous } else { Verdict::NeverSent }
+        match self.0.message.get_or_init(|| Fate::Withdrawn) {
+            Fate::Left => Verdict::Ambiguous,
+            Fate::Withdrawn => Verdict::NeverSent,
+        }
     }
 
-    /// What is known of the request after it failed with `status`.
+    /// What is known of the request after it failed with `status`. A message that has not left will not.
     pub(crate) fn verdict(&self, status: &Status) -> Verdict {
         let unanswered = self.unanswered();
         match self.0.head.get() {
@@ -130,22 +146,19 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// A body whose frames are noted as they pass.
+/// A body whose frames are noted as they pass, or kept back.
 struct Watched<F> {
     body: Body,
     note: F,
 }
 
-impl<F: FnMut(&Frame<Bytes>) + Unpin> HttpBody for Watched<F> {
+impl<F: FnMut(&Frame<Bytes>) -> Result<(), Status> + Unpin> HttpBody for Watched<F> {
     type Data = Bytes;
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame {
-            (self.note)(frame);
-        }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.and_then(|frame| (self.note)(&frame).map(|()| frame))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -163,8 +176,18 @@ mod tests {
 
     fn sent() -> Exchange {
         let exchange = Exchange::default();
-        exchange.0.left.store(true, Relaxed);
+        assert!(hand_over(&exchange).is_ok());
         exchange
+    }
+
+    /// Does with the request's body what a connection does.
+    fn hand_over(exchange: &Exchange) -> Result<Frame<Bytes>, Status> {
+        let mut body = exchange.sending(Body::new("message".to_owned()));
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        match Pin::new(&mut body).poll_frame(&mut context) {
+            Poll::Ready(Some(frame)) => frame,
+            _ => panic!("one frame"),
+        }
     }
 
     /// An exchange whose answer had this HTTP status and these headers.
@@ -184,6 +207,14 @@ mod tests {
         let exchange = Exchange::default();
         assert_eq!(exchange.verdict(&Status::not_found("")), Verdict::NeverSent);
         assert_eq!(exchange.unanswered(), Verdict::NeverSent);
+    }
+
+    #[test]
+    fn a_message_that_was_declared_not_sent_is_not_sent_later() {
+        let exchange = Exchange::default();
+        assert_eq!(exchange.unanswered(), Verdict::NeverSent);
+        assert!(hand_over(&exchange).is_err());
+        assert_eq!(sent().unanswered(), Verdict::Ambiguous);
     }
 
     #[test]
