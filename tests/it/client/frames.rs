@@ -128,6 +128,12 @@ struct Frame {
     payload: Vec<u8>,
 }
 
+impl Frame {
+    fn ends_request(&self) -> bool {
+        matches!(self.kind, HEADERS | DATA) && self.flags & END_STREAM != 0
+    }
+}
+
 impl Wire {
     async fn open(mut socket: TcpStream, requests: Arc<AtomicUsize>) -> io::Result<Self> {
         socket.read_exact(&mut [0; b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()]).await?;
@@ -156,8 +162,7 @@ impl Wire {
     pub(super) async fn request(&mut self) -> io::Result<u32> {
         loop {
             let frame = self.read().await?;
-            if matches!(frame.kind, HEADERS | DATA) && frame.flags & END_STREAM != 0 {
-                self.requests.fetch_add(1, Relaxed);
+            if frame.ends_request() {
                 return Ok(frame.stream);
             }
         }
@@ -248,6 +253,9 @@ impl Wire {
         let mut payload = vec![0; u32::from_be_bytes([0, l0, l1, l2]) as usize];
         self.socket.read_exact(&mut payload).await?;
         let frame = Frame { kind, flags, stream: u32::from_be_bytes(stream), payload };
+        if frame.ends_request() {
+            self.requests.fetch_add(1, Relaxed);
+        }
         if frame.flags & ACK == 0 {
             match frame.kind {
                 SETTINGS => self.write(SETTINGS, ACK, 0, &[]).await?,

@@ -198,7 +198,7 @@ async fn a_tls_port_spoken_to_in_plaintext_has_started_nothing() {
 }
 
 async fn says(mut socket: TcpStream, bytes: &[u8]) -> io::Result<()> {
-    socket.read(&mut [0; 1024]).await?;
+    socket.read_u8().await?;
     socket.write_all(bytes).await?;
     socket.read_to_end(&mut Vec::new()).await.map(drop)
 }
