@@ -18,12 +18,18 @@
 //! # }
 //! ```
 
+mod admin;
+mod clock;
+mod controls;
 mod defaults;
 mod engine;
 mod error;
+mod fault;
+mod journal;
 mod overrides;
 mod refusal;
 mod rest;
+mod rpc;
 mod runtime;
 mod server;
 mod service;
@@ -42,25 +48,30 @@ use std::{
 use futures_util::FutureExt as _;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
-use self::{
-    engine::{Driver, Engine},
-    runtime::{
-        Runner,
-        images::{Images, sample_jobs},
-        output::OutputSender,
-        process::{GRACE, Groups, ProcessRuntime},
-    },
-    server::gate::{Panic, Rules},
-    state::{Ids, Machine},
-};
 pub use self::{
+    clock::{Clock, ClockHandle},
     error::EmulatorError,
+    fault::{After, Before, Fault, Reason},
+    journal::Call,
+    rpc::Rpc,
     runtime::{
         output::{Output, OutputLine, OutputReader, Stream},
         simulated::{Simulated, Simulation},
     },
     server::connector::Connector,
     state::{AttemptId, Start},
+};
+use self::{
+    controls::Controls,
+    engine::{Driver, Engine},
+    runtime::{
+        Backend, GRACE,
+        images::{Images, sample_jobs},
+        output::OutputSender,
+        process::{Groups, ProcessRuntime},
+    },
+    server::gate::{Panic, Rules},
+    state::{Ids, Machine},
 };
 use crate::name::Location;
 
@@ -90,7 +101,7 @@ pub enum Runtime {
 pub struct Emulator {
     addr: Option<SocketAddr>,
     connector: Connector,
-    engine: Arc<Engine>,
+    controls: Arc<Controls>,
     output: OutputSender,
     stop: watch::Sender<bool>,
     panic: Arc<Panic>,
@@ -120,7 +131,40 @@ impl Emulator {
 
     /// Every execution that was ever started here, in order, also those deleted since.
     pub fn ledger(&self) -> Vec<Start> {
-        self.engine.read(|machine| machine.ledger().to_vec())
+        self.controls.engine.read(|machine| machine.ledger().to_vec())
+    }
+
+    /// Its time.
+    pub fn clock(&self) -> ClockHandle {
+        ClockHandle::new(&self.controls.engine)
+    }
+
+    /// Makes something go wrong from now on.
+    pub fn fault(&self, fault: Fault) {
+        self.controls.faults.set(fault);
+    }
+
+    /// Nothing goes wrong on purpose any more.
+    pub fn clear_faults(&self) {
+        self.controls.faults.clear();
+    }
+
+    /// The calls that came in, by gRPC and by REST, in order: the latest 10,000. Only calls to the API, and only those that
+    /// got as far as an RPC.
+    pub fn journal(&self) -> Vec<Call> {
+        self.controls.journal.list()
+    }
+
+    /// All jobs, executions, tasks and operations that are there, oldest first, as canonical JSON: an object with these
+    /// four keys. Equal things give equal texts.
+    pub fn snapshot(&self) -> String {
+        admin::snapshot::take(&self.controls.engine).to_string()
+    }
+
+    /// Ends all tasks by force, and is again as it was when it started: its jobs, its time unless that is real, and with
+    /// a [`seed`](EmulatorBuilder::seed) also the ids to come. There are no faults, and ledger and journal are empty.
+    pub fn reset(&self) {
+        self.controls.reset();
     }
 
     /// Kills all tasks, ends all calls, and waits until nothing is left.
@@ -129,7 +173,7 @@ impl Emulator {
     /// When the emulator panicked while it ran, or could not serve any more.
     pub async fn stop(mut self) -> Result<(), EmulatorError> {
         self.stop.send_replace(true);
-        self.engine.shut_down();
+        self.controls.engine.shut_down();
         let mut workers = mem::take(&mut self.workers);
         let mut ended = Ok(());
         let all = async {
@@ -148,7 +192,7 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        self.engine.shut_down();
+        self.controls.engine.shut_down();
         self.workers.abort_all();
         if let Some(text) = self.panic.take().filter(|_| !thread::panicking()) {
             panic!("{}", EmulatorError::panicked(&text));
@@ -166,6 +210,8 @@ pub struct EmulatorBuilder {
     images: Vec<(String, Vec<String>)>,
     allow_command: bool,
     runtime: Runtime,
+    clock: Clock,
+    seed: Option<u64>,
     lenient: bool,
 }
 
@@ -178,6 +224,8 @@ impl Default for EmulatorBuilder {
             images: Vec::new(),
             allow_command: false,
             runtime: Runtime::default(),
+            clock: Clock::default(),
+            seed: None,
             lenient: false,
         }
     }
@@ -222,6 +270,17 @@ impl EmulatorBuilder {
         Self { runtime, ..self }
     }
 
+    /// How time passes. Default is [`Clock::Real`].
+    pub fn clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Where ids come from: with a virtual clock, simulated tasks and the same calls in the same order, equal seeds give
+    /// equal histories. Default is another one each time.
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed: Some(seed), ..self }
+    }
+
     /// Whether calls without the `x-goog-request-params` header are answered. Default is no, as on the service.
     pub fn lenient(self, lenient: bool) -> Self {
         Self { lenient, ..self }
@@ -233,11 +292,14 @@ impl EmulatorBuilder {
     /// When the address cannot be listened on or is not loopback, or when an image's command is not there.
     pub async fn start(self) -> Result<Emulator, EmulatorError> {
         let output = OutputSender::new();
-        let (engine, driver) = Engine::new(Machine::new(Ids::random()), self.task_runtime(&output)?);
+        let ids = self.seed.map_or_else(Ids::random, Ids::seeded);
+        let (engine, driver) = Engine::new(Machine::new(ids), self.clock, self.backend(&output)?);
         if self.samples {
             add_samples(&engine, &self.location)?;
         }
-        let routes = server::routes(&engine).await?;
+        engine.settle_in();
+        let controls = Controls::new(&engine);
+        let routes = server::routes(&controls).await?;
         let api = Arc::new(rest::Api::new()?);
         let (stop, stopped) = watch::channel(false);
         let panic = Arc::new(Panic::default());
@@ -255,26 +317,26 @@ impl EmulatorBuilder {
         let (connector, calls) = Connector::new();
         workers.spawn(server::serve(server::dialled(calls), routes, api, rules(false), stopped.clone()));
         workers.spawn(drive(driver, Arc::clone(&engine), stopped, Arc::clone(&panic)));
-        Ok(Emulator { addr, connector, engine, output, stop, panic, workers })
+        Ok(Emulator { addr, connector, controls, output, stop, panic, workers })
     }
 
-    fn task_runtime(&self, output: &OutputSender) -> Result<Arc<dyn Runner>, EmulatorError> {
+    fn backend(&self, output: &OutputSender) -> Result<Backend, EmulatorError> {
         if let Runtime::Simulated(simulation) = &self.runtime {
-            return Ok(Arc::new(simulation.clone()));
+            return Ok(Backend::Simulated(simulation.clone()));
         }
         let mut images = if self.samples { Images::samples() } else { Images::default() };
         for (image, command) in &self.images {
             images.insert(image.clone(), command.clone());
         }
         images.resolve()?;
-        Ok(Arc::new(ProcessRuntime {
+        Ok(Backend::Live(Arc::new(ProcessRuntime {
             images,
             allow_command: self.allow_command,
             output: output.clone(),
             grace: GRACE,
             root: tempfile::Builder::new().prefix("runjob-").tempdir().map_err(EmulatorError::homes)?,
             groups: Arc::new(Groups::default()),
-        }))
+        })))
     }
 }
 

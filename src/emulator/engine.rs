@@ -1,24 +1,31 @@
-//! The machine at work: one lock around it, one driver that carries out its orders, and those who wait for operations.
+//! The machine at work: one lock around it and its time, one driver that carries out its orders, and those who wait.
 //!
-//! Knows no RPC. Whoever has an event calls [`Engine::apply`]; the orders go to the driver in the order of the events.
+//! Knows no RPC. Whoever has an event calls [`Engine::apply`]. Everything happens in the order of its time: what was due
+//! before an event comes before it. The steps of a simulated attempt are such events, so that nothing depends on which
+//! thread was faster; the orders for other attempts go to the driver in the order of the events.
+
+mod schedule;
 
 use std::{
     collections::HashMap,
+    future::pending,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use tokio::{
-    sync::{mpsc, oneshot, watch},
-    task::JoinSet,
+    sync::{Notify, mpsc, oneshot, watch},
+    task::{JoinSet, yield_now},
     time::{Instant, sleep_until, timeout},
 };
 
+use self::schedule::Schedule;
 use crate::{
     emulator::{
+        clock::{Clock, Hands},
         refusal::Refusal,
-        runtime::{Control, Inadmissible, Runner, Stop},
-        state::{AttemptId, Effects, Ending, Launch, Machine, Order},
+        runtime::{Backend, Control, Inadmissible, Report, Runner, Stop, simulated::Agenda},
+        state::{AttemptId, Effects, Launch, Machine, Order},
     },
     name::OperationName,
     proto::{longrunning::Operation, run::v2::Container},
@@ -27,66 +34,68 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Engine {
     state: Mutex<State>,
-    clock: Clock,
-    runtime: Arc<dyn Runner>,
-    orders: mpsc::UnboundedSender<Order>,
+    backend: Arc<Backend>,
+    commands: mpsc::UnboundedSender<Command>,
+    /// Told when the next thing that is due is another one.
+    due: Notify,
 }
 
 #[derive(Debug)]
 struct State {
-    machine: Machine,
+    schedule: Schedule,
+    /// What a reset goes back to.
+    origin: Machine,
     /// Dropping a sender wakes everybody who waits for that operation.
     waits: HashMap<OperationName, watch::Sender<()>>,
 }
 
-/// The time of day at the start, carried on by tokio's clock, which a test can pause.
+/// What the driver is told.
 #[derive(Debug)]
-struct Clock {
-    day: SystemTime,
-    origin: Instant,
+enum Command {
+    CarryOut(Order),
+    /// End all attempts by force, and forget them.
+    Forget,
+}
+
+/// When the driver has to look at the schedule.
+#[derive(Clone, Copy, Debug)]
+enum Wake {
+    At(Instant),
+    AtOnce,
+    Never,
 }
 
 impl Engine {
-    /// The engine, and the driver that has to be run for anything to happen.
-    pub(crate) fn new(machine: Machine, runtime: Arc<dyn Runner>) -> (Arc<Self>, Driver) {
+    /// The engine, and the driver that has to be run for anything to happen. A reset goes back to the machine given here.
+    pub(crate) fn new(machine: Machine, clock: Clock, backend: Backend) -> (Arc<Self>, Driver) {
         // Unbounded, since the machine must not wait; it gives two orders per attempt at most.
-        let (orders, queue) = mpsc::unbounded_channel();
-        let state = Mutex::new(State { machine, waits: HashMap::new() });
-        let engine = Arc::new(Self { state, clock: Clock::start(), runtime, orders });
-        let (reports, inbox) = mpsc::unbounded_channel();
-        let driver = Driver {
-            engine: Arc::clone(&engine),
-            queue,
-            reports,
-            inbox,
-            attempts: JoinSet::new(),
-            stops: HashMap::new(),
+        let (commands, queue) = mpsc::unbounded_channel();
+        let agenda = match &backend {
+            Backend::Simulated(script) => Some(Agenda::new(script.clone())),
+            Backend::Live(_) => None,
         };
+        let origin = machine.clone();
+        let schedule = Schedule::new(machine, Hands::new(clock), agenda);
+        let state = Mutex::new(State { schedule, origin, waits: HashMap::new() });
+        let backend = Arc::new(backend);
+        let engine = Arc::new(Self { state, backend: Arc::clone(&backend), commands, due: Notify::new() });
+        let (reports, inbox) = mpsc::unbounded_channel();
+        let attempts = Attempts { tasks: JoinSet::new(), stops: HashMap::new(), reports };
+        let driver = Driver { engine: Arc::clone(&engine), backend, queue, inbox, attempts };
         (engine, driver)
     }
 
-    /// Looks at the machine.
+    /// Looks at the machine, as it is at this moment.
     pub(crate) fn read<T>(&self, look: impl FnOnce(&Machine) -> T) -> T {
-        look(&self.lock().machine)
+        look(self.lock().schedule.machine())
     }
 
     /// Gives the machine an event, at this moment.
     pub(crate) fn apply<T>(&self, event: impl FnOnce(&mut Machine, SystemTime) -> T) -> T {
-        let mut state = self.lock();
-        // Read under the lock, so that the machine's time never goes back.
-        let answer = event(&mut state.machine, self.clock.now());
-        let Effects { orders, over } = state.machine.take_effects();
-        for order in orders {
-            // Sent under the lock, so that the driver sees them in order. Without a driver nothing starts any more.
-            _ = self.orders.send(order);
-        }
-        for operation in over {
-            state.waits.remove(&operation);
-        }
-        answer
+        self.change(|schedule| schedule.apply(event))
     }
 
-    /// The operation when it is done, or as it is when the time is over.
+    /// The operation when it is done, or as it is when the time is over. The time is the caller's own, and real.
     pub(crate) async fn wait(&self, name: &OperationName, limit: Duration) -> Result<Operation, Refusal> {
         if let Some(mut done) = self.register(name)? {
             // Either end is fine: the answer below says which it was.
@@ -95,29 +104,96 @@ impl Engine {
         self.read(|machine| machine.operation(name))
     }
 
+    pub(crate) fn now(&self) -> SystemTime {
+        self.lock().schedule.hands().now()
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.lock().schedule.hands().clock()
+    }
+
+    /// Lets so much time pass at once.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.change(|schedule| ((), schedule.advance(by)));
+    }
+
+    /// Waits for so much time to pass.
+    pub(crate) async fn sleep(&self, time: Duration) {
+        let alarm = self.change(|schedule| (schedule.alarm(time), Effects::default()));
+        // Without a bell nobody counts any more, and there is nothing to wait for.
+        _ = alarm.await;
+    }
+
+    /// Makes the machine of this moment the one that a reset goes back to.
+    pub(crate) fn settle_in(&self) {
+        let mut state = self.lock();
+        state.origin = state.schedule.machine().clone();
+    }
+
+    /// Ends all attempts, and is again as it was in the beginning: its things, its ids, and its time.
+    pub(crate) fn reset(&self) {
+        let mut state = self.lock();
+        let State { schedule, origin, waits } = &mut *state;
+        let hands = Hands::new(schedule.hands().clock());
+        schedule.reset(origin.clone(), hands);
+        waits.clear();
+        // Without a driver nothing is running.
+        _ = self.commands.send(Command::Forget);
+    }
+
     /// Whether a job may have this container here.
     pub(crate) fn admits(&self, container: &Container) -> Result<(), Inadmissible> {
-        self.runtime.admits(container)
+        self.backend.admits(container)
     }
 
     /// Ends all attempts by force, before it returns, and sends everybody home who waits.
     pub(crate) fn shut_down(&self) {
-        self.runtime.kill_all();
+        self.backend.kill_all();
         self.lock().waits.clear();
     }
 
     /// What changes when the operation is done; nothing if it already is.
     fn register(&self, name: &OperationName) -> Result<Option<watch::Receiver<()>>, Refusal> {
         let mut state = self.lock();
-        if state.machine.operation(name)?.done {
+        if state.schedule.machine().operation(name)?.done {
             return Ok(None);
         }
         Ok(Some(state.waits.entry(name.clone()).or_insert_with(|| watch::Sender::new(())).subscribe()))
     }
 
-    /// When the machine next has to be told the time.
-    fn next_wake(&self) -> Option<Instant> {
-        self.read(Machine::next_wake).map(|at| self.clock.instant(at))
+    /// Changes the schedule, and passes on what follows from it.
+    fn change<T>(&self, change: impl FnOnce(&mut Schedule) -> (T, Effects)) -> T {
+        let mut state = self.lock();
+        let before = state.schedule.next_due();
+        // The time is read under the lock, so that the machine's never goes back.
+        let (answer, Effects { orders, over }) = change(&mut state.schedule);
+        for order in orders {
+            // Sent under the lock, so that the driver sees them in order. Without a driver nothing starts any more.
+            _ = self.commands.send(Command::CarryOut(order));
+        }
+        for operation in over {
+            state.waits.remove(&operation);
+        }
+        if state.schedule.next_due() != before {
+            self.due.notify_one();
+        }
+        answer
+    }
+
+    fn next_wake(&self) -> Wake {
+        let state = self.lock();
+        let hands = state.schedule.hands();
+        match (state.schedule.next_due(), hands.clock()) {
+            (None, _) | (_, Clock::Virtual) => Wake::Never,
+            (Some(_), Clock::Fast) => Wake::AtOnce,
+            (Some(due), Clock::Real) => Wake::At(hands.instant(due)),
+        }
+    }
+
+    /// Lets happen what is due.
+    fn wake(&self, wake: Wake) {
+        let jumps = matches!(wake, Wake::AtOnce);
+        self.change(|schedule| ((), if jumps { schedule.jump() } else { schedule.advance(Duration::ZERO) }));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -126,82 +202,93 @@ impl Engine {
     }
 }
 
-impl Clock {
-    fn start() -> Self {
-        Self { day: SystemTime::now(), origin: Instant::now() }
-    }
-
-    fn now(&self) -> SystemTime {
-        self.day + self.origin.elapsed()
-    }
-
-    fn instant(&self, at: SystemTime) -> Instant {
-        self.origin + at.duration_since(self.day).unwrap_or_default()
-    }
-}
-
-/// What an attempt tells its driver.
-#[derive(Debug)]
-enum Report {
-    Started(AttemptId),
-    Ended(AttemptId, Ending),
-}
-
-/// Carries out the machine's orders: runs attempts, stops them, and watches the deadlines.
+/// Carries out the machine's orders: runs attempts, stops them, and watches the clock.
 #[derive(Debug)]
 pub(crate) struct Driver {
     engine: Arc<Engine>,
-    queue: mpsc::UnboundedReceiver<Order>,
-    reports: mpsc::UnboundedSender<Report>,
+    backend: Arc<Backend>,
+    queue: mpsc::UnboundedReceiver<Command>,
     inbox: mpsc::UnboundedReceiver<Report>,
-    attempts: JoinSet<()>,
-    stops: HashMap<AttemptId, watch::Sender<bool>>,
+    attempts: Attempts,
 }
 
 impl Driver {
     /// Runs until it is dropped, which ends all attempts by force, or until `stop` resolves, which does so in order.
     pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
+        let engine = Arc::clone(&self.engine);
         loop {
-            let wake = self.engine.next_wake();
+            let wake = engine.next_wake();
             tokio::select! {
-                Some(order) = self.queue.recv() => self.carry_out(order),
+                Some(command) = self.queue.recv() => self.obey(command).await,
                 Some(report) = self.inbox.recv() => self.hear(report),
-                Some(ended) = self.attempts.join_next() => if let Err(error) = ended {
+                Some(ended) = self.attempts.tasks.join_next() => if let Err(error) = ended {
                     // An attempt that panicked would never be heard of again: neither may this go unheard.
                     if let Ok(panic) = error.try_into_panic() {
                         std::panic::resume_unwind(panic);
                     }
                 },
-                () = async { sleep_until(wake.unwrap_or_else(Instant::now)).await }, if wake.is_some() => {
-                    self.engine.apply(Machine::tick);
-                }
+                () = engine.due.notified() => {}
+                () = wake.come() => engine.wake(wake),
                 () = &mut stop => break,
             }
         }
         self.engine.shut_down();
-        self.attempts.shutdown().await;
+        self.attempts.tasks.shutdown().await;
     }
 
-    fn carry_out(&mut self, order: Order) {
-        match order {
-            Order::Start(launch) => self.start(launch),
-            Order::Stop(id) => {
-                if let Some(stop) = self.stops.get(&id) {
-                    stop.send_replace(true);
+    async fn obey(&mut self, command: Command) {
+        match command {
+            // A simulation has nothing started: the schedule does it all.
+            Command::CarryOut(Order::Start(launch)) => {
+                if let Backend::Live(runtime) = &*self.backend {
+                    self.attempts.start(&**runtime, launch);
                 }
+            }
+            Command::CarryOut(Order::Stop(id)) => self.attempts.stop(&id),
+            Command::Forget => {
+                self.attempts.forget().await;
+                while self.inbox.try_recv().is_ok() {}
             }
         }
     }
 
-    fn start(&mut self, launch: Launch) {
+    fn hear(&mut self, report: Report) {
+        if let Report::Ended(id, _) = &report {
+            self.attempts.stops.remove(id);
+        }
+        self.engine.change(|schedule| ((), schedule.hear(report)));
+    }
+}
+
+impl Wake {
+    async fn come(self) {
+        match self {
+            Self::At(instant) => sleep_until(instant).await,
+            // Calls that are under way have their turn first.
+            Self::AtOnce => yield_now().await,
+            Self::Never => pending().await,
+        }
+    }
+}
+
+/// The attempts under way in the runtime.
+#[derive(Debug)]
+struct Attempts {
+    tasks: JoinSet<()>,
+    stops: HashMap<AttemptId, watch::Sender<bool>>,
+    reports: mpsc::UnboundedSender<Report>,
+}
+
+impl Attempts {
+    fn start(&mut self, runtime: &dyn Runner, launch: Launch) {
         let id = launch.id.clone();
         let (started, has_started) = oneshot::channel();
         let (ask, stop) = Stop::new();
         self.stops.insert(id.clone(), ask);
-        let attempt = self.engine.runtime.run(launch, Control { started, stop });
+        let attempt = runtime.run(launch, Control { started, stop });
         let reports = self.reports.clone();
-        self.attempts.spawn(async move {
+        self.tasks.spawn(async move {
             // A driver that is gone needs no report.
             let tell = |report| _ = reports.send(report);
             let announce = async {
@@ -214,13 +301,14 @@ impl Driver {
         });
     }
 
-    fn hear(&mut self, report: Report) {
-        match report {
-            Report::Started(id) => self.engine.apply(|machine, now| machine.attempt_started(&id, now)),
-            Report::Ended(id, ending) => {
-                self.stops.remove(&id);
-                self.engine.apply(|machine, now| machine.attempt_ended(&id, ending, now));
-            }
+    fn stop(&self, id: &AttemptId) {
+        if let Some(stop) = self.stops.get(id) {
+            stop.send_replace(true);
         }
+    }
+
+    async fn forget(&mut self) {
+        self.tasks.shutdown().await;
+        self.stops.clear();
     }
 }

@@ -34,6 +34,7 @@ use tokio::time::timeout;
 use tonic::{Status, body::Body};
 use tower::Service;
 
+pub(crate) use self::answer::name as code_name;
 use self::{
     answer::{Answerer, Failure},
     call::Handler,

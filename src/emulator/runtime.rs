@@ -6,15 +6,50 @@ pub(crate) mod output;
 pub(crate) mod process;
 pub(crate) mod simulated;
 
-use std::{fmt, future::pending};
+use std::{fmt, future::pending, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 
+use self::simulated::Simulation;
 use crate::{
-    emulator::state::{Ending, Launch},
+    emulator::state::{AttemptId, Ending, Launch},
     proto::run::v2::Container,
 };
+
+/// Between SIGTERM and SIGKILL, as on the service.
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
+
+/// What carries attempts out here: something that takes its own time, or a script that takes none.
+#[derive(Debug)]
+pub(crate) enum Backend {
+    Live(Arc<dyn Runner>),
+    Simulated(Simulation),
+}
+
+impl Backend {
+    /// Whether a job may have this container here. A simulation has every image.
+    pub(crate) fn admits(&self, container: &Container) -> Result<(), Inadmissible> {
+        match self {
+            Self::Live(runtime) => runtime.admits(container),
+            Self::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// Ends everything by force, before it returns, and runs nothing any more.
+    pub(crate) fn kill_all(&self) {
+        if let Self::Live(runtime) = self {
+            runtime.kill_all();
+        }
+    }
+}
+
+/// What an attempt tells of itself.
+#[derive(Debug)]
+pub(crate) enum Report {
+    Started(AttemptId),
+    Ended(AttemptId, Ending),
+}
 
 /// Carries out attempts, and says beforehand what it can run.
 pub(crate) trait Runner: fmt::Debug + Send + Sync {

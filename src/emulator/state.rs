@@ -21,7 +21,13 @@ use std::{collections::BTreeSet, mem, sync::Arc, time::SystemTime};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message as _;
 
-pub(crate) use self::{define::JobRequest, ids::Ids, read::Cursor, run::RunRequest, task::Ending};
+pub(crate) use self::{
+    define::JobRequest,
+    ids::Ids,
+    read::{Cursor, Everything},
+    run::RunRequest,
+    task::Ending,
+};
 use self::{execution::ExecutionRecord, job::JobRecord, operation::Progress, shelf::Shelf};
 use crate::{
     name::{ExecutionName, JobName, OperationName},
@@ -58,7 +64,7 @@ pub struct Start {
 }
 
 /// What is to be done outside the machine.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Effects {
     /// For the runtime, in this order.
     pub(crate) orders: Vec<Order>,
@@ -67,7 +73,7 @@ pub(crate) struct Effects {
 }
 
 /// What a runtime is to do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Order {
     /// Carry out an attempt, and report its start and its end.
     Start(Launch),
@@ -86,7 +92,7 @@ pub(crate) struct Launch {
 }
 
 /// The machine; its events are in `define` (jobs), `run` (executions) and `advance` (attempts), its views in `read`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Machine {
     ids: Ids,
     jobs: Shelf<JobName, JobRecord>,

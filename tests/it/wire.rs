@@ -1,6 +1,8 @@
 //! The emulator as any client sees it: only through the bare generated stubs or raw HTTP, one test per fact of the service.
 
+mod admin;
 mod definitions;
+mod faults;
 mod gate;
 mod lists;
 mod operations;
@@ -8,12 +10,15 @@ mod outcomes;
 mod processes;
 mod rest;
 mod scale;
+mod time;
 
 use prost::{Message, Name};
 use runjob::{
     emulator::{Emulator, EmulatorBuilder, Runtime, Simulated, Simulation},
     proto::{
-        longrunning::{Operation, WaitOperationRequest, operation, operations_client::OperationsClient},
+        longrunning::{
+            GetOperationRequest, Operation, WaitOperationRequest, operation, operations_client::OperationsClient,
+        },
         run::v2::{
             Condition, Container, CreateJobRequest, EnvVar, Execution, ExecutionTemplate, GetExecutionRequest,
             GetJobRequest, Job, ListTasksRequest, RunJobRequest, Task, TaskTemplate, condition,
@@ -111,6 +116,11 @@ impl Api {
         let done = self.operations.wait_operation(request).await.expect("the operation is there").into_inner();
         assert!(done.done, "{} did not end in time", done.name);
         done
+    }
+
+    async fn operation(&mut self, name: &str) -> Operation {
+        let request = GetOperationRequest { name: name.to_owned() };
+        self.operations.get_operation(request).await.expect("the operation is there").into_inner()
     }
 
     async fn execution(&mut self, name: &str) -> Result<Execution, Status> {

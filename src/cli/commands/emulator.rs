@@ -5,7 +5,7 @@ use tokio::select;
 use super::output;
 use crate::{
     cli::{config::Serve, exit::Exit, failure::Failure, interrupt::Interrupt, printer::Printer},
-    emulator::{Emulator, EmulatorError, OutputReader, Runtime, Simulation},
+    emulator::{Emulator, EmulatorBuilder, EmulatorError, OutputReader, Runtime, Simulation},
 };
 
 /// Serves until Ctrl-C or SIGTERM. Says on stdout how to reach it, and on stderr what its tasks write.
@@ -39,7 +39,9 @@ async fn start(serve: Serve) -> Result<Emulator, EmulatorError> {
         .location(serve.location)
         .allow_command(serve.allow_command)
         .lenient(serve.lenient)
+        .clock(serve.clock)
         .runtime(runtime);
+    let builder = serve.id_seed.into_iter().fold(builder, EmulatorBuilder::seed);
     let images = serve.images.into_iter();
     images.fold(builder, |builder, (image, command)| builder.image(image, command)).start().await
 }

@@ -119,7 +119,7 @@ fn http_status(code: Code) -> StatusCode {
 }
 
 /// The name of a code in `google.rpc.Code`.
-fn name(code: Code) -> &'static str {
+pub(crate) fn name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

@@ -35,8 +35,6 @@ use crate::{
 
 /// The PATH of a task whose job sets none.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-/// Between SIGTERM and SIGKILL, as on the service.
-pub(crate) const GRACE: Duration = Duration::from_secs(10);
 /// How long a pipe is read after its writers were killed: only a process that left its group still holds it then.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 /// Variables with these prefixes choose code for a program to load.
@@ -279,7 +277,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        emulator::{runtime::output::Output, state::AttemptId},
+        emulator::{
+            runtime::{GRACE, output::Output},
+            state::AttemptId,
+        },
         name::Location,
         proto::run::v2::{ExecutionTemplate, TaskTemplate},
     };

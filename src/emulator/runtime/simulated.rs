@@ -1,48 +1,64 @@
-//! Tasks that only pretend: so long, then this result. No process, no output.
+//! Tasks that only pretend: started after so long, ended after so long, with this result. No process, no output, and no
+//! clock: an [`Agenda`] says what happens next and when, and whoever has the clock carries it out.
 
-use std::{fmt, sync::Arc, time::Duration};
-
-use futures_util::future::BoxFuture;
-use tokio::time::sleep;
-
-use super::{Control, Inadmissible, Runner};
-use crate::{
-    emulator::state::{AttemptId, Ending, Launch},
-    proto::run::v2::Container,
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
 };
+
+use super::{GRACE, Report};
+use crate::emulator::state::{AttemptId, Ending};
+
+const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
 
 /// The script of a simulated runtime: what each attempt does. It has every image.
 #[derive(Clone)]
 pub struct Simulation(Arc<dyn Fn(&AttemptId) -> Simulated + Send + Sync>);
 
 /// What one simulated attempt does.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Simulated {
+    latency: Duration,
     duration: Duration,
-    result: SimulatedResult,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum SimulatedResult {
-    Exit(i32),
-    Signal(i32),
+    ending: Ending,
+    shutdown: Duration,
 }
 
 impl Simulated {
     /// Ends at once with this exit code; 0 is success.
     pub fn exits(code: i32) -> Self {
-        Self { duration: Duration::ZERO, result: SimulatedResult::Exit(code) }
+        Self::ends(Ending::Exited(code))
     }
 
     /// Is ended at once by this signal.
     pub fn killed_by(signal: i32) -> Self {
-        Self { duration: Duration::ZERO, result: SimulatedResult::Signal(signal) }
+        Self::ends(Ending::Signalled(signal))
     }
 
-    /// Does so after this time, on the clock of tokio: `tokio::time::pause` makes a long time short.
+    /// Does so only after this time, counted from its start.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self { duration, ..self }
+    }
+
+    /// Starts only after this time. Default is none.
+    #[must_use]
+    pub fn starting_after(self, latency: Duration) -> Self {
+        Self { latency, ..self }
+    }
+
+    /// Takes this time to end when it is told to, by a cancel or a timeout. Default is none; after ten seconds it is
+    /// killed, as on the service.
+    #[must_use]
+    pub fn shutting_down_for(self, shutdown: Duration) -> Self {
+        Self { shutdown, ..self }
+    }
+
+    fn ends(ending: Ending) -> Self {
+        Self { latency: Duration::ZERO, duration: Duration::ZERO, ending, shutdown: Duration::ZERO }
     }
 }
 
@@ -66,29 +82,146 @@ impl fmt::Debug for Simulation {
     }
 }
 
-impl Runner for Simulation {
-    fn admits(&self, _: &Container) -> Result<(), Inadmissible> {
-        Ok(())
+/// What the simulated attempts do next.
+#[derive(Debug)]
+pub(crate) struct Agenda {
+    script: Simulation,
+    /// In the order in which they happen: by time, then by when they were put here.
+    steps: BTreeMap<Slot, Report>,
+    attempts: HashMap<AttemptId, Attempt>,
+    serial: u64,
+}
+
+type Slot = (SystemTime, u64);
+
+#[derive(Debug)]
+struct Attempt {
+    does: Simulated,
+    /// Its next step; `None` if that is later than time goes.
+    next: Option<Slot>,
+}
+
+impl Agenda {
+    pub(crate) fn new(script: Simulation) -> Self {
+        Self { script, steps: BTreeMap::new(), attempts: HashMap::new(), serial: 0 }
     }
 
-    fn run(&self, launch: Launch, control: Control) -> BoxFuture<'static, Ending> {
-        let Simulated { duration, result } = (self.0)(&launch.id);
-        let Control { started, mut stop } = control;
-        Box::pin(async move {
-            // A driver that is gone needs no report.
-            _ = started.send(());
-            if !duration.is_zero() {
-                tokio::select! {
-                    () = sleep(duration) => {}
-                    () = stop.asked() => return Ending::Signalled(15),
-                }
-            }
-            match result {
-                SimulatedResult::Exit(code) => Ending::Exited(code),
-                SimulatedResult::Signal(signal) => Ending::Signalled(signal),
-            }
-        })
+    pub(crate) fn start(&mut self, id: AttemptId, now: SystemTime) {
+        let does = (self.script.0)(&id);
+        let next = self.plan(now.checked_add(does.latency), Report::Started(id.clone()));
+        self.attempts.insert(id, Attempt { does, next });
     }
 
-    fn kill_all(&self) {}
+    /// Ends an attempt early, unless it ends by itself before that.
+    pub(crate) fn stop(&mut self, id: &AttemptId, now: SystemTime) {
+        let Some(attempt) = self.attempts.get(id) else { return };
+        let runs = attempt.next.is_none_or(|slot| matches!(self.steps.get(&slot), Some(Report::Ended(..))));
+        let (shutdown, signal) = match attempt.does.shutdown {
+            _ if !runs => (Duration::ZERO, SIGTERM),
+            shutdown if shutdown < GRACE => (shutdown, SIGTERM),
+            _ => (GRACE, SIGKILL),
+        };
+        let end = now.checked_add(shutdown);
+        if runs && attempt.next.is_some_and(|(at, _)| end.is_none_or(|end| at <= end)) {
+            return;
+        }
+        if let Some(slot) = attempt.next {
+            self.steps.remove(&slot);
+        }
+        let next = self.plan(end, Report::Ended(id.clone(), Ending::Signalled(signal)));
+        self.attempts.entry(id.clone()).and_modify(|attempt| attempt.next = next);
+    }
+
+    /// When the next step is due.
+    pub(crate) fn next(&self) -> Option<SystemTime> {
+        self.steps.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// The next step, taken off.
+    pub(crate) fn pop(&mut self) -> Option<Report> {
+        let ((at, _), report) = self.steps.pop_first()?;
+        match &report {
+            Report::Ended(id, _) => _ = self.attempts.remove(id),
+            Report::Started(id) => {
+                let Simulated { duration, ending, .. } = self.attempts.get(id)?.does.clone();
+                let next = self.plan(at.checked_add(duration), Report::Ended(id.clone(), ending));
+                self.attempts.entry(id.clone()).and_modify(|attempt| attempt.next = next);
+            }
+        }
+        Some(report)
+    }
+
+    /// Forgets all attempts.
+    pub(crate) fn clear(&mut self) {
+        self.steps.clear();
+        self.attempts.clear();
+    }
+
+    fn plan(&mut self, at: Option<SystemTime>, step: Report) -> Option<Slot> {
+        let slot = (at?, self.serial);
+        self.serial += 1;
+        self.steps.insert(slot, step);
+        Some(slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::Location;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn attempt() -> AttemptId {
+        let job = Location::new("p", "r").expect("valid").job("j").expect("valid");
+        AttemptId { execution: job.execution("j-1").expect("valid"), task_index: 0, attempt: 0 }
+    }
+
+    /// An attempt that does this, told to stop at these seconds: how it ends, and after how many seconds.
+    fn ending(does: Simulated, stops: &[u32]) -> (Ending, u64) {
+        let mut agenda = Agenda::new(Simulation::new(move |_| does.clone()));
+        let origin = SystemTime::UNIX_EPOCH;
+        agenda.start(attempt(), origin);
+        for stop in stops {
+            let at = origin + SECOND * *stop;
+            while agenda.next().is_some_and(|next| next <= at) {
+                agenda.pop();
+            }
+            agenda.stop(&attempt(), at);
+        }
+        loop {
+            let at = agenda.next().expect("it ends");
+            if let Some(Report::Ended(_, ending)) = agenda.pop() {
+                return (ending, at.duration_since(origin).expect("later").as_secs());
+            }
+        }
+    }
+
+    #[test]
+    fn an_attempt_ends_its_time_after_its_start() {
+        let does = Simulated::exits(3).starting_after(SECOND * 2).after(SECOND * 5);
+        assert_eq!(ending(does, &[]), (Ending::Exited(3), 7));
+        assert_eq!(ending(Simulated::killed_by(11), &[]), (Ending::Signalled(11), 0));
+    }
+
+    #[test]
+    fn a_stopped_attempt_ends_by_sigterm_or_after_ten_seconds_by_sigkill() {
+        let does = Simulated::exits(0).after(SECOND * 100);
+        assert_eq!(ending(does.clone(), &[30]), (Ending::Signalled(SIGTERM), 30));
+        assert_eq!(ending(does.clone().shutting_down_for(SECOND * 9), &[30]), (Ending::Signalled(SIGTERM), 39));
+        assert_eq!(ending(does.clone().shutting_down_for(SECOND * 60), &[30]), (Ending::Signalled(SIGKILL), 40));
+        assert_eq!(ending(does.shutting_down_for(SECOND * 60), &[95]), (Ending::Exited(0), 100));
+    }
+
+    #[test]
+    fn an_attempt_stopped_twice_ends_by_the_first_stop() {
+        let does = Simulated::exits(0).after(Duration::MAX).shutting_down_for(SECOND * 60);
+        assert_eq!(ending(does, &[30, 35]), (Ending::Signalled(SIGKILL), 40));
+    }
+
+    #[test]
+    fn an_attempt_stopped_before_its_start_never_starts() {
+        let does = Simulated::exits(0).starting_after(SECOND * 60).shutting_down_for(SECOND * 60);
+        assert_eq!(ending(does, &[1]), (Ending::Signalled(SIGTERM), 1));
+    }
 }

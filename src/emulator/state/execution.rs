@@ -28,7 +28,7 @@ use crate::{
 /// What a query of the log viewer leaves as it is.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'/');
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ExecutionRecord {
     pub(super) name: ExecutionName,
     uid: Uuid,
@@ -53,7 +53,7 @@ pub(super) struct ExecutionRecord {
 }
 
 /// How many tasks are where; what is missing of all is pending.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
     pub(super) running: u32,
     pub(super) succeeded: u32,
@@ -71,13 +71,13 @@ enum Verdict {
     Cancelled,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Completion {
     at: SystemTime,
     verdict: Verdict,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Failure {
     code: Code,
     reason: Option<ExecutionReason>,

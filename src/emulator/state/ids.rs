@@ -5,7 +5,7 @@ use uuid::{Builder, Uuid};
 /// How many characters follow the job's id in the name of an execution.
 const SUFFIX_LENGTH: usize = 5;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ids(fastrand::Rng);
 
 impl Ids {
@@ -14,7 +14,6 @@ impl Ids {
         Self(fastrand::Rng::new())
     }
 
-    #[cfg(test)]
     pub(crate) fn seeded(seed: u64) -> Self {
         Self(fastrand::Rng::with_seed(seed))
     }

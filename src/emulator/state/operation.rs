@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What an operation stands for. While that exists the operation is drawn from it, so that it is never out of date.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Progress {
     /// An execution's whole run: fails when the execution fails.
     Run(ExecutionName),

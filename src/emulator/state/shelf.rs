@@ -5,7 +5,7 @@ use std::{
     hash::Hash,
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Shelf<N, T> {
     items: BTreeMap<u64, (N, T)>,
     serials: HashMap<N, u64>,
@@ -43,5 +43,9 @@ impl<N: Clone + Eq + Hash, T> Shelf<N, T> {
     /// The newest first, from `from` on towards the oldest, each with its serial number.
     pub(super) fn newest_first(&self, from: u64) -> impl Iterator<Item = (u64, &N, &T)> {
         self.items.range(..=from).rev().map(|(serial, (name, item))| (*serial, name, item))
+    }
+
+    pub(super) fn oldest_first(&self) -> impl Iterator<Item = (&N, &T)> {
+        self.items.values().map(|(name, item)| (name, item))
     }
 }

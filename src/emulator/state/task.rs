@@ -55,7 +55,7 @@ pub(super) enum Phase {
     Done,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct TaskRecord {
     pub(super) uid: Uuid,
     pub(super) phase: Phase,

@@ -14,20 +14,20 @@ use tower::ServiceExt as _;
 use super::{Api, LOCATION};
 
 /// What came back.
-struct Answer {
-    status: u16,
+pub(super) struct Answer {
+    pub(super) status: u16,
     /// Lines as they came, their names in lower case.
     headers: Vec<(String, String)>,
-    body: String,
+    pub(super) body: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("JSON")
     }
 
     /// The message of the error envelope.
-    fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         self.json()["error"]["message"].as_str().expect("an error").to_owned()
     }
 
@@ -37,7 +37,7 @@ impl Answer {
 }
 
 impl Api {
-    async fn get(&self, path: &str) -> Answer {
+    pub(super) async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, "").await
     }
 
@@ -52,7 +52,13 @@ impl Api {
 }
 
 /// A request with a JSON body, if any, by the emulator's own connector.
-async fn request(emulator: &Emulator, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(super) async fn request(
+    emulator: &Emulator,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let json = ("Content-Type", "application/json");
     let headers: Vec<_> = headers.iter().copied().chain((!body.is_empty()).then_some(json)).collect();
     let io =
@@ -61,7 +67,7 @@ async fn request(emulator: &Emulator, method: &str, path: &str, headers: &[(&str
 }
 
 /// One HTTP/1.1 exchange, with these headers and those that say where the body ends.
-async fn exchange(
+pub(super) async fn exchange(
     mut io: impl AsyncRead + AsyncWrite + Unpin,
     method: &str,
     path: &str,

@@ -1,0 +1,130 @@
+//! The machine, its clock, and all that is due: what happens next, and in which order. No lock, no timer, no task.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use tokio::sync::oneshot;
+
+use crate::emulator::{
+    clock::Hands,
+    runtime::{Report, simulated::Agenda},
+    state::{Effects, Machine, Order},
+};
+
+#[derive(Debug)]
+pub(super) struct Schedule {
+    machine: Machine,
+    hands: Hands,
+    /// The steps of simulated attempts; without it the orders are for somebody outside.
+    agenda: Option<Agenda>,
+    /// In the order in which they ring. One that nobody listens to any more does no harm.
+    alarms: BTreeMap<(SystemTime, u64), oneshot::Sender<()>>,
+    serial: u64,
+}
+
+impl Schedule {
+    pub(super) fn new(machine: Machine, hands: Hands, agenda: Option<Agenda>) -> Self {
+        Self { machine, hands, agenda, alarms: BTreeMap::new(), serial: 0 }
+    }
+
+    pub(super) fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    pub(super) fn hands(&self) -> &Hands {
+        &self.hands
+    }
+
+    /// An event at this moment, after all that was due before it; and what is to be done outside.
+    pub(super) fn apply<T>(&mut self, event: impl FnOnce(&mut Machine, SystemTime) -> T) -> (T, Effects) {
+        let now = self.hands.now();
+        let mut outside = Effects::default();
+        self.settle(now, &mut outside);
+        let answer = event(&mut self.machine, now);
+        self.carry_out(now, &mut outside);
+        self.settle(now, &mut outside);
+        (answer, outside)
+    }
+
+    /// What an attempt tells, as an event.
+    pub(super) fn hear(&mut self, report: Report) -> Effects {
+        self.apply(|machine, now| happen(machine, report, now)).1
+    }
+
+    /// Lets so much time pass.
+    pub(super) fn advance(&mut self, by: Duration) -> Effects {
+        let until = self.hands.later(by);
+        let mut outside = Effects::default();
+        self.settle(until, &mut outside);
+        self.hands.move_to(until);
+        outside
+    }
+
+    /// Lets time pass up to the next thing that is due.
+    pub(super) fn jump(&mut self) -> Effects {
+        let wait = self.next_due().and_then(|due| due.duration_since(self.hands.now()).ok());
+        self.advance(wait.unwrap_or_default())
+    }
+
+    /// Rings after this time. It rings as well when the time is forgotten in a reset.
+    pub(super) fn alarm(&mut self, after: Duration) -> oneshot::Receiver<()> {
+        let (ring, rung) = oneshot::channel();
+        self.alarms.insert((self.hands.later(after), self.serial), ring);
+        self.serial += 1;
+        rung
+    }
+
+    /// When the next thing is due.
+    pub(super) fn next_due(&self) -> Option<SystemTime> {
+        let step = self.agenda.as_ref().and_then(Agenda::next);
+        let alarm = self.alarms.first_key_value().map(|((at, _), _)| *at);
+        [step, self.machine.next_wake(), alarm].into_iter().flatten().min()
+    }
+
+    /// Starts again with this machine and this time, and nothing due but what the machine says.
+    pub(super) fn reset(&mut self, machine: Machine, hands: Hands) {
+        (self.machine, self.hands) = (machine, hands);
+        self.agenda.iter_mut().for_each(Agenda::clear);
+        self.alarms.clear();
+    }
+
+    /// Lets everything happen that is due until then, each thing at its own time.
+    fn settle(&mut self, until: SystemTime, outside: &mut Effects) {
+        while let Some(due) = self.next_due().filter(|due| *due <= until) {
+            // An attempt that ends when its time is over has ended in time.
+            if let Some(agenda) = self.agenda.as_mut().filter(|agenda| agenda.next() == Some(due)) {
+                if let Some(report) = agenda.pop() {
+                    happen(&mut self.machine, report, due);
+                }
+            } else if self.machine.next_wake() == Some(due) {
+                self.machine.tick(due);
+            } else if let Some((_, alarm)) = self.alarms.pop_first() {
+                // Whoever set it may be gone.
+                _ = alarm.send(());
+            }
+            self.carry_out(due, outside);
+        }
+    }
+
+    /// Gives the machine's orders to the agenda, or outside.
+    fn carry_out(&mut self, now: SystemTime, outside: &mut Effects) {
+        let Effects { orders, over } = self.machine.take_effects();
+        outside.over.extend(over);
+        match &mut self.agenda {
+            None => outside.orders.extend(orders),
+            Some(agenda) => orders.into_iter().for_each(|order| match order {
+                Order::Start(launch) => agenda.start(launch.id, now),
+                Order::Stop(id) => agenda.stop(&id, now),
+            }),
+        }
+    }
+}
+
+fn happen(machine: &mut Machine, report: Report, now: SystemTime) {
+    match report {
+        Report::Started(id) => machine.attempt_started(&id, now),
+        Report::Ended(id, ending) => machine.attempt_ended(&id, ending, now),
+    }
+}
