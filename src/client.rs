@@ -15,7 +15,7 @@ use crate::{
         run::v2::{Execution, Job, Task},
     },
     run::Run,
-    start::RunBuilder,
+    start::{RunBuilder, StartKey, find},
     transport::Transport,
 };
 
@@ -52,6 +52,18 @@ impl Client {
     /// Begins a start of this job (RunJob). Nothing is sent before [`RunBuilder::start`].
     pub fn run(&self, job: &JobName) -> RunBuilder {
         RunBuilder::new(self.caller.clone(), job.clone())
+    }
+
+    /// The execution that was started with this key, looked for as [`RunBuilder::start_key`] says (ListExecutions).
+    ///
+    /// None means that none was seen, which is no proof that none was started: it may be listed later, or its request
+    /// may still be on its way.
+    ///
+    /// # Errors
+    /// [`PermissionDenied`](ErrorKind::PermissionDenied) without `run.executions.list`, and whatever keeps a read from
+    /// being answered.
+    pub async fn find_start(&self, job: &JobName, key: &StartKey) -> Result<Option<Run>> {
+        find::look(&self.caller, one(job, job.is_wildcard())?, key).await?.adopt(&self.caller)
     }
 
     /// The handle of an execution that was started elsewhere. Nothing is asked yet.

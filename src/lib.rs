@@ -73,7 +73,7 @@ pub use self::{
     operation::Operation,
     outcome::{Outcome, TaskEnd, TaskFailure},
     run::{Finished, Run},
-    start::{ContainerOverrides, RunBuilder, TaskTimeout},
+    start::{ContainerOverrides, RunBuilder, StartKey, TaskTimeout},
     transport::{Routing, Transport},
 };
 
