@@ -5,7 +5,8 @@
 //!
 //! The rooms, and which way they look: `server` (connections, what every call passes) -> `rest` (JSON in, gRPC calls out) ->
 //! `service` (messages) -> `engine` (one lock, one driver) -> `state` (the machine: events in, effects out) and `runtime`
-//! (carries tasks out). `validate`, `defaults`, `overrides` and `refusal` are the service's rules and words.
+//! (carries tasks out). `validate`, `defaults`, `overrides`, `iam`, `quota` and `refusal` are the service's rules and words.
+//! What a test holds in its hands is in `controls` (with `clock`, `fault` and `journal`); `admin` are the pages that reach it.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,8 +25,11 @@ mod defaults;
 mod engine;
 mod error;
 mod fault;
+mod iam;
 mod journal;
+mod made_up;
 mod overrides;
+mod quota;
 mod refusal;
 mod rest;
 mod rpc;
@@ -52,6 +56,7 @@ pub use self::{
     error::EmulatorError,
     fault::{After, Before, Fault, Reason},
     journal::Call,
+    quota::Quota,
     rpc::Rpc,
     runtime::{
         output::{Output, OutputLine, OutputReader, Stream},
@@ -63,6 +68,7 @@ pub use self::{
 use self::{
     controls::Controls,
     engine::{Driver, Engine},
+    iam::{Caller, Iam, Token},
     runtime::{
         Backend, GRACE,
         images::{Images, sample_jobs},
@@ -212,6 +218,9 @@ pub struct EmulatorBuilder {
     clock: Clock,
     seed: Option<u64>,
     lenient: bool,
+    callers: Vec<(Token, String)>,
+    grants: Vec<(String, String)>,
+    quota: Quota,
 }
 
 impl Default for EmulatorBuilder {
@@ -226,6 +235,9 @@ impl Default for EmulatorBuilder {
             clock: Clock::default(),
             seed: None,
             lenient: false,
+            callers: Vec::new(),
+            grants: Vec::new(),
+            quota: Quota::default(),
         }
     }
 }
@@ -285,14 +297,34 @@ impl EmulatorBuilder {
         Self { lenient, ..self }
     }
 
+    /// Makes a bearer token known as that of a member, such as `user:a@example.com` or `serviceAccount:b@example.com`.
+    /// From the first one on, a call without a known token is answered UNAUTHENTICATED, and one without the permission
+    /// that it needs PERMISSION_DENIED. Without any, nobody is asked who they are.
+    pub fn caller(mut self, token: impl Into<String>, member: impl Into<String>) -> Self {
+        self.callers.push((token.into().into(), member.into()));
+        self
+    }
+
+    /// Gives a member a role such as `roles/run.viewer`, or one permission such as `run.jobs.run`, on everything here.
+    /// What it has on one job only is for that job's policy, which SetIamPolicy sets.
+    pub fn grant(mut self, member: impl Into<String>, granted: impl Into<String>) -> Self {
+        self.grants.push((member.into(), granted.into()));
+        self
+    }
+
+    /// How much there may be of everything. Default is no limit.
+    pub fn quota(self, quota: Quota) -> Self {
+        Self { quota, ..self }
+    }
+
     /// Starts it, within a tokio runtime.
     ///
     /// # Errors
-    /// When the address cannot be listened on or is not loopback, or when an image's command is not there.
+    /// When the address cannot be listened on or is not loopback, when an image's command is not there, or when a member,
+    /// role or permission is none.
     pub async fn start(self) -> Result<Emulator, EmulatorError> {
         let output = OutputSender::new();
-        let ids = self.seed.map_or_else(Ids::random, Ids::seeded);
-        let (engine, driver) = Engine::new(Machine::new(ids), self.clock, self.backend(&output)?);
+        let (engine, driver) = Engine::new(self.machine()?, self.clock, self.backend(&output)?);
         if self.samples {
             add_samples(&engine, &self.location)?;
         }
@@ -317,6 +349,18 @@ impl EmulatorBuilder {
         workers.spawn(server::serve(server::dialled(calls), routes, api, rules(false), stopped.clone()));
         workers.spawn(drive(driver, Arc::clone(&engine), stopped, Arc::clone(&panic)));
         Ok(Emulator { addr, connector, controls, output, stop, panic, workers })
+    }
+
+    fn machine(&self) -> Result<Machine, EmulatorError> {
+        let mut iam = Iam::default();
+        for (token, member) in &self.callers {
+            iam.add_caller(token.clone(), member.clone())?;
+        }
+        for (member, granted) in &self.grants {
+            iam.grant(member.clone(), granted)?;
+        }
+        let ids = self.seed.map_or_else(Ids::random, Ids::seeded);
+        Ok(Machine::new(ids, iam, self.quota.clone()))
     }
 
     fn backend(&self, output: &OutputSender) -> Result<Backend, EmulatorError> {
@@ -360,7 +404,7 @@ async fn drive(
 fn add_samples(engine: &Engine, location: &Location) -> Result<(), EmulatorError> {
     for (id, job) in sample_jobs() {
         let name = location.job(id).map_err(EmulatorError::sample_name)?;
-        let request = service::define(engine, name, job, false).map_err(EmulatorError::samples)?;
+        let request = service::define(engine, Caller::Unchecked, name, job, false).map_err(EmulatorError::samples)?;
         engine.apply(|machine, now| machine.create_job(request, now)).map_err(EmulatorError::samples)?;
     }
     Ok(())

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// What gcloud asks for; the service's own default and maximum are not published.
-const PAGE_SIZE: i32 = 100;
+pub(crate) const PAGE_SIZE: i32 = 100;
 
 /// Jobs.
 impl Caller {

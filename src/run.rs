@@ -102,6 +102,9 @@ impl Run {
     /// # Errors
     /// When the service could not be asked; that says nothing about the execution, and the handle is as it was.
     pub async fn poll(&mut self) -> Result<Option<Finished>> {
+        if self.is_over() {
+            return self.finish().await.map(Some);
+        }
         // The operation knows the execution from the first moment; a read by name may come before it can be seen.
         if let Some(operation) = &mut self.operation {
             match operation.poll().await {
@@ -112,7 +115,7 @@ impl Run {
         }
         if self.operation.as_ref().is_none_or(Operation::is_done) && !self.is_over() {
             match self.caller.get_execution(&self.execution).await {
-                Ok(execution) => self.latest = OnceLock::from(execution),
+                Ok(execution) => self.hear(execution),
                 Err(error) => return self.gone(error).map(Some),
             }
         }
@@ -146,6 +149,15 @@ impl Run {
         self.caller.cancel_execution(&self.execution).await.map(drop)
     }
 
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Takes over what was heard of the execution elsewhere.
+    pub(crate) fn hear(&mut self, execution: Execution) {
+        self.latest = OnceLock::from(execution);
+    }
+
     async fn until_finished(&mut self) -> Result<Finished> {
         if let Some(operation) = &mut self.operation {
             match operation.until_done().await {
@@ -171,7 +183,7 @@ impl Run {
     /// Takes over what the operation says of the execution.
     fn hear_of_operation(&mut self) {
         if let Some(Ok(Some(execution))) = self.operation.as_ref().map(Operation::metadata) {
-            self.latest = OnceLock::from(execution);
+            self.hear(execution);
         }
     }
 

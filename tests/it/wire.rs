@@ -4,13 +4,17 @@ mod admin;
 mod definitions;
 mod faults;
 mod gate;
+mod iam;
 mod lists;
 mod operations;
 mod outcomes;
 mod processes;
+mod quota;
 mod rest;
 mod scale;
 mod time;
+mod tokens;
+mod validation;
 
 use prost::{Message, Name};
 use runjob::{
