@@ -16,7 +16,6 @@ use crate::{
     emulator::made_up,
     name::{ExecutionName, OperationName},
     proto::{
-        api::LaunchStage,
         rpc::Status,
         run::v2::{
             Condition, Execution, ExecutionReference, ExecutionTemplate, TaskTemplate,
@@ -33,8 +32,8 @@ const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-'
 pub(super) struct ExecutionRecord {
     pub(super) name: ExecutionName,
     uid: Uuid,
-    creator: Arc<str>,
-    launch_stage: LaunchStage,
+    creator: String,
+    launch_stage: i32,
     /// Its own if it was started with overrides, else the job's.
     pub(super) template: Arc<ExecutionTemplate>,
     generation: i64,
@@ -92,8 +91,8 @@ impl ExecutionRecord {
     pub(super) fn new(
         name: ExecutionName,
         template: Arc<ExecutionTemplate>,
-        launch_stage: LaunchStage,
-        creator: Arc<str>,
+        launch_stage: i32,
+        creator: String,
         ids: &mut Ids,
         now: SystemTime,
     ) -> Self {
@@ -238,7 +237,7 @@ impl ExecutionRecord {
         let name = self.name.to_string();
         Execution {
             uid: self.uid.to_string(),
-            creator: self.creator.to_string(),
+            creator: self.creator.clone(),
             generation: self.generation,
             labels: self.template.labels.clone(),
             annotations: self.template.annotations.clone(),
@@ -248,7 +247,7 @@ impl ExecutionRecord {
             update_time: Some(self.updated.into()),
             delete_time: self.deleted.map(Into::into),
             expire_time: self.deleted.map(|at| super::job::expiry(at).into()),
-            launch_stage: self.launch_stage as i32,
+            launch_stage: self.launch_stage,
             job: self.name.job().id().to_owned(),
             parallelism: self.parallelism() as i32,
             task_count: self.task_count() as i32,

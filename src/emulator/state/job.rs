@@ -17,7 +17,6 @@ use crate::{
     emulator::refusal::Refusal,
     name::{ExecutionName, JobName, OperationName},
     proto::{
-        api::LaunchStage,
         iam::v1::Policy,
         run::v2::{
             Condition, ExecutionReference, ExecutionTemplate, Job,
@@ -29,12 +28,15 @@ use crate::{
 /// How long something deleted is said to be kept.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// The etag of a policy that nobody has set.
+const UNSET_POLICY: &[u8] = &[0x00, 0x20, 0x01];
+
 #[derive(Clone, Debug)]
 pub(super) struct JobRecord {
     pub(super) name: JobName,
     uid: Uuid,
-    creator: Arc<str>,
-    last_modifier: Arc<str>,
+    creator: String,
+    last_modifier: String,
     /// What callers set of it, but for the template.
     definition: Job,
     /// Shared with the executions that have no overrides.
@@ -56,8 +58,8 @@ pub(super) struct JobRecord {
     pub(super) started_by_token: Option<ExecutionName>,
     /// Those of its executions that are over, the first that was over first.
     pub(super) completed: VecDeque<ExecutionName>,
-    /// Who may do what with it, once somebody has said so.
-    pub(super) policy: Option<Policy>,
+    /// Who may do what with it.
+    pub(super) policy: Policy,
     /// Set while it goes away: the operation to settle when its last execution is gone.
     pub(super) deletion: Option<OperationName>,
 }
@@ -66,12 +68,11 @@ impl JobRecord {
     /// A new job from a valid and complete definition.
     pub(super) fn new(name: JobName, uid: Uuid, definition: Job, creator: &str, now: SystemTime) -> Self {
         let (definition, template) = split(definition);
-        let creator: Arc<str> = creator.into();
         Self {
             name,
             uid,
-            last_modifier: Arc::clone(&creator),
-            creator,
+            creator: creator.to_owned(),
+            last_modifier: creator.to_owned(),
             definition,
             template: Arc::new(template),
             generation: 1,
@@ -85,7 +86,7 @@ impl JobRecord {
             executions: 0,
             started_by_token: None,
             completed: VecDeque::new(),
-            policy: None,
+            policy: Policy { etag: UNSET_POLICY.to_vec(), ..Policy::default() },
             deletion: None,
         }
     }
@@ -95,7 +96,7 @@ impl JobRecord {
         let (definition, template) = split(definition);
         if definition != self.definition || template != *self.template {
             (self.definition, self.template) = (definition, Arc::new(template));
-            self.last_modifier = modifier.into();
+            self.last_modifier = modifier.to_owned();
             self.touch(now);
         }
     }
@@ -111,12 +112,12 @@ impl JobRecord {
         self.started += 1;
     }
 
-    pub(super) fn last_modifier(&self) -> Arc<str> {
-        Arc::clone(&self.last_modifier)
+    pub(super) fn last_modifier(&self) -> &str {
+        &self.last_modifier
     }
 
-    pub(super) fn launch_stage(&self) -> LaunchStage {
-        self.definition.launch_stage()
+    pub(super) fn launch_stage(&self) -> i32 {
+        self.definition.launch_stage
     }
 
     /// The execution that the definition's token names.
@@ -144,8 +145,8 @@ impl JobRecord {
             uid: self.uid.to_string(),
             generation: self.generation,
             template: Some((*self.template).clone()),
-            creator: self.creator.to_string(),
-            last_modifier: self.last_modifier.to_string(),
+            creator: self.creator.clone(),
+            last_modifier: self.last_modifier.clone(),
             create_time: Some(self.created.into()),
             update_time: Some(self.updated.into()),
             delete_time: self.deleted.map(Into::into),
