@@ -289,6 +289,22 @@ mod tests {
     }
 
     #[test]
+    fn many_write_at_once_and_no_line_is_lost() {
+        let (_home, journal) = journal();
+        std::thread::scope(|scope| {
+            for writer in 0..8 {
+                let (journal, key) = (&journal, key(&format!("writer-{writer}")));
+                scope.spawn(move || {
+                    for _ in 0..10 {
+                        journal.intend(&job(), Some(&key)).expect("written");
+                    }
+                });
+            }
+        });
+        assert_eq!(pending(&journal).len(), 80);
+    }
+
+    #[test]
     fn without_a_home_it_says_what_is_missing() {
         let error = Journal::new(None, String::new()).intend(&job(), None).expect_err("nowhere");
         assert!(error.to_string().contains("XDG_STATE_HOME"), "{error}");

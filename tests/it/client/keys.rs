@@ -266,3 +266,52 @@ async fn a_check_without_an_answer_has_started_nothing() {
     assert_eq!(error.kind(), ErrorKind::NotStarted, "{error}");
     assert_eq!((sends(&emulator), emulator.ledger().len()), (1, 0));
 }
+
+/// What may become of a start. None of these is carried out later, after it has failed.
+fn fates() -> [Fault; 5] {
+    [
+        Fault::before(Rpc::RunJob).drop_connection(),
+        Fault::before(Rpc::RunJob).reset(Reason::RefusedStream),
+        Fault::after(Rpc::RunJob).lose_reply(),
+        Fault::after(Rpc::RunJob).reset(Reason::Cancel),
+        Fault::after(Rpc::RunJob).answer(Status::unavailable("overloaded")),
+    ]
+}
+
+/// How many starts a caller makes who repeats after every error, when the first three end like this.
+async fn starts_of_a_stubborn_caller(emulator: &Emulator, fates: [&Fault; 3], is_keyed: bool) -> usize {
+    emulator.reset();
+    let client = client(emulator).await;
+    let mut fates = fates.into_iter();
+    loop {
+        emulator.clear_faults();
+        if let Some(fate) = fates.next() {
+            emulator.fault(fate.clone().times(1));
+        }
+        let start = client.run(&job());
+        let start = if is_keyed { start.start_key(key()) } else { start };
+        if start.start().await.is_ok() {
+            return emulator.ledger().len();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_key_a_caller_who_repeats_after_every_error_starts_once_and_without_one_it_does_not() {
+    let (_, emulator) = setup().await;
+    let (mut trials, mut doubled) = (0, 0);
+    let fates = fates();
+    for first in &fates {
+        for second in &fates {
+            for third in &fates {
+                let three = [first, second, third];
+                assert_eq!(starts_of_a_stubborn_caller(&emulator, three, true).await, 1, "{three:?}");
+                doubled += usize::from(starts_of_a_stubborn_caller(&emulator, three, false).await > 1);
+                trials += 1;
+            }
+        }
+    }
+    // Three of the five hide a start. A refused stream is sent again at once, and so the last of its sequence: 32 of
+    // them hide none before that.
+    assert_eq!((trials, doubled), (125, 125 - 32));
+}
