@@ -2,6 +2,7 @@
 
 mod frames;
 mod headers;
+mod keys;
 mod many;
 mod peers;
 mod runs;
