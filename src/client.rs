@@ -6,6 +6,7 @@ use futures_util::stream::BoxStream;
 
 pub use self::builder::ClientBuilder;
 use crate::{
+    bulk::{self, StartRate},
     call::Caller,
     error::{Error, ErrorKind, Result},
     name::{ExecutionName, JobName, Location, NameError, OperationName, TaskName},
@@ -65,6 +66,20 @@ impl Client {
     /// being answered.
     pub async fn find_start(&self, job: &JobName, key: &StartKey) -> Result<Option<Run>> {
         find::look(&self.caller, one(job, job.is_wildcard())?, key).await?.adopt(&self.caller)
+    }
+
+    /// Starts many executions and yields each handle, in the order given, when the service has accepted it.
+    ///
+    /// No minute has more starts than the rate allows. When the service says that a quota is used up
+    /// (`RESOURCE_EXHAUSTED`), the starts to come are held back for as long as it advises, or a minute. A start that
+    /// fails is yielded as its error, as from [`RunBuilder::start`], and the others go on. Starts are sent as the stream
+    /// is read; dropping it leaves those that are under way with an unknown end.
+    pub fn start_all(
+        &self,
+        starts: impl IntoIterator<Item = RunBuilder, IntoIter: Send + 'static>,
+        rate: StartRate,
+    ) -> BoxStream<'static, Result<Run>> {
+        bulk::start_all(starts, rate)
     }
 
     /// The handle of an execution that was started elsewhere. Nothing is asked yet.

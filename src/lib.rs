@@ -49,6 +49,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod auth;
+mod bulk;
 mod call;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -69,6 +70,7 @@ mod watch;
 
 pub use self::{
     auth::Credentials,
+    bulk::StartRate,
     client::{Client, ClientBuilder},
     error::{Error, ErrorKind, Result},
     name::{ExecutionName, JobName, Location, NameError, OperationName, TaskName},

@@ -1,5 +1,7 @@
 //! The library's client, through its public face.
 
+mod frames;
+mod headers;
 mod keys;
 mod many;
 mod peers;
