@@ -56,18 +56,6 @@ impl Client {
         RunBuilder::new(self.caller.clone(), job.clone())
     }
 
-    /// The execution that was started with this key, looked for as [`RunBuilder::start_key`] says (ListExecutions).
-    ///
-    /// None means that none was seen, which is no proof that none was started: it may be listed later, or its request
-    /// may still be on its way.
-    ///
-    /// # Errors
-    /// [`PermissionDenied`](ErrorKind::PermissionDenied) without `run.executions.list`, and whatever keeps a read from
-    /// being answered.
-    pub async fn find_start(&self, job: &JobName, key: &StartKey) -> Result<Option<Run>> {
-        find::look(&self.caller, one(job, job.is_wildcard())?, key).await?.adopt(&self.caller)
-    }
-
     /// Starts many executions and yields each handle, in the order given, when the service has accepted it.
     ///
     /// No minute has more starts than the rate allows. When the service says that a quota is used up
@@ -80,6 +68,18 @@ impl Client {
         rate: StartRate,
     ) -> BoxStream<'static, Result<Run>> {
         bulk::start_all(starts, rate)
+    }
+
+    /// The execution that was started with this key, looked for as [`RunBuilder::start_key`] says (ListExecutions).
+    ///
+    /// None means that none was seen, which is no proof that none was started: it may be listed later, or its request
+    /// may still be on its way.
+    ///
+    /// # Errors
+    /// [`PermissionDenied`](ErrorKind::PermissionDenied) without `run.executions.list`, and whatever keeps a read from
+    /// being answered.
+    pub async fn find_start(&self, job: &JobName, key: &StartKey) -> Result<Option<Run>> {
+        find::look(&self.caller, one(job, job.is_wildcard())?, key).await?.adopt(&self.caller)
     }
 
     /// The handle of an execution that was started elsewhere. Nothing is asked yet.
