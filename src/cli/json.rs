@@ -1,23 +1,25 @@
 //! Resources as canonical proto3 JSON, by their descriptors.
 //!
 //! Knows messages in general and no resource in particular; field names are lowerCamelCase, 64-bit integers strings,
-//! times RFC 3339, and unset fields left out.
+//! times RFC 3339, and unset fields left out. The fields of an object are in the order of their names: prost-reflect keeps
+//! maps in no order, and equal resources should print alike.
 
 use prost::Name;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
+use serde_json::Value;
 
 use super::{exit::Exit, failure::Failure};
 use crate::proto::DESCRIPTORS;
 
-/// One resource, to be serialized.
-pub(super) fn resource<M: Name>(message: &M) -> Result<DynamicMessage, Failure> {
-    dynamic(&descriptor::<M>()?, message)
+/// One resource.
+pub(super) fn resource<M: Name>(message: &M) -> Result<Value, Failure> {
+    object(&descriptor::<M>()?, message)
 }
 
-/// Resources in a list, to be serialized.
-pub(super) fn resources<M: Name>(messages: &[M]) -> Result<Vec<DynamicMessage>, Failure> {
+/// Resources in a list.
+pub(super) fn resources<M: Name>(messages: &[M]) -> Result<Vec<Value>, Failure> {
     let descriptor = descriptor::<M>()?;
-    messages.iter().map(|message| dynamic(&descriptor, message)).collect()
+    messages.iter().map(|message| object(&descriptor, message)).collect()
 }
 
 fn descriptor<M: Name>() -> Result<MessageDescriptor, Failure> {
@@ -25,8 +27,9 @@ fn descriptor<M: Name>() -> Result<MessageDescriptor, Failure> {
     pool.get_message_by_name(&M::full_name()).ok_or_else(|| broken("its type has no descriptor"))
 }
 
-fn dynamic<M: Name>(descriptor: &MessageDescriptor, message: &M) -> Result<DynamicMessage, Failure> {
-    DynamicMessage::decode(descriptor.clone(), message.encode_to_vec().as_slice()).map_err(broken)
+fn object<M: Name>(descriptor: &MessageDescriptor, message: &M) -> Result<Value, Failure> {
+    let message = DynamicMessage::decode(descriptor.clone(), message.encode_to_vec().as_slice()).map_err(broken)?;
+    serde_json::to_value(message).map_err(broken)
 }
 
 /// What cannot happen to a message that was just decoded by the same descriptors, and is said all the same.
@@ -63,8 +66,8 @@ mod tests {
             "conditions": [{"type": "Completed", "state": "CONDITION_SUCCEEDED"}],
         });
         let one = resource(&execution).expect("valid");
-        assert_eq!(serde_json::to_value(one).expect("serializes"), expected);
+        assert_eq!(one, expected);
         let list = resources(&[execution]).expect("valid");
-        assert_eq!(serde_json::to_value(list).expect("serializes"), json!([expected]));
+        assert_eq!(list, [expected]);
     }
 }

@@ -50,7 +50,7 @@ pub(crate) async fn look(caller: &Caller, job: &JobName, key: &StartKey) -> Resu
 /// Looks again and again, for [`LOOK_AGAIN`] at most, among what was created since the look that saw `newest`. Looks
 /// that fail are ridden out: they say no more than one that finds nothing.
 pub(super) async fn look_again(caller: &Caller, job: &JobName, key: &StartKey, newest: Option<i64>) -> Option<Sight> {
-    let since = newest.map(|newest| newest - SKEW);
+    let since = newest.map(|newest| newest.saturating_sub(SKEW));
     let looking = async {
         let mut looks = 0;
         loop {
@@ -71,7 +71,7 @@ async fn look_since(caller: &Caller, job: &JobName, key: &StartKey, since: Optio
         let Some(execution) = executions.try_next().await? else { break };
         let created = execution.create_time.map_or(0, |time| time.seconds);
         let newest = *sight.newest.get_or_insert(created);
-        if created < since.unwrap_or(newest - LOOK_BACK) {
+        if created < since.unwrap_or(newest.saturating_sub(LOOK_BACK)) {
             break;
         }
         if key.marks(&execution) {

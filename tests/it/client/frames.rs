@@ -82,7 +82,7 @@ where
 }
 
 /// The same at this listener.
-pub(super) fn serve<F, Fut>(listener: TcpListener, part: F) -> Peer
+fn serve<F, Fut>(listener: TcpListener, part: F) -> Peer
 where
     F: Fn(Wire) -> Fut + Send + Clone + 'static,
     Fut: Future<Output = io::Result<()>> + Send + 'static,

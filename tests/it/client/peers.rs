@@ -24,7 +24,7 @@ use tonic::Code;
 
 use super::frames::{
     CANCEL, ENHANCE_YOUR_CALM, INITIAL_WINDOW_SIZE, INTERNAL_ERROR, LAST_STREAM, MAX_CONCURRENT_STREAMS, NO_ERROR,
-    Peer, REFUSED_STREAM, http2, prefixed, raw, serve,
+    Peer, REFUSED_STREAM, http2, prefixed, raw,
 };
 
 fn job() -> JobName {
@@ -122,22 +122,6 @@ async fn a_tls_handshake_that_stalls_has_started_nothing() {
     ends(at(format!("https://{address}")).connect_timeout(limit).rpc_timeout(2 * limit), ErrorKind::NotStarted).await;
     ends(at(format!("https://{address}")).rpc_timeout(limit), ErrorKind::NotStarted).await;
     assert!(began.elapsed() < Duration::from_secs(5));
-}
-
-#[tokio::test]
-async fn a_start_waits_for_a_server_that_comes_up() {
-    let (listener, address) = deaf().await;
-    drop(listener);
-    let starting = tokio::spawn(ends(at(format!("http://{address}")), ErrorKind::Rejected));
-    // The first attempts are refused by the kernel; how many there were does not matter.
-    tokio::task::yield_now().await;
-    let listener = TcpListener::bind(address).await.expect("the port is still free");
-    let _peer = serve(listener, |mut wire| async move {
-        let stream = wire.request().await?;
-        wire.refuse(stream, "5").await?;
-        wire.until_closed().await
-    });
-    assert_eq!(starting.await.expect("no panic").code(), Some(Code::NotFound));
 }
 
 #[tokio::test]

@@ -1,6 +1,13 @@
 //! Starting, watching and ending executions, against the emulator in this process.
 
-use std::time::Duration;
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use futures_util::TryStreamExt as _;
 use runjob::{
@@ -8,6 +15,7 @@ use runjob::{
     emulator::Emulator,
     proto::run::v2::{Container, EnvVar, ExecutionTemplate, Job, TaskTemplate, env_var},
 };
+use tower::Service as _;
 
 /// An emulator without a socket, and a client of it.
 async fn setup() -> (Client, Emulator) {
@@ -32,6 +40,20 @@ async fn a_start_returns_while_the_execution_runs_on() {
     assert!(run.operation().is_some());
     assert_eq!(run.latest().expect("metadata").name, run.execution().to_string());
     assert!(run.poll().await.expect("asked").is_none());
+    assert_eq!(emulator.ledger().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_waits_for_a_server_that_comes_up() {
+    let emulator = Emulator::builder().no_listener().start().await.expect("an emulator");
+    let (connector, attempts) = (emulator.connector(), Arc::new(AtomicU32::new(0)));
+    let down = tower::service_fn(move |uri| {
+        let refused = attempts.fetch_add(1, Relaxed) < 3;
+        let mut connector = connector.clone();
+        async move { if refused { Err(io::ErrorKind::ConnectionRefused.into()) } else { connector.call(uri).await } }
+    });
+    let client = Client::builder().connector(down).build().await.expect("a client");
+    client.run(&job("echo")).start().await.expect("started");
     assert_eq!(emulator.ledger().len(), 1);
 }
 
