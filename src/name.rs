@@ -7,6 +7,7 @@ use std::{
     error::Error as StdError,
     fmt::{self, Display, Formatter, Write as _},
     str::FromStr,
+    sync::Arc,
 };
 
 /// The id that stands for every resource of a collection in a list request (AIP-159).
@@ -28,8 +29,9 @@ const WILDCARD: &str = "-";
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location {
-    project: String,
-    region: String,
+    // Shared like all parts of names, which are kept and handed on in many copies.
+    project: Arc<str>,
+    region: Arc<str>,
 }
 
 /// A job: `projects/{project}/locations/{region}/jobs/{job}`.
@@ -49,7 +51,7 @@ pub struct Location {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobName {
     location: Location,
-    id: String,
+    id: Arc<str>,
 }
 
 /// An execution of a job: `{job}/executions/{execution}`.
@@ -59,14 +61,14 @@ pub struct JobName {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExecutionName {
     job: JobName,
-    id: String,
+    id: Arc<str>,
 }
 
 /// A task of an execution: `{execution}/tasks/{task}`, where `task` is `{execution}-task{index}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskName {
     execution: ExecutionName,
-    id: String,
+    id: Arc<str>,
 }
 
 /// A long-running operation: `projects/{project}/locations/{region}/operations/{operation}`.
@@ -75,7 +77,7 @@ pub struct TaskName {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperationName {
     location: Location,
-    id: String,
+    id: Arc<str>,
 }
 
 impl Location {
@@ -83,7 +85,7 @@ impl Location {
     ///
     /// # Errors
     /// When either part is empty, too long, or has a character that the grammar above does not allow.
-    pub fn new(project: impl Into<String>, region: impl Into<String>) -> Result<Self, NameError> {
+    pub fn new(project: impl Into<Arc<str>>, region: impl Into<Arc<str>>) -> Result<Self, NameError> {
         let (project, region) = (project.into(), region.into());
         PROJECT.check(&project)?;
         REGION.check(&region)?;
@@ -104,7 +106,7 @@ impl Location {
     ///
     /// # Errors
     /// When `id` is not a job id.
-    pub fn job(&self, id: impl Into<String>) -> Result<JobName, NameError> {
+    pub fn job(&self, id: impl Into<Arc<str>>) -> Result<JobName, NameError> {
         let id = id.into();
         JOB.check_or_wildcard(&id)?;
         Ok(JobName { location: self.clone(), id })
@@ -112,14 +114,14 @@ impl Location {
 
     /// Every job here, as the parent of a list: `{location}/jobs/-`.
     pub fn any_job(&self) -> JobName {
-        JobName { location: self.clone(), id: WILDCARD.to_owned() }
+        JobName { location: self.clone(), id: WILDCARD.into() }
     }
 
     /// The operation with this short id.
     ///
     /// # Errors
     /// When `id` is not an operation id.
-    pub fn operation(&self, id: impl Into<String>) -> Result<OperationName, NameError> {
+    pub fn operation(&self, id: impl Into<Arc<str>>) -> Result<OperationName, NameError> {
         let id = id.into();
         OPERATION.check(&id)?;
         Ok(OperationName { location: self.clone(), id })
@@ -139,14 +141,14 @@ impl JobName {
 
     /// Whether this is `-`: every job, good for lists only.
     pub fn is_wildcard(&self) -> bool {
-        self.id == WILDCARD
+        &*self.id == WILDCARD
     }
 
     /// The execution with this short id.
     ///
     /// # Errors
     /// When `id` is not an execution id.
-    pub fn execution(&self, id: impl Into<String>) -> Result<ExecutionName, NameError> {
+    pub fn execution(&self, id: impl Into<Arc<str>>) -> Result<ExecutionName, NameError> {
         let id = id.into();
         EXECUTION.check_or_wildcard(&id)?;
         Ok(ExecutionName { job: self.clone(), id })
@@ -154,7 +156,7 @@ impl JobName {
 
     /// Every execution of this job, as the parent of a list of tasks: `{job}/executions/-`.
     pub fn any_execution(&self) -> ExecutionName {
-        ExecutionName { job: self.clone(), id: WILDCARD.to_owned() }
+        ExecutionName { job: self.clone(), id: WILDCARD.into() }
     }
 }
 
@@ -176,14 +178,14 @@ impl ExecutionName {
 
     /// Whether this, or its job, is `-`: good for lists only.
     pub fn is_wildcard(&self) -> bool {
-        self.id == WILDCARD || self.job.is_wildcard()
+        &*self.id == WILDCARD || self.job.is_wildcard()
     }
 
     /// The task with this short id.
     ///
     /// # Errors
     /// When `id` is not a task id.
-    pub fn task(&self, id: impl Into<String>) -> Result<TaskName, NameError> {
+    pub fn task(&self, id: impl Into<Arc<str>>) -> Result<TaskName, NameError> {
         let id = id.into();
         TASK.check(&id)?;
         Ok(TaskName { execution: self.clone(), id })

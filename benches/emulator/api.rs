@@ -15,6 +15,7 @@ use runjob::{
         run::v2::{RunJobRequest, jobs_client::JobsClient},
     },
 };
+use serde::Deserialize;
 use tokio::net::TcpStream;
 use tonic::{
     Status,
@@ -180,11 +181,16 @@ fn request(ask: &Ask, origin: &str) -> Result<Request<Full<Bytes>>> {
     Ok(request)
 }
 
-/// Reads the JSON, as the stubs read the message.
+/// As much of an answer as is looked at. The stubs do not unpack what is packed in an operation either.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    name: String,
+}
+
 async fn read(ask: &Ask, response: Response<Incoming>) -> Result<()> {
     let body = response.into_body().collect().await?.to_bytes();
-    let operation: serde_json::Value = serde_json::from_slice(&body)?;
-    expect(ask, operation["name"].as_str().unwrap_or_default())
+    let operation: Answer = serde_json::from_slice(&body)?;
+    expect(ask, &operation.name)
 }
 
 fn expect(ask: &Ask, name: &str) -> Result<()> {
