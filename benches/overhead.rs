@@ -58,14 +58,14 @@ async fn main() -> Result<()> {
         let (bare, over_transport, verbs) = (median(bare), median(over_transport), median(verbs));
         println!("| {width} | 1 ({bare:.0} µs) | {over_transport:.3} | {verbs:.3} |");
     }
-    emulator.stop().await;
+    emulator.stop().await?;
     Ok(())
 }
 
 /// The time for `pairs` pairs of calls, `width` at a time.
-async fn timed<Fut>(width: usize, pairs: usize, pair: impl Fn() -> Fut) -> Result<Duration>
+async fn timed<Fut>(width: usize, pairs: usize, pair: impl Fn() -> Fut + Sync) -> Result<Duration>
 where
-    Fut: Future<Output = Result<()>>,
+    Fut: Future<Output = Result<()>> + Send,
 {
     let began = Instant::now();
     let lane = || async {

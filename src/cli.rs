@@ -55,5 +55,8 @@ pub fn run(
 fn carry_out(typed: Args, environment: &Environment, printer: &Printer) -> Result<Exit, Failure> {
     let config = Config::resolve(typed, environment)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(commands::run(config, printer))
+    let result = runtime.block_on(commands::run(config, printer));
+    // What is left writes to a stream that nobody reads; waiting for it would be for ever.
+    runtime.shutdown_background();
+    result
 }

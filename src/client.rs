@@ -56,7 +56,7 @@ impl Client {
 
     /// The handle of an execution that was started elsewhere. Nothing is asked yet.
     pub fn attach(&self, execution: &ExecutionName) -> Run {
-        Run::new(self.caller.clone(), execution.clone(), None)
+        Run::named(self.caller.clone(), execution.clone())
     }
 
     /// The handle of the execution behind this operation (GetOperation).
@@ -66,12 +66,13 @@ impl Client {
     pub async fn attach_operation(&self, operation: &OperationName) -> Result<Run> {
         let mut operation = self.operation::<Execution>(operation);
         operation.poll().await?;
-        let execution = operation.metadata()?.unwrap_or_default().name.parse().map_err(|cause: NameError| {
+        let execution = operation.metadata()?.unwrap_or_default();
+        let name = execution.name.parse().map_err(|cause: NameError| {
             Error::new(ErrorKind::Protocol, "it does not name an execution")
                 .with_source(cause)
                 .doing("attach to operation", operation.name())
         })?;
-        Ok(Run::new(self.caller.clone(), execution, Some(operation)))
+        Ok(Run::started(self.caller.clone(), name, execution, operation))
     }
 
     /// Reads a job (GetJob).

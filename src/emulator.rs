@@ -38,8 +38,8 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{FutureExt as _, future::join_all};
-use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use futures_util::FutureExt as _;
+use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 pub use self::{
     clock::{Clock, ClockHandle},
@@ -50,6 +50,27 @@ pub use self::{
     },
     server::connector::Connector,
     state::{AttemptId, Start},
+};
+pub use self::{
+    clock::{Clock, ClockHandle},
+    error::EmulatorError,
+    runtime::{
+        output::{Output, OutputLine, OutputReader, Stream},
+        simulated::{Simulated, Simulation},
+    },
+    server::connector::Connector,
+    state::{AttemptId, Start},
+};
+use self::{
+    engine::{Driver, Engine},
+    runtime::{
+        Backend, GRACE,
+        images::{Images, sample_jobs},
+        output::OutputSender,
+        process::{Groups, ProcessRuntime},
+    },
+    server::gate::{Panic, Rules},
+    state::{Ids, Machine},
 };
 use self::{
     engine::{Driver, Engine},
@@ -94,7 +115,7 @@ pub struct Emulator {
     output: OutputSender,
     stop: watch::Sender<bool>,
     panic: Arc<Panic>,
-    workers: Vec<JoinHandle<Result<(), tonic::transport::Error>>>,
+    workers: JoinSet<Result<(), EmulatorError>>,
 }
 
 impl Emulator {
@@ -141,31 +162,26 @@ impl Emulator {
     pub async fn stop(mut self) -> Result<(), EmulatorError> {
         self.stop.send_replace(true);
         self.engine.shut_down();
-        let workers = mem::take(&mut self.workers);
-        let handles: Vec<_> = workers.iter().map(JoinHandle::abort_handle).collect();
-        let ended = timeout(STOP_LIMIT, join_all(workers)).await;
-        handles.iter().for_each(tokio::task::AbortHandle::abort);
-        for worker in ended.into_iter().flatten() {
-            match worker {
-                Ok(served) => served.map_err(EmulatorError::serve)?,
-                Err(error) => {
-                    if let Ok(panic) = error.try_into_panic() {
-                        self.panic.record(&*panic);
-                    }
+        let mut workers = mem::take(&mut self.workers);
+        let mut ended = Ok(());
+        let all = async {
+            while let Some(worker) = workers.join_next().await {
+                let worker = worker.unwrap_or_else(|error| Err(EmulatorError::worker(error)));
+                if ended.is_ok() {
+                    ended = worker;
                 }
             }
-        }
-        self.panic.take().map_or(Ok(()), |text| Err(EmulatorError::panicked(&text)))
+        };
+        // A call that does not end by then is cut off.
+        _ = timeout(STOP_LIMIT, all).await;
+        self.panic.take().map_or(ended, |text| Err(EmulatorError::panicked(&text)))
     }
 }
 
 impl Drop for Emulator {
     fn drop(&mut self) {
         self.engine.shut_down();
-        self.stop.send_replace(true);
-        for worker in &self.workers {
-            worker.abort();
-        }
+        self.workers.abort_all();
         if let Some(text) = self.panic.take().filter(|_| !thread::panicking()) {
             panic!("{}", EmulatorError::panicked(&text));
         }
@@ -275,17 +291,17 @@ impl EmulatorBuilder {
         let panic = Arc::new(Panic::default());
         let rules = |exposed| Arc::new(Rules { lenient: self.lenient, exposed, panic: Arc::clone(&panic) });
 
-        let mut workers = Vec::new();
+        let mut workers = JoinSet::new();
         let mut addr = None;
         if let Some(listen) = self.listen {
             let listener = server::bind(listen).await?;
             addr = Some(listener.local_addr().map_err(|error| EmulatorError::listen(listen, error))?);
             let connections = server::accept(listener);
-            workers.push(tokio::spawn(server::serve(connections, routes.clone(), rules(true), stopped.clone())));
+            workers.spawn(server::serve(connections, routes.clone(), rules(true), stopped.clone()));
         }
         let (connector, calls) = Connector::new();
-        workers.push(tokio::spawn(server::serve(server::dialled(calls), routes, rules(false), stopped.clone())));
-        workers.push(tokio::spawn(drive(driver, Arc::clone(&engine), stopped, Arc::clone(&panic))));
+        workers.spawn(server::serve(server::dialled(calls), routes, rules(false), stopped.clone()));
+        workers.spawn(drive(driver, Arc::clone(&engine), stopped, Arc::clone(&panic)));
         Ok(Emulator { addr, connector, engine, output, stop, panic, workers })
     }
 
@@ -315,7 +331,7 @@ async fn drive(
     engine: Arc<Engine>,
     mut stopped: watch::Receiver<bool>,
     panic: Arc<Panic>,
-) -> Result<(), tonic::transport::Error> {
+) -> Result<(), EmulatorError> {
     let stop = async move {
         // A stopper that is gone wants the same.
         _ = stopped.wait_for(|stop| *stop).await;

@@ -38,9 +38,19 @@ pub struct Finished {
 }
 
 impl Run {
-    pub(crate) fn new(caller: Caller, execution: ExecutionName, operation: Option<Operation<Execution>>) -> Self {
-        let latest = operation.as_ref().and_then(|operation| operation.metadata().ok().flatten());
-        Self { caller, execution, operation, latest, wait_limit: None }
+    /// The handle of what RunJob has just started.
+    pub(crate) fn started(
+        caller: Caller,
+        name: ExecutionName,
+        execution: Execution,
+        operation: Operation<Execution>,
+    ) -> Self {
+        Self { operation: Some(operation), latest: Some(execution), ..Self::named(caller, name) }
+    }
+
+    /// The handle of an execution that goes by this name. Nothing is asked yet.
+    pub(crate) fn named(caller: Caller, name: ExecutionName) -> Self {
+        Self { caller, execution: name, operation: None, latest: None, wait_limit: None }
     }
 
     /// The execution's name: enough to go on from in another process.

@@ -243,10 +243,10 @@ fn accepted(caller: Caller, operation: longrunning::Operation) -> Result<Run> {
     }
     let named = operation.metadata.as_ref().map(unpack::<Execution>).transpose().and_then(|execution| {
         let execution = execution.unwrap_or_default();
-        Ok((execution.name.parse::<ExecutionName>()?, Operation::answered(caller.clone(), operation)?))
+        Ok((execution.name.parse::<ExecutionName>()?, execution, Operation::answered(caller.clone(), operation)?))
     });
     match named {
-        Ok((execution, operation)) => Ok(Run::new(caller, execution, Some(operation))),
+        Ok((name, execution, operation)) => Ok(Run::started(caller, name, execution, operation)),
         Err(cause) => {
             Err(Error::new(ErrorKind::StartUnknown, "the service accepted, and its answer does not name the execution")
                 .with_source(cause))

@@ -4,39 +4,32 @@
 //! times RFC 3339, and unset fields left out.
 
 use prost::Name;
-use prost_reflect::{DescriptorPool, DynamicMessage};
-use serde_json::Value;
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 
 use super::{exit::Exit, failure::Failure};
 use crate::proto::DESCRIPTORS;
 
-/// One resource.
-pub(super) fn resource<M: Name>(message: &M) -> Result<Value, Failure> {
-    Converter::new::<M>()?.convert(message)
+/// One resource, to be serialized.
+pub(super) fn resource<M: Name>(message: &M) -> Result<DynamicMessage, Failure> {
+    dynamic(&descriptor::<M>()?, message)
 }
 
-/// Resources in a list.
-pub(super) fn resources<M: Name>(messages: &[M]) -> Result<Value, Failure> {
-    let converter = Converter::new::<M>()?;
-    messages.iter().map(|message| converter.convert(message)).collect()
+/// Resources in a list, to be serialized.
+pub(super) fn resources<M: Name>(messages: &[M]) -> Result<Vec<DynamicMessage>, Failure> {
+    let descriptor = descriptor::<M>()?;
+    messages.iter().map(|message| dynamic(&descriptor, message)).collect()
 }
 
-struct Converter(prost_reflect::MessageDescriptor);
-
-impl Converter {
-    fn new<M: Name>() -> Result<Self, Failure> {
-        let pool = DescriptorPool::decode(DESCRIPTORS).map_err(broken)?;
-        let descriptor = pool.get_message_by_name(&M::full_name()).ok_or_else(|| broken("not in the descriptors"))?;
-        Ok(Self(descriptor))
-    }
-
-    fn convert<M: Name>(&self, message: &M) -> Result<Value, Failure> {
-        let message = DynamicMessage::decode(self.0.clone(), message.encode_to_vec().as_slice()).map_err(broken)?;
-        serde_json::to_value(message).map_err(broken)
-    }
+fn descriptor<M: Name>() -> Result<MessageDescriptor, Failure> {
+    let pool = DescriptorPool::decode(DESCRIPTORS).map_err(broken)?;
+    pool.get_message_by_name(&M::full_name()).ok_or_else(|| broken("its type has no descriptor"))
 }
 
-/// What only an answer of the service that JSON cannot hold can cause, such as a time out of range.
+fn dynamic<M: Name>(descriptor: &MessageDescriptor, message: &M) -> Result<DynamicMessage, Failure> {
+    DynamicMessage::decode(descriptor.clone(), message.encode_to_vec().as_slice()).map_err(broken)
+}
+
+/// What cannot happen to a message that was just decoded by the same descriptors, and is said all the same.
 fn broken(cause: impl ToString) -> Failure {
     Failure::new(Exit::Other, format!("could not turn the answer into JSON: {}", cause.to_string()))
 }
@@ -69,7 +62,9 @@ mod tests {
             "createTime": "1970-01-01T00:00:00.500Z",
             "conditions": [{"type": "Completed", "state": "CONDITION_SUCCEEDED"}],
         });
-        assert_eq!(resource(&execution).expect("valid"), expected);
-        assert_eq!(resources(&[execution]).expect("valid"), json!([expected]));
+        let one = resource(&execution).expect("valid");
+        assert_eq!(serde_json::to_value(one).expect("serializes"), expected);
+        let list = resources(&[execution]).expect("valid");
+        assert_eq!(serde_json::to_value(list).expect("serializes"), json!([expected]));
     }
 }

@@ -16,7 +16,7 @@ pub(super) use self::progress::Progress;
 use super::{args::Format, exit::Exit, failure::Failure, report::Report};
 
 /// Writes what a command has to say.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Printer {
     format: Format,
     /// The live line, hidden unless a [`Progress`] shows it; other lines must go above it.

@@ -24,7 +24,7 @@ use crate::{
     emulator::{
         clock::{Clock, Hands},
         refusal::Refusal,
-        runtime::{Backend, Control, Inadmissible, Report, Runtime, Stop, simulated::Agenda},
+        runtime::{Backend, Control, Inadmissible, Report, Runner, Stop, simulated::Agenda},
         state::{AttemptId, Effects, Launch, Machine, Order},
     },
     name::OperationName,
@@ -277,7 +277,7 @@ struct Attempts {
 }
 
 impl Attempts {
-    fn start(&mut self, runtime: &dyn Runtime, launch: Launch) {
+    fn start(&mut self, runtime: &dyn Runner, launch: Launch) {
         let id = launch.id.clone();
         let (started, has_started) = oneshot::channel();
         let (ask, stop) = Stop::new();

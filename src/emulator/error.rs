@@ -53,6 +53,10 @@ impl EmulatorError {
         Self::new("the emulator could not go on serving", Some(error.into()))
     }
 
+    pub(crate) fn worker(error: tokio::task::JoinError) -> Self {
+        Self::new("a part of the emulator ended early, which is a bug in it", Some(error.into()))
+    }
+
     pub(crate) fn panicked(text: &str) -> Self {
         Self::new(format!("the emulator panicked, which is a bug in it: {text}"), None)
     }

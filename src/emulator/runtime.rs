@@ -23,7 +23,7 @@ pub(crate) const GRACE: Duration = Duration::from_secs(10);
 /// What carries attempts out here: something that takes its own time, or a script that takes none.
 #[derive(Debug)]
 pub(crate) enum Backend {
-    Live(Arc<dyn Runtime>),
+    Live(Arc<dyn Runner>),
     Simulated(Simulation),
 }
 
@@ -52,7 +52,7 @@ pub(crate) enum Report {
 }
 
 /// Carries out attempts, and says beforehand what it can run.
-pub(crate) trait Runtime: fmt::Debug + Send + Sync {
+pub(crate) trait Runner: fmt::Debug + Send + Sync {
     /// Whether a job may have this container.
     fn admits(&self, container: &Container) -> Result<(), Inadmissible>;
 

@@ -70,7 +70,7 @@ pub(crate) async fn serve<I>(
     routes: Routes,
     rules: Arc<Rules>,
     mut stop: watch::Receiver<bool>,
-) -> Result<(), tonic::transport::Error>
+) -> Result<(), EmulatorError>
 where
     I: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
@@ -85,6 +85,7 @@ where
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections, stopped)
         .await
+        .map_err(EmulatorError::serve)
 }
 
 /// What comes in on a listener.

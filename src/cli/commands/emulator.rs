@@ -5,28 +5,31 @@ use tokio::select;
 use super::output;
 use crate::{
     cli::{config::Serve, exit::Exit, failure::Failure, interrupt::Interrupt, printer::Printer},
-    emulator::{Emulator, EmulatorError, Runtime, Simulation},
+    emulator::{Emulator, EmulatorError, OutputReader, Runtime, Simulation},
 };
 
 /// Serves until Ctrl-C or SIGTERM. Says on stdout how to reach it, and on stderr what its tasks write.
 pub(super) async fn run(serve: Serve, printer: &Printer) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::listen()?;
     let emulator = start(serve).await?;
-    let mut lines = emulator.output();
+    // Apart from the signals, because a stderr that nobody reads blocks whoever writes to it.
+    let log = tokio::spawn(log(printer.clone(), emulator.output()));
     if let Some(address) = emulator.addr() {
         printer.text(&format!("RUN_EMULATOR_HOST={address}"))?;
     }
-    loop {
-        select! {
-            () = interrupt.next() => break,
-            next = lines.recv() => match next {
-                Some(next) => output::show(printer, &next, |of| format!("{} task{} | ", of.execution.id(), of.task_index)),
-                None => break,
-            },
-        }
+    select! {
+        () = interrupt.next() => {}
+        // The output ends when the emulator does.
+        _ = log => {}
     }
     emulator.stop().await?;
     Ok(Exit::Done)
+}
+
+async fn log(printer: Printer, mut lines: OutputReader) {
+    while let Some(next) = lines.recv().await {
+        output::show(&printer, &next, |of| format!("{} task{} | ", of.execution.id(), of.task_index));
+    }
 }
 
 async fn start(serve: Serve) -> Result<Emulator, EmulatorError> {

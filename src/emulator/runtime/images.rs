@@ -25,7 +25,7 @@ const SAMPLE_JOBS: [Sample; 5] = [
     Sample { id: "echo", command: &["/bin/echo"], max_retries: None },
     // Prints variables; unlike `env`, it never runs its arguments.
     Sample { id: "env", command: &["/usr/bin/printenv"], max_retries: None },
-    Sample { id: "sleep", command: &["/bin/sleep"], max_retries: None },
+    Sample { id: "sleep", command: &["/bin/sh", "-c", "exec /bin/sleep \"${@:-1}\"", "sleep"], max_retries: None },
     Sample { id: "fail", command: &["/bin/sh", "-c", "exit \"${1:-1}\"", "fail"], max_retries: Some(0) },
     Sample {
         id: "flaky",

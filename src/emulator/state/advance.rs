@@ -103,7 +103,7 @@ impl Machine {
 
     /// Cancels an execution: stops its attempts, and lets no other task start.
     pub(super) fn stop(&mut self, name: &ExecutionName, now: SystemTime) {
-        let Some(record) = self.executions.get_mut(name).filter(|record| !record.is_cancelling()) else { return };
+        let Some(record) = self.executions.get_mut(name).filter(|record| record.can_cancel()) else { return };
         for index in record.cancel(now) {
             let id = attempt(record, index);
             let task = &mut record.tasks[index as usize];

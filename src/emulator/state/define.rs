@@ -37,12 +37,11 @@ impl Machine {
             let deleting = present.deletion.is_some();
             return Err(if deleting { Refusal::being_deleted(id) } else { Refusal::already_exists(id) });
         }
-        let uid = self.ids.uuid().to_string();
-        let record = JobRecord::new(request.name.clone(), uid, request.definition, now);
+        let record = JobRecord::new(request.name, self.ids.uuid(), request.definition, now);
         Ok(self.define(record, request.missing_image, request.validate_only))
     }
 
-    /// Replaces the job, or creates it if it may be missing. A change that changes nothing is no new generation.
+    /// Replaces the job, or creates it if it may be missing.
     pub(crate) fn update_job(
         &mut self,
         request: JobRequest,
@@ -60,9 +59,7 @@ impl Machine {
         if !etag.is_empty() && *etag != record.etag() {
             return Err(Refusal::etag_mismatch(id));
         }
-        if record.differs_from(&request.definition) {
-            record.redefine(request.definition, now);
-        }
+        record.redefine(request.definition, now);
         Ok(self.define(record, request.missing_image, request.validate_only))
     }
 
@@ -85,7 +82,8 @@ impl Machine {
         let answer = unfinished(&operation, &record.to_proto());
         self.operations.insert(operation, Progress::Delete(name.clone()));
         for execution in self.executions_of(name) {
-            self.discard(&execution, now);
+            self.begin_deletion(&execution, now);
+            self.complete(&execution, now);
         }
         self.finish_deletion(name);
         Ok(answer)

@@ -42,7 +42,7 @@ pub(super) struct ExecutionRecord {
     pub(super) updated: SystemTime,
     cancelled: Option<SystemTime>,
     /// When it goes away as soon as nothing of it runs any more.
-    pub(super) deleted: Option<SystemTime>,
+    deleted: Option<SystemTime>,
     completion: Option<Completion>,
     pub(super) tasks: Vec<TaskRecord>,
     pub(super) counts: Counts,
@@ -118,6 +118,14 @@ impl ExecutionRecord {
         self.cancelled.is_some()
     }
 
+    pub(super) fn is_deleted(&self) -> bool {
+        self.deleted.is_some()
+    }
+
+    pub(super) fn can_cancel(&self) -> bool {
+        !self.is_done() && !self.is_cancelling()
+    }
+
     /// Whether another task may have its turn now.
     pub(super) fn has_room(&self) -> bool {
         let limit = self.parallelism();
@@ -142,6 +150,15 @@ impl ExecutionRecord {
             }
         }
         running
+    }
+
+    /// Says that it is to go away; what still runs is for [`cancel`](Self::cancel), which counts as the same change.
+    pub(super) fn delete(&mut self, now: SystemTime) {
+        if self.deleted.is_none() {
+            self.deleted = Some(now);
+            self.generation += i64::from(!self.can_cancel());
+            self.updated = now;
+        }
     }
 
     /// Takes a running task's final result into the counts.

@@ -1,10 +1,11 @@
 //! One job: its definition, its readiness, and how it looks on the wire.
 
 use std::{
-    mem,
     sync::Arc,
     time::{Duration, SystemTime},
 };
+
+use uuid::Uuid;
 
 use super::{CALLER, condition::condition, etag};
 use crate::{
@@ -21,16 +22,22 @@ const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 #[derive(Clone, Debug)]
 pub(super) struct JobRecord {
     pub(super) name: JobName,
-    /// As it was last defined, with what the service keeps about it; its template is in `template`.
+    uid: Uuid,
+    /// What callers set of it, but for the template.
     definition: Job,
     /// Shared with the executions that have no overrides.
     pub(super) template: Arc<ExecutionTemplate>,
+    generation: i64,
     /// Whether the controller has seen the last change: false only in the answer to that change.
     pub(super) observed: bool,
+    created: SystemTime,
     updated: SystemTime,
+    deleted: Option<SystemTime>,
     /// Why it cannot run, if it cannot.
     pub(super) unready: Option<String>,
     pub(super) latest: Option<ExecutionReference>,
+    /// Executions that were ever made of it.
+    started: i32,
     /// Executions of it that exist.
     pub(super) executions: usize,
     /// Set while it goes away: the operation to settle when its last execution is gone.
@@ -39,60 +46,44 @@ pub(super) struct JobRecord {
 
 impl JobRecord {
     /// A new job from a valid and complete definition.
-    pub(super) fn new(name: JobName, uid: String, definition: Job, now: SystemTime) -> Self {
-        let mut record = Self {
-            definition: Job { uid, create_time: Some(now.into()), creator: CALLER.to_owned(), ..Job::default() },
+    pub(super) fn new(name: JobName, uid: Uuid, definition: Job, now: SystemTime) -> Self {
+        let (definition, template) = split(definition);
+        Self {
             name,
-            template: Arc::default(),
+            uid,
+            definition,
+            template: Arc::new(template),
+            generation: 1,
             observed: false,
+            created: now,
             updated: now,
+            deleted: None,
             unready: None,
             latest: None,
+            started: 0,
             executions: 0,
             deletion: None,
-        };
-        record.redefine(definition, now);
-        record
+        }
     }
 
-    /// Replaces all that a caller can set.
-    pub(super) fn redefine(&mut self, mut definition: Job, now: SystemTime) {
-        self.template = Arc::new(definition.template.take().unwrap_or_default());
-        self.definition = Job {
-            labels: definition.labels,
-            annotations: definition.annotations,
-            client: definition.client,
-            client_version: definition.client_version,
-            launch_stage: definition.launch_stage,
-            binary_authorization: definition.binary_authorization,
-            create_execution: definition.create_execution,
-            ..mem::take(&mut self.definition)
-        };
-        self.touch(now);
-    }
-
-    /// Whether a definition says anything else than this job.
-    pub(super) fn differs_from(&self, definition: &Job) -> bool {
-        let current = &self.definition;
-        definition.template.as_ref() != Some(&*self.template)
-            || definition.labels != current.labels
-            || definition.annotations != current.annotations
-            || definition.client != current.client
-            || definition.client_version != current.client_version
-            || definition.launch_stage != current.launch_stage
-            || definition.binary_authorization != current.binary_authorization
+    /// Replaces all that callers set. Nothing is touched by a definition that says nothing new.
+    pub(super) fn redefine(&mut self, definition: Job, now: SystemTime) {
+        let (definition, template) = split(definition);
+        if definition != self.definition || template != *self.template {
+            (self.definition, self.template) = (definition, Arc::new(template));
+            self.touch(now);
+        }
     }
 
     pub(super) fn delete(&mut self, operation: OperationName, now: SystemTime) {
         self.deletion = Some(operation);
-        self.definition.delete_time = Some(now.into());
-        self.definition.expire_time = Some(expiry(now).into());
+        self.deleted = Some(now);
         self.touch(now);
     }
 
     pub(super) fn count_execution(&mut self) {
         self.executions += 1;
-        self.definition.execution_count += 1;
+        self.started += 1;
     }
 
     pub(super) fn etag(&self) -> String {
@@ -102,12 +93,19 @@ impl JobRecord {
     pub(super) fn to_proto(&self) -> Job {
         Job {
             name: self.name.to_string(),
+            uid: self.uid.to_string(),
+            generation: self.generation,
             template: Some((*self.template).clone()),
+            creator: CALLER.to_owned(),
             last_modifier: CALLER.to_owned(),
+            create_time: Some(self.created.into()),
             update_time: Some(self.updated.into()),
-            observed_generation: if self.observed { self.definition.generation } else { 0 },
+            delete_time: self.deleted.map(Into::into),
+            expire_time: self.deleted.map(|at| expiry(at).into()),
+            observed_generation: if self.observed { self.generation } else { 0 },
             reconciling: !self.observed,
             terminal_condition: Some(self.terminal_condition()),
+            execution_count: self.started,
             latest_created_execution: Some(self.latest.clone().unwrap_or_default()),
             etag: self.etag(),
             ..self.definition.clone()
@@ -127,10 +125,24 @@ impl JobRecord {
 
     /// Counts a change.
     fn touch(&mut self, now: SystemTime) {
-        self.definition.generation += 1;
+        self.generation += 1;
         self.observed = false;
         self.updated = now;
     }
+}
+
+/// What callers set of a job, without and with its template; the rest of what they sent is the service's to say.
+fn split(job: Job) -> (Job, ExecutionTemplate) {
+    let definition = Job {
+        labels: job.labels,
+        annotations: job.annotations,
+        client: job.client,
+        client_version: job.client_version,
+        launch_stage: job.launch_stage,
+        binary_authorization: job.binary_authorization,
+        ..Job::default()
+    };
+    (definition, job.template.unwrap_or_default())
 }
 
 /// When something deleted at `deleted` is gone for good.

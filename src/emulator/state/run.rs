@@ -78,39 +78,34 @@ impl Machine {
         validate_only: bool,
         now: SystemTime,
     ) -> Result<Operation, Refusal> {
-        let record = self.executions.get_mut(name).ok_or_else(|| Refusal::no_execution(name))?;
+        let record = self.executions.get(name).ok_or_else(|| Refusal::no_execution(name))?;
         if validate_only {
             let record = record.to_proto();
             return Ok(unfinished(&self.operation_name(name.job()), &record));
         }
-        record.deleted.get_or_insert(now);
+        self.begin_deletion(name, now);
         let answer = self.follow(name)?;
-        self.discard(name, now);
+        self.complete(name, now);
         Ok(answer)
     }
 
-    /// Removes an execution as soon as nothing of it runs.
-    pub(super) fn discard(&mut self, name: &ExecutionName, now: SystemTime) {
-        let Some(record) = self.executions.get_mut(name) else { return };
-        record.deleted.get_or_insert(now);
-        if record.is_done() {
-            self.remove(name);
-        } else {
+    /// Marks an execution to be removed at its end, and brings that about. [`Machine::complete`] has to follow.
+    pub(super) fn begin_deletion(&mut self, name: &ExecutionName, now: SystemTime) {
+        if let Some(record) = self.executions.get_mut(name) {
+            record.delete(now);
             self.stop(name, now);
-            self.complete(name, now);
         }
     }
 
-    /// Ends an execution whose last task is done, and tells who waits.
+    /// Ends an execution whose last task is done, tells who waits, and removes it if it is to be deleted.
     pub(super) fn complete(&mut self, name: &ExecutionName, now: SystemTime) {
         let Some(record) = self.executions.get_mut(name) else { return };
-        if !record.complete(now) {
-            return;
+        if record.complete(now) {
+            self.effects.over.extend_from_slice(&record.operations);
         }
-        self.effects.over.extend_from_slice(&record.operations);
-        let deleted = record.deleted.is_some();
+        let removable = record.is_done() && record.is_deleted();
         self.refer(name);
-        if deleted {
+        if removable {
             self.remove(name);
         }
     }

@@ -216,6 +216,23 @@ fn a_deleted_execution_goes_with_its_last_attempt_and_its_operation_stays() {
 }
 
 #[test]
+fn deleting_counts_as_one_change_whether_it_runs_or_not() {
+    for finished in [false, true] {
+        let mut bench = Bench::new(1, 0, 0);
+        let (name, _) = bench.run();
+        if finished {
+            bench.ended(&name, 0, 0, EXIT);
+        }
+        let deletion = bench.machine.delete_execution(&name, false, bench.now).expect("it is there");
+        let answer: Execution = deletion.metadata.expect("it has it").to_msg().expect("an execution");
+        assert_eq!((answer.generation, answer.delete_time.is_some()), (2, true));
+        assert_eq!(bench.machine.execution(&name).is_err(), finished);
+        bench.ended(&name, 0, 0, Ending::Signalled(15));
+        assert!(bench.machine.execution(&name).is_err());
+    }
+}
+
+#[test]
 fn a_late_report_of_an_attempt_that_is_over_changes_nothing() {
     let mut bench = Bench::new(1, 0, 1);
     let (name, _) = bench.run();

@@ -1,9 +1,13 @@
 //! `runjob emulator` in one process, `runjob` in others.
 
+use runjob::{
+    Client, JobName,
+    proto::run::v2::{Container, ExecutionTemplate, Job, TaskTemplate},
+};
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::{JOBS, Server};
+use super::{JOBS, Ran, Server};
 
 #[test]
 fn a_job_runs_over_tcp_with_nothing_but_the_printed_variable() {
@@ -48,4 +52,43 @@ fn the_emulator_logs_what_its_tasks_write_and_ends_cleanly_when_told_to() {
     assert!(line.ends_with("task0 | hello"), "{line}");
     server.running.signal(Signal::INT);
     assert_eq!(server.running.child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn the_emulator_ends_also_when_nobody_reads_its_log() {
+    let mut server = Server::start();
+    let more_than_a_pipe_holds = format!("--args={}", "x".repeat(10_000));
+    let mut command = server.command("execute echo --tasks=20 --wait");
+    command.arg(more_than_a_pipe_holds);
+    assert_eq!(Ran::of(command).status, 0);
+    server.running.signal(Signal::TERM);
+    assert_eq!(server.running.child.wait().expect("it ends").code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_container_that_is_not_among_several_is_refused_and_nothing_starts() {
+    let server = Server::start();
+    let (_, address) = server.variable.split_once('=').expect("a variable");
+    let client = Client::builder().emulator(address).build().await.expect("a client");
+    let container = |name: &str| Container {
+        name: name.into(),
+        image: "us-docker.pkg.dev/runjob/samples/echo".into(),
+        ..Container::default()
+    };
+    let template = TaskTemplate { containers: vec![container("web"), container("log")], ..TaskTemplate::default() };
+    let template = ExecutionTemplate { template: Some(template), ..ExecutionTemplate::default() };
+    let job: JobName = format!("{JOBS}/pair").parse().expect("a name");
+    let created = client.create_job(&job, Job { template: Some(template), ..Job::default() }).await;
+    created.expect("accepted").wait().await.expect("created");
+
+    let refused = server.ran("execute pair --container=nope --args=x --wait");
+    assert_eq!((refused.status, refused.stdout.as_str()), (2, ""), "{refused:#?}");
+    assert!(refused.stderr.contains("INVALID_ARGUMENT"), "{refused:#?}");
+    assert_eq!(server.ran("executions list --job=pair --format=json").json(), json!([]));
+
+    let started = server.ran("execute pair --container=web --args=x --container=log --clear-args");
+    assert_eq!(started.status, 0, "{started:#?}");
+    let executions = server.ran("executions list --job=pair --format=json").json();
+    let containers = &executions[0]["template"]["containers"];
+    assert_eq!((&containers[0]["args"], containers[1].get("args")), (&json!(["x"]), None), "{containers}");
 }

@@ -225,7 +225,7 @@ async fn the_deadline_covers_connecting() {
 
 #[tokio::test]
 async fn a_silent_peer_leaves_the_start_unknown_after_the_deadline() {
-    let peer = http2(|respond| std::mem::forget(respond)).await;
+    let peer = http2(std::mem::forget).await;
     let client = Client::builder()
         .endpoint(format!("http://{}", peer.address))
         .credentials(Credentials::anonymous())

@@ -1,12 +1,12 @@
 //! The port: who is answered, and what every call needs (api-facts 6; DESIGN 7.1, 7.6).
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use runjob::{
-    emulator::{Emulator, EmulatorBuilder},
+    emulator::{Emulator, EmulatorBuilder, Simulated},
     proto::{
         longrunning::WaitOperationRequest,
-        run::v2::{GetJobRequest, jobs_client::JobsClient},
+        run::v2::{GetJobRequest, jobs_client::JobsClient, run_job_request::Overrides},
     },
 };
 use tonic::{
@@ -126,10 +126,23 @@ async fn health_and_reflection_are_on() {
     assert!(names.contains(&"google.longrunning.Operations".to_owned()), "{names:?}");
 }
 
+#[tokio::test]
+async fn a_panic_in_a_call_is_its_answer_and_is_reported() {
+    let mut api = Api::simulated(|_, _| panic!("a bug")).await;
+    let status = api.run_with("echo", Overrides::default()).await.expect_err("it panicked");
+    assert_eq!(status.code(), Code::Internal);
+    let error = api.emulator.stop().await.expect_err("it panicked");
+    assert!(error.to_string().contains("a bug"), "{error}");
+}
+
 /// A bug of the emulator fails the test that hits it, and leaves nobody waiting.
 #[tokio::test]
 async fn a_panic_inside_is_reported() {
-    let mut api = Api::simulated(|_, _| panic!("a bug")).await;
+    let mut api = Api::simulated(|_, attempt| match attempt {
+        0 => Simulated::exits(1).after(Duration::from_millis(1)),
+        _ => panic!("a bug"),
+    })
+    .await;
     let operation = api.run("echo").await;
     let request = WaitOperationRequest { name: operation.name, timeout: seconds(60) };
     // Whichever comes first: the wait ends early, or is refused.

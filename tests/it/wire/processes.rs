@@ -182,12 +182,14 @@ async fn a_finished_task_leaves_no_child_behind() {
 /// DESIGN 7.5: no process outlives the emulator.
 #[tokio::test]
 async fn a_dropped_emulator_kills_its_tasks_at_once() {
-    let mut api = scripted("trap '' TERM; sleep 1000 & echo $!; wait").await;
+    let mut api = scripted("trap '' TERM; sleep 1000 & echo \"$! $HOME\"; wait").await;
     let mut output = api.emulator.output();
     api.run("script").await;
-    let child = next_line(&mut output).await;
+    let printed = next_line(&mut output).await;
+    let (child, home) = printed.line.split_once(' ').expect("both");
     drop(api);
-    assert!(is_gone(process(&child.line)), "{} is still there", child.line);
+    assert!(is_gone(process(child)), "{child} is still there");
+    assert!(!Path::new(home).exists(), "{home} is still there");
 }
 
 #[tokio::test]
@@ -199,7 +201,9 @@ async fn a_stopped_emulator_has_waited_for_its_tasks_and_its_reader_ends() {
     let (leader, home) = printed.line.split_once(' ').expect("both");
     let Api { emulator, .. } = api;
     emulator.stop().await.expect("it did not panic");
-    assert!(is_gone(process(leader)) && !Path::new(home).exists());
+    assert!(is_gone(process(leader)), "{leader} is still there");
+    let homes = Path::new(home).parent().expect("it is not the root");
+    assert!(!homes.exists(), "{} is still there", homes.display());
     assert_eq!(output.recv().await, None);
 }
 
