@@ -52,27 +52,6 @@ pub use self::{
     state::{AttemptId, Start},
 };
 pub use self::{
-    clock::{Clock, ClockHandle},
-    error::EmulatorError,
-    runtime::{
-        output::{Output, OutputLine, OutputReader, Stream},
-        simulated::{Simulated, Simulation},
-    },
-    server::connector::Connector,
-    state::{AttemptId, Start},
-};
-use self::{
-    engine::{Driver, Engine},
-    runtime::{
-        Backend, GRACE,
-        images::{Images, sample_jobs},
-        output::OutputSender,
-        process::{Groups, ProcessRuntime},
-    },
-    server::gate::{Panic, Rules},
-    state::{Ids, Machine},
-};
-use self::{
     engine::{Driver, Engine},
     runtime::{
         Backend, GRACE,
