@@ -23,6 +23,7 @@ mod engine;
 mod error;
 mod overrides;
 mod refusal;
+mod rest;
 mod runtime;
 mod server;
 mod service;
@@ -266,6 +267,7 @@ impl EmulatorBuilder {
         }
         engine.settle_in();
         let routes = server::routes(&engine).await?;
+        let api = Arc::new(rest::Api::new()?);
         let (stop, stopped) = watch::channel(false);
         let panic = Arc::new(Panic::default());
         let rules = |exposed| Arc::new(Rules { lenient: self.lenient, exposed, panic: Arc::clone(&panic) });
@@ -276,10 +278,11 @@ impl EmulatorBuilder {
             let listener = server::bind(listen).await?;
             addr = Some(listener.local_addr().map_err(|error| EmulatorError::listen(listen, error))?);
             let connections = server::accept(listener);
-            workers.spawn(server::serve(connections, routes.clone(), rules(true), stopped.clone()));
+            let (routes, api) = (routes.clone(), Arc::clone(&api));
+            workers.spawn(server::serve(connections, routes, api, rules(true), stopped.clone()));
         }
         let (connector, calls) = Connector::new();
-        workers.spawn(server::serve(server::dialled(calls), routes, rules(false), stopped.clone()));
+        workers.spawn(server::serve(server::dialled(calls), routes, api, rules(false), stopped.clone()));
         workers.spawn(drive(driver, Arc::clone(&engine), stopped, Arc::clone(&panic)));
         Ok(Emulator { addr, connector, engine, output, stop, panic, workers })
     }

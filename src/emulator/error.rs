@@ -45,6 +45,10 @@ impl EmulatorError {
         Self::new("the sample jobs cannot be in this location", Some(error.into()))
     }
 
+    pub(crate) fn descriptors(error: prost_reflect::DescriptorError) -> Self {
+        Self::new("the descriptors of the API cannot be read", Some(error.into()))
+    }
+
     pub(crate) fn reflection(error: tonic_reflection::server::Error) -> Self {
         Self::new("the descriptors of the API cannot be served", Some(error.into()))
     }

@@ -20,7 +20,12 @@ use tower::layer::layer_fn;
 
 use self::gate::{Gate, Rules};
 use crate::{
-    emulator::{EmulatorError, engine::Engine, service},
+    emulator::{
+        EmulatorError,
+        engine::Engine,
+        rest::{self, Rest},
+        service,
+    },
     proto::{
         DESCRIPTORS,
         longrunning::operations_server,
@@ -68,6 +73,7 @@ pub(crate) async fn routes(engine: &Arc<Engine>) -> Result<Routes, EmulatorError
 pub(crate) async fn serve<I>(
     connections: impl Stream<Item = io::Result<I>>,
     routes: Routes,
+    api: Arc<rest::Api>,
     rules: Arc<Rules>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), EmulatorError>
@@ -81,7 +87,10 @@ where
     Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
         .http2_max_header_list_size(MAX_HEADERS)
-        .layer(layer_fn(move |inner| Gate::new(inner, Arc::clone(&rules))))
+        .accept_http1(true)
+        .layer(layer_fn(move |inner| {
+            Rest::new(Gate::new(inner, Arc::clone(&rules)), Arc::clone(&api), Arc::clone(&rules))
+        }))
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections, stopped)
         .await

@@ -13,7 +13,7 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use http::{Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use tonic::{Status, body::Body};
 use tower::Service;
 
@@ -63,11 +63,15 @@ impl Panic {
 }
 
 impl Rules {
+    /// The refusal of a call that a web page, or another machine by a rebound name, could have made.
+    pub(crate) fn foreign<B>(&self, request: &Request<B>) -> Option<Status> {
+        let text = "The emulator answers callers of this machine only, and no web page.";
+        (self.exposed && !is_local(request)).then(|| Status::permission_denied(text))
+    }
+
     /// The answer to a call that does not get as far as its handler.
     fn refusal<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
-        if self.exposed && !is_local(request) {
-            let status =
-                Status::permission_denied("The emulator answers callers of this machine only, and no web page.");
+        if let Some(status) = self.foreign(request) {
             let mut response = status.into_http::<Body>();
             *response.status_mut() = StatusCode::FORBIDDEN;
             return Some(response);
@@ -131,7 +135,13 @@ fn is_local<B>(request: &Request<B>) -> bool {
     let addressed = [Some(request.uri()), host.as_ref()].into_iter().flatten().filter_map(Uri::host);
     let mut hosts = addressed.peekable();
     let known = hosts.peek().is_some();
-    known && hosts.all(is_loopback) && !request.headers().contains_key(header::ORIGIN)
+    known && hosts.all(is_loopback) && !is_from_page(request.headers())
+}
+
+/// Browsers tell both themselves, and let no script take them away. A person who types an address sends `none`.
+fn is_from_page(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    headers.contains_key(header::ORIGIN) || site.is_some_and(|site| site != b"none" && site != b"same-origin")
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -166,6 +176,9 @@ mod tests {
     fn a_call_from_a_page_is_not_local() {
         for origin in ["http://example.com", "http://127.0.0.1:8085", "null"] {
             assert!(!is_local(&request("http://127.0.0.1/x", &[("origin", origin)])), "{origin}");
+        }
+        for (site, local) in [("cross-site", false), ("same-site", false), ("same-origin", true), ("none", true)] {
+            assert_eq!(is_local(&request("http://127.0.0.1/x", &[("sec-fetch-site", site)])), local, "{site}");
         }
     }
 }

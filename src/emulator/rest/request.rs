@@ -1,0 +1,88 @@
+//! The message that a request stands for: its body, its query and the fields in its path as one JSON object.
+
+use prost_reflect::{DynamicMessage, Kind, MessageDescriptor};
+use serde_json::{Map, Value};
+use tonic::Status;
+
+use super::{
+    json::{self, field, malformed},
+    query::Query,
+    route::{Binding, Variables},
+};
+
+/// The request of the RPC.
+pub(super) fn message(
+    binding: &Binding,
+    variables: &Variables,
+    query: Query,
+    body: &[u8],
+) -> Result<DynamicMessage, Status> {
+    let mut root = body_of(binding, body)?;
+    for (key, value) in query.fields {
+        // What the path or the body holds, the query cannot hold as well.
+        let in_body = binding.body == "*" || key.split('.').next() == Some(&binding.body);
+        let taken = in_body || variables.iter().any(|(name, _)| *name == key);
+        if taken || bind(&mut root, &binding.request, &key, value).is_none() {
+            let reason = format!("Cannot bind query parameter. Field '{key}' could not be found in request message.");
+            return Err(malformed("", &format!("Unknown name \"{key}\": {reason}")));
+        }
+    }
+    for (field, value) in variables {
+        // The path wins over a body that says otherwise.
+        let container = field.rsplit_once('.').map_or("", |(container, _)| container);
+        if bind(&mut root, &binding.request, field, value.clone()).is_none() {
+            return Err(malformed(container, &format!("Invalid value at '{container}': it must be an object.")));
+        }
+    }
+    json::read(&binding.request, &Value::Object(root))
+}
+
+/// The fields that the body holds.
+fn body_of(binding: &Binding, body: &[u8]) -> Result<Map<String, Value>, Status> {
+    if body.is_empty() {
+        return Ok(Map::new());
+    }
+    let body = serde_json::from_slice(body).map_err(|error| malformed("", &format!("It is not JSON: {error}.")))?;
+    match (binding.body.as_str(), body) {
+        ("*", Value::Object(fields)) => Ok(fields),
+        ("*", _) => Err(malformed("", "Root element must be a message.")),
+        ("", _) => Err(malformed("", "A request of this method has no body.")),
+        (field, body) => Ok(Map::from_iter([(field.to_owned(), body)])),
+    }
+}
+
+/// Sets a field that is named by its path, such as `job.name`; nothing when there is no such field.
+fn bind(fields: &mut Map<String, Value>, message: &MessageDescriptor, path: &str, text: String) -> Option<()> {
+    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    let field = field(message, name)?;
+    let kind = field.kind();
+    // A body may spell it either way.
+    let key = if fields.contains_key(field.name()) { field.name() } else { field.json_name() };
+    let entry = fields.entry(key);
+    match (rest, kind.as_message()) {
+        (Some(_), _) if field.is_list() || field.is_map() => None,
+        (Some(rest), Some(inner)) => {
+            let inner_fields = entry.or_insert_with(|| Value::Object(Map::new())).as_object_mut()?;
+            bind(inner_fields, inner, rest, text)
+        }
+        (Some(_), None) => None,
+        (None, _) if field.is_map() => None,
+        (None, _) if field.is_list() => {
+            entry.or_insert_with(|| Value::Array(Vec::new())).as_array_mut()?.push(scalar(&kind, text));
+            Some(())
+        }
+        (None, _) => {
+            *entry.or_insert(Value::Null) = scalar(&kind, text);
+            Some(())
+        }
+    }
+}
+
+/// A text as JSON has it; only the JSON of booleans and enum numbers is not a string, too.
+fn scalar(kind: &Kind, text: String) -> Value {
+    match kind {
+        Kind::Bool => text.parse().map_or(Value::String(text), Value::Bool),
+        Kind::Enum(_) => text.parse::<i32>().map_or(Value::String(text), Value::from),
+        _ => Value::String(text),
+    }
+}
