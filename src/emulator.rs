@@ -52,7 +52,7 @@ pub use self::{
     server::connector::Connector,
     state::{AttemptId, Start},
 };
-pub use self::{
+use self::{
     engine::{Driver, Engine},
     runtime::{
         Backend, GRACE,
