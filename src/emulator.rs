@@ -28,18 +28,21 @@ mod runtime;
 mod server;
 mod service;
 mod state;
+mod store;
 mod validate;
 
 use std::{
-    mem,
+    fs, io, mem,
     net::{Ipv4Addr, SocketAddr},
     panic::AssertUnwindSafe,
+    path::PathBuf,
     sync::Arc,
     thread,
     time::Duration,
 };
 
 use futures_util::FutureExt as _;
+use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 pub use self::{
@@ -135,10 +138,16 @@ impl Emulator {
         self.engine.reset();
     }
 
+    /// Resolves when the emulator cannot keep its state any more, and answers nothing because of that; [`stop`](Self::stop)
+    /// says why. Never without a [`data_dir`](EmulatorBuilder::data_dir).
+    pub async fn failed(&self) {
+        self.engine.failed().await;
+    }
+
     /// Kills all tasks, ends all calls, and waits until nothing is left.
     ///
     /// # Errors
-    /// When the emulator panicked while it ran, or could not serve any more.
+    /// When the emulator panicked while it ran, or could not serve or keep its state any more.
     pub async fn stop(mut self) -> Result<(), EmulatorError> {
         self.stop.send_replace(true);
         self.engine.shut_down();
@@ -154,6 +163,9 @@ impl Emulator {
         };
         // A call that does not end by then is cut off.
         _ = timeout(STOP_LIMIT, all).await;
+        if let Some(text) = self.engine.close() {
+            ended = Err(EmulatorError::store(&text));
+        }
         self.panic.take().map_or(ended, |text| Err(EmulatorError::panicked(&text)))
     }
 }
@@ -162,6 +174,7 @@ impl Drop for Emulator {
     fn drop(&mut self) {
         self.engine.shut_down();
         self.workers.abort_all();
+        self.engine.close();
         if let Some(text) = self.panic.take().filter(|_| !thread::panicking()) {
             panic!("{}", EmulatorError::panicked(&text));
         }
@@ -180,6 +193,7 @@ pub struct EmulatorBuilder {
     runtime: Runtime,
     clock: Clock,
     seed: Option<u64>,
+    data_dir: Option<PathBuf>,
     lenient: bool,
 }
 
@@ -194,6 +208,7 @@ impl Default for EmulatorBuilder {
             runtime: Runtime::default(),
             clock: Clock::default(),
             seed: None,
+            data_dir: None,
             lenient: false,
         }
     }
@@ -249,6 +264,14 @@ impl EmulatorBuilder {
         Self { seed: Some(seed), ..self }
     }
 
+    /// Keeps everything in this directory, so that another emulator can go on from there, whatever happened to this one: no
+    /// reply leaves and no task starts before what led to it is on disk. The directory is made if need be, for this user
+    /// alone. Attempts that were under way when the last emulator went have failed, and are tried again if they may be.
+    /// Default is to keep nothing.
+    pub fn data_dir(self, dir: impl Into<PathBuf>) -> Self {
+        Self { data_dir: Some(dir.into()), ..self }
+    }
+
     /// Whether calls without the `x-goog-request-params` header are answered. Default is no, as on the service.
     pub fn lenient(self, lenient: bool) -> Self {
         Self { lenient, ..self }
@@ -257,20 +280,27 @@ impl EmulatorBuilder {
     /// Starts it, within a tokio runtime.
     ///
     /// # Errors
-    /// When the address cannot be listened on or is not loopback, or when an image's command is not there.
+    /// When the address cannot be listened on or is not loopback, when an image's command is not there, or when the data
+    /// directory is in use, cannot be written or read, or is open to other users.
     pub async fn start(self) -> Result<Emulator, EmulatorError> {
         let output = OutputSender::new();
         let ids = self.seed.map_or_else(Ids::random, Ids::seeded);
-        let (engine, driver) = Engine::new(Machine::new(ids), self.clock, self.backend(&output)?);
-        if self.samples {
+        let (kept, machine) = match &self.data_dir {
+            Some(dir) => store::open(dir, ids).map(|(kept, machine)| (Some(kept), machine))?,
+            None => (None, Machine::new(ids)),
+        };
+        let (engine, driver) = Engine::new(machine, self.clock, self.backend(&output)?, kept);
+        engine.lose_attempts();
+        if self.samples && engine.read(Machine::is_new) {
             add_samples(&engine, &self.location)?;
         }
+        engine.flushed().await.map_err(|text| EmulatorError::store(&text))?;
         engine.settle_in();
         let routes = server::routes(&engine).await?;
         let api = Arc::new(rest::Api::new()?);
         let (stop, stopped) = watch::channel(false);
         let panic = Arc::new(Panic::default());
-        let rules = |exposed| Arc::new(Rules { lenient: self.lenient, exposed, panic: Arc::clone(&panic) });
+        let rules = |exposed| Arc::new(Rules { lenient: self.lenient, exposed, panic: Arc::clone(&panic), engine: Arc::clone(&engine) });
 
         let mut workers = JoinSet::new();
         let mut addr = None;
@@ -287,6 +317,17 @@ impl EmulatorBuilder {
         Ok(Emulator { addr, connector, engine, output, stop, panic, workers })
     }
 
+    /// A place for the homes of tasks. In the data directory, which is ours alone, what the last emulator left goes first.
+    fn homes(&self) -> io::Result<TempDir> {
+        let Some(dir) = &self.data_dir else { return tempfile::Builder::new().prefix("runjob-").tempdir() };
+        let homes = dir.join("homes");
+        if homes.exists() {
+            fs::remove_dir_all(&homes)?;
+        }
+        fs::create_dir(&homes)?;
+        TempDir::new_in(homes)
+    }
+
     fn backend(&self, output: &OutputSender) -> Result<Backend, EmulatorError> {
         if let Runtime::Simulated(simulation) = &self.runtime {
             return Ok(Backend::Simulated(simulation.clone()));
@@ -301,7 +342,7 @@ impl EmulatorBuilder {
             allow_command: self.allow_command,
             output: output.clone(),
             grace: GRACE,
-            root: tempfile::Builder::new().prefix("runjob-").tempdir().map_err(EmulatorError::homes)?,
+            root: self.homes().map_err(EmulatorError::homes)?,
             groups: Arc::new(Groups::default()),
         })))
     }

@@ -6,7 +6,7 @@
 mod sections;
 mod values;
 
-use std::{ffi::OsString, net::SocketAddr, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -282,6 +282,9 @@ pub(super) struct Emulator {
     /// How tasks are carried out.
     #[arg(long, value_enum, default_value_t = RuntimeArg::Process)]
     pub(super) runtime: RuntimeArg,
+    /// Keep everything in this directory, so that it is still there after a restart, whatever ended the emulator.
+    #[arg(long, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
     /// Accept calls without the routing header that the service insists on.
     #[arg(long)]
     pub(super) lenient: bool,

@@ -10,7 +10,7 @@ mod lists;
 mod overrides;
 mod place;
 
-use std::{collections::HashMap, ffi::OsString, net::SocketAddr};
+use std::{collections::HashMap, ffi::OsString, net::SocketAddr, path::PathBuf};
 
 pub(super) use self::overrides::Overrides;
 use self::place::{Places, Scope};
@@ -56,6 +56,7 @@ pub(super) struct Serve {
     pub(super) images: Vec<(String, Vec<String>)>,
     pub(super) allow_command: bool,
     pub(super) simulated: bool,
+    pub(super) data_dir: Option<PathBuf>,
     pub(super) lenient: bool,
 }
 
@@ -233,6 +234,7 @@ fn serve(typed: args::Emulator, global: &Global, env: &Environment) -> Result<Se
         images,
         allow_command: typed.allow_command,
         simulated: typed.runtime == RuntimeArg::Simulated,
+        data_dir: typed.data_dir,
         lenient: typed.lenient,
     })
 }

@@ -11,7 +11,9 @@ mod execution;
 mod ids;
 mod job;
 mod operation;
+mod packed;
 mod read;
+mod record;
 mod run;
 mod shelf;
 mod task;
@@ -20,8 +22,16 @@ use std::{collections::BTreeSet, mem, sync::Arc, time::SystemTime};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message as _;
+use serde::{Deserialize, Serialize};
 
-pub(crate) use self::{define::JobRequest, ids::Ids, read::Cursor, run::RunRequest, task::Ending};
+pub(crate) use self::{
+    define::JobRequest,
+    ids::Ids,
+    read::Cursor,
+    record::{Change, Restoration, Table},
+    run::RunRequest,
+    task::Ending,
+};
 use self::{execution::ExecutionRecord, job::JobRecord, operation::Progress, shelf::Shelf};
 use crate::{
     name::{ExecutionName, JobName, OperationName},
@@ -44,7 +54,7 @@ pub struct AttemptId {
 }
 
 /// An entry of the ledger: one execution that was really made.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Start {
     /// When the start was accepted.
@@ -95,6 +105,8 @@ pub(crate) struct Machine {
     /// When running attempts run out of time.
     deadlines: BTreeSet<(SystemTime, AttemptId)>,
     ledger: Vec<Start>,
+    /// How many entries of the ledger were written down.
+    recorded: usize,
     effects: Effects,
 }
 
@@ -107,8 +119,14 @@ impl Machine {
             operations: Shelf::default(),
             deadlines: BTreeSet::new(),
             ledger: Vec::new(),
+            recorded: 0,
             effects: Effects::default(),
         }
+    }
+
+    /// Whether nothing ever happened to it.
+    pub(crate) fn is_new(&self) -> bool {
+        self.jobs.is_new() && self.operations.is_new()
     }
 
     /// What the events since the last call ask for.

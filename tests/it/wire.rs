@@ -6,6 +6,7 @@ mod lists;
 mod operations;
 mod outcomes;
 mod processes;
+mod restarts;
 mod scale;
 mod time;
 

@@ -5,7 +5,7 @@ use tokio::select;
 use super::output;
 use crate::{
     cli::{config::Serve, exit::Exit, failure::Failure, interrupt::Interrupt, printer::Printer},
-    emulator::{Emulator, EmulatorError, OutputReader, Runtime, Simulation},
+    emulator::{Emulator, EmulatorBuilder, EmulatorError, OutputReader, Runtime, Simulation},
 };
 
 /// Serves until Ctrl-C or SIGTERM. Says on stdout how to reach it, and on stderr what its tasks write.
@@ -21,6 +21,7 @@ pub(super) async fn run(serve: Serve, printer: &Printer) -> Result<Exit, Failure
         () = interrupt.next() => {}
         // The output ends when the emulator does.
         _ = log => {}
+        () = emulator.failed() => {}
     }
     emulator.stop().await?;
     Ok(Exit::Done)
@@ -40,6 +41,7 @@ async fn start(serve: Serve) -> Result<Emulator, EmulatorError> {
         .allow_command(serve.allow_command)
         .lenient(serve.lenient)
         .runtime(runtime);
+    let builder = serve.data_dir.into_iter().fold(builder, EmulatorBuilder::data_dir);
     let images = serve.images.into_iter();
     images.fold(builder, |builder, (image, command)| builder.image(image, command)).start().await
 }

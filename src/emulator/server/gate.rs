@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use tonic::{Status, body::Body};
 use tower::Service;
 
-use crate::emulator::refusal::Refusal;
+use crate::emulator::{engine::Engine, refusal::Refusal};
 
 /// Routes a call to its region; the service does not answer without it.
 const ROUTING_HEADER: &str = "x-goog-request-params";
@@ -36,6 +36,8 @@ pub(crate) struct Rules {
     pub(crate) exposed: bool,
     /// Where a handler's panic goes. After one, of whatever part, nothing is answered any more.
     pub(crate) panic: Arc<Panic>,
+    /// What every reply waits for: all that led to it is kept.
+    pub(crate) engine: Arc<Engine>,
 }
 
 /// The first panic, for the one who reports it.
@@ -120,10 +122,14 @@ where
         let rules = Arc::clone(&self.rules);
         let handled = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
         Box::pin(async move {
-            handled.await.unwrap_or_else(|panic| {
+            let response = handled.await.unwrap_or_else(|panic| {
                 rules.panic.record(&*panic);
                 Ok(Status::internal(PANICKED).into_http())
-            })
+            });
+            match rules.engine.flushed().await {
+                Ok(()) => response,
+                Err(reason) => Ok(Status::internal(&*reason).into_http()),
+            }
         })
     }
 }

@@ -5,9 +5,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CALLER, condition::condition, etag};
+use super::{CALLER, condition::condition, etag, packed};
 use crate::{
     name::{JobName, OperationName},
     proto::run::v2::{
@@ -19,23 +20,27 @@ use crate::{
 /// How long something deleted is said to be kept.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct JobRecord {
     pub(super) name: JobName,
     uid: Uuid,
     /// What callers set of it, but for the template.
+    #[serde(with = "packed")]
     definition: Job,
     /// Shared with the executions that have no overrides.
+    #[serde(with = "packed::shared")]
     pub(super) template: Arc<ExecutionTemplate>,
     generation: i64,
     /// Whether the controller has seen the last change: false only in the answer to that change.
     pub(super) observed: bool,
     created: SystemTime,
-    updated: SystemTime,
+    pub(super) updated: SystemTime,
     deleted: Option<SystemTime>,
     /// Why it cannot run, if it cannot.
     pub(super) unready: Option<String>,
-    pub(super) latest: Option<ExecutionReference>,
+    /// Empty until there is one.
+    #[serde(with = "packed")]
+    pub(super) latest: ExecutionReference,
     /// Executions that were ever made of it.
     started: i32,
     /// Executions of it that exist.
@@ -59,7 +64,7 @@ impl JobRecord {
             updated: now,
             deleted: None,
             unready: None,
-            latest: None,
+            latest: ExecutionReference::default(),
             started: 0,
             executions: 0,
             deletion: None,
@@ -106,7 +111,7 @@ impl JobRecord {
             reconciling: !self.observed,
             terminal_condition: Some(self.terminal_condition()),
             execution_count: self.started,
-            latest_created_execution: Some(self.latest.clone().unwrap_or_default()),
+            latest_created_execution: Some(self.latest.clone()),
             etag: self.etag(),
             ..self.definition.clone()
         }

@@ -85,7 +85,7 @@ impl Machine {
         within.flat_map(move |(serial, _, record)| {
             let first = if serial == last.serial { last.index.saturating_add(1) } else { 0 };
             (first..record.task_count())
-                .map(move |index| (Cursor { serial, index }, record.tasks[index as usize].to_proto(record, index)))
+                .map(move |index| (Cursor { serial, index }, record.tasks[index].to_proto(record, index)))
         })
     }
 

@@ -37,7 +37,7 @@ impl Machine {
         }
         if let Some(job) = self.jobs.get_mut(&request.job) {
             job.count_execution();
-            job.latest = Some(record.reference());
+            job.latest = record.reference();
         }
         let start =
             Start { time: now, job: request.job.clone(), execution: name.clone(), operation: operation.clone() };
@@ -113,8 +113,8 @@ impl Machine {
     /// Brings the job's reference to its latest execution up to date.
     pub(super) fn refer(&mut self, name: &ExecutionName) {
         let (Some(record), Some(job)) = (self.executions.get(name), self.jobs.get_mut(name.job())) else { return };
-        if let Some(latest) = job.latest.as_mut().filter(|latest| latest.name == name.id()) {
-            *latest = record.reference();
+        if job.latest.name == name.id() {
+            job.latest = record.reference();
         }
     }
 
