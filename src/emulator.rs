@@ -286,7 +286,10 @@ impl EmulatorBuilder {
         let output = OutputSender::new();
         let ids = self.seed.map_or_else(Ids::random, Ids::seeded);
         let (kept, machine) = match &self.data_dir {
-            Some(dir) => store::open(dir, ids).map(|(kept, machine)| (Some(kept), machine))?,
+            Some(dir) => {
+                let (kept, machine) = store::open(dir, ids).await?;
+                (Some(kept), machine)
+            }
             None => (None, Machine::new(ids)),
         };
         let (engine, driver) = Engine::new(machine, self.clock, self.backend(&output)?, kept);

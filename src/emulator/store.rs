@@ -11,7 +11,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, task::spawn_blocking};
 
 use self::disk::Disk;
 use crate::emulator::{
@@ -50,9 +50,11 @@ struct Progress {
 pub(crate) struct Opened(Disk);
 
 /// Opens the directory for this emulator alone, and reads the machine that was kept there, or makes a new one.
-pub(crate) fn open(dir: &Path, ids: Ids) -> Result<(Opened, Machine), EmulatorError> {
-    let (disk, machine) = Disk::open(dir, ids)?;
-    Ok((Opened(disk), machine))
+pub(crate) async fn open(dir: &Path, ids: Ids) -> Result<(Opened, Machine), EmulatorError> {
+    let dir = dir.to_owned();
+    // Reading a large state takes a while.
+    let opened = spawn_blocking(move || Disk::open(&dir, ids)).await.map_err(EmulatorError::worker)?;
+    opened.map(|(disk, machine)| (Opened(disk), machine))
 }
 
 impl<T> Store<T> {

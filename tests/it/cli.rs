@@ -4,6 +4,7 @@ mod bad_input;
 mod execute;
 mod interrupt;
 mod resources;
+mod restarts;
 mod server;
 
 use std::{

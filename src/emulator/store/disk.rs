@@ -9,6 +9,8 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use redb::{Builder, Database, DatabaseError, ReadableTable as _, TableDefinition, TableError};
@@ -25,6 +27,9 @@ const FORMAT: u64 = 1;
 /// Of the database's pages in memory; the machine is in memory anyway.
 const CACHE: usize = 16 * 1024 * 1024;
 
+/// How long an emulator that was killed may hold on to it: until the last process that it was just starting is one.
+const LETTING_GO: Duration = Duration::from_secs(1);
+
 /// Rows by serial number and index.
 type Rows = TableDefinition<'static, (u64, u32), &'static [u8]>;
 const ABOUT: TableDefinition<'static, &str, u64> = TableDefinition::new("about");
@@ -40,14 +45,9 @@ pub(super) struct Disk {
 impl Disk {
     pub(super) fn open(dir: &Path, ids: Ids) -> Result<(Self, Machine), EmulatorError> {
         make_private(dir)?;
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(dir.join(FILE));
-        let file = file.map_err(|error| EmulatorError::unwritable(dir, error))?;
-        let database = Builder::new().set_cache_size(CACHE).create_file(file).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => EmulatorError::in_use(dir),
-            error => EmulatorError::unwritable(dir, error),
-        })?;
+        let database = claim(dir)?;
         let disk = Self { dir: dir.to_owned(), database };
-        disk.claim()?;
+        disk.check_format()?;
         let machine = disk.read(ids).map_err(|error| EmulatorError::unreadable(dir, error))?;
         Ok((disk, machine))
     }
@@ -82,8 +82,8 @@ impl Disk {
     }
 
     /// Says in a new database how it is written, and refuses one that is written otherwise.
-    fn claim(&self) -> Result<(), EmulatorError> {
-        let claim = || -> Result<u64, redb::Error> {
+    fn check_format(&self) -> Result<(), EmulatorError> {
+        let format = || -> Result<u64, redb::Error> {
             let transaction = self.database.begin_write()?;
             let format = {
                 let mut about = transaction.open_table(ABOUT)?;
@@ -96,7 +96,7 @@ impl Disk {
             transaction.commit()?;
             Ok(format)
         };
-        match claim().map_err(|error| EmulatorError::unwritable(&self.dir, error))? {
+        match format().map_err(|error| EmulatorError::unwritable(&self.dir, error))? {
             FORMAT => Ok(()),
             _ => Err(EmulatorError::unreadable(&self.dir, "another version of runjob wrote it")),
         }
@@ -123,6 +123,23 @@ impl Disk {
 
 fn rows(table: Table) -> Rows {
     TableDefinition::new(table.name())
+}
+
+/// The database, for this emulator alone.
+fn claim(dir: &Path) -> Result<Database, EmulatorError> {
+    let opened = || -> Result<Database, DatabaseError> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(dir.join(FILE))?;
+        Builder::new().set_cache_size(CACHE).create_file(file)
+    };
+    let give_up = Instant::now() + LETTING_GO;
+    loop {
+        match opened() {
+            Err(DatabaseError::DatabaseAlreadyOpen) if Instant::now() < give_up => thread::sleep(LETTING_GO / 20),
+            Err(DatabaseError::DatabaseAlreadyOpen) => return Err(EmulatorError::in_use(dir)),
+            opened => return opened.map_err(|error| EmulatorError::unwritable(dir, error)),
+        }
+    }
 }
 
 /// Makes the directory, for this user alone. One that is there is made private if it is ours or empty, and refused if
