@@ -19,12 +19,11 @@ pub(crate) struct Caller {
 }
 
 /// One RPC to make: what for, about what, and with which message.
-#[derive(Clone, Debug)]
-pub(crate) struct Call<M> {
+pub(crate) struct Call<'a, M> {
     verb: &'static str,
-    resource: String,
+    resource: &'a (dyn Display + Sync),
     routing: Routing,
-    pub(crate) message: M,
+    message: M,
 }
 
 /// A failed attempt, and what is known of its effect.
@@ -34,15 +33,10 @@ pub(crate) struct Failure {
     pub(crate) verdict: Verdict,
 }
 
-impl<M> Call<M> {
+impl<'a, M> Call<'a, M> {
     /// `verb` goes on with "could not", as in "could not *read job* NAME".
-    pub(crate) fn new(verb: &'static str, resource: &impl Display, routing: Routing, message: M) -> Self {
-        Self { verb, resource: resource.to_string(), routing, message }
-    }
-
-    /// An error of this call that is not the RPC's own.
-    pub(crate) fn failed(&self, kind: ErrorKind, message: &str) -> Error {
-        Error::new(kind, message).doing(self.verb, &self.resource)
+    pub(crate) fn new(verb: &'static str, resource: &'a (impl Display + Sync), routing: Routing, message: M) -> Self {
+        Self { verb, resource, routing, message }
     }
 }
 
@@ -52,7 +46,7 @@ impl Caller {
     /// The limit is also sent as `grpc-timeout`, so that the service stops as well.
     pub(crate) async fn attempt<M, T>(
         &self,
-        call: &Call<M>,
+        call: &Call<'_, M>,
         limit: Duration,
         rpc: &impl Rpc<M, T>,
     ) -> Result<T, Failure>
@@ -71,11 +65,11 @@ impl Caller {
                 (exchange.unanswered(), error)
             }
         };
-        Err(Failure { error: error.doing(call.verb, &call.resource), verdict })
+        Err(Failure { error: error.doing(call.verb, call.resource), verdict })
     }
 
     /// Makes a call without effect, again after a failure that may pass.
-    pub(crate) async fn read<M, T>(&self, call: &Call<M>, rpc: &impl Rpc<M, T>) -> Result<T>
+    pub(crate) async fn read<M, T>(&self, call: &Call<'_, M>, rpc: &impl Rpc<M, T>) -> Result<T>
     where
         M: Clone + Send + Sync,
     {
@@ -94,7 +88,7 @@ impl Caller {
     }
 
     /// Makes a call with an effect, once.
-    pub(crate) async fn write<M, T>(&self, call: &Call<M>, rpc: &impl Rpc<M, T>) -> Result<T>
+    pub(crate) async fn write<M, T>(&self, call: &Call<'_, M>, rpc: &impl Rpc<M, T>) -> Result<T>
     where
         M: Clone + Send + Sync,
     {

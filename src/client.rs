@@ -66,13 +66,12 @@ impl Client {
     pub async fn attach_operation(&self, operation: &OperationName) -> Result<Run> {
         let mut operation = self.operation::<Execution>(operation);
         operation.poll().await?;
-        let execution = operation.metadata()?.unwrap_or_default();
-        let name = execution.name.parse().map_err(|cause: NameError| {
+        let name = operation.metadata()?.unwrap_or_default().name.parse().map_err(|cause: NameError| {
             Error::new(ErrorKind::Protocol, "it does not name an execution")
                 .with_source(cause)
                 .doing("attach to operation", operation.name())
         })?;
-        Ok(Run::started(self.caller.clone(), name, execution, operation))
+        Ok(Run::started(self.caller.clone(), name, operation))
     }
 
     /// Reads a job (GetJob).

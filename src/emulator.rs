@@ -1,9 +1,10 @@
 //! A Cloud Run Jobs API on this machine, in process or on a loopback port, that really runs its tasks.
 //!
-//! It speaks gRPC as `run.googleapis.com` does: jobs, executions, tasks, long-running operations, and health and
+//! It speaks gRPC and REST as `run.googleapis.com` does: jobs, executions, tasks, long-running operations, and health and
 //! reflection beside them. It knows nothing of this crate's client but the resource names.
 //!
-//! The rooms, and which way they look: `server` (connections, what every call passes) -> `service` (messages) ->
+//! The rooms, and which way they look: `server` (connections, what every call passes; `rest` makes a call of a request
+//! with JSON) -> `service` (messages) ->
 //! `engine` (one lock, one driver) -> `state` (the machine: events in, effects out) and `runtime` (carries tasks out).
 //! `validate`, `defaults`, `overrides` and `refusal` are the service's rules and words.
 //!
@@ -17,13 +18,18 @@
 //! # }
 //! ```
 
+mod admin;
 mod clock;
+mod controls;
 mod defaults;
 mod engine;
 mod error;
+mod fault;
+mod journal;
 mod overrides;
 mod refusal;
 mod rest;
+mod rpc;
 mod runtime;
 mod server;
 mod service;
@@ -48,6 +54,9 @@ use tokio::{sync::watch, task::JoinSet, time::timeout};
 pub use self::{
     clock::{Clock, ClockHandle},
     error::EmulatorError,
+    fault::{After, Before, Fault, Reason},
+    journal::Call,
+    rpc::Rpc,
     runtime::{
         output::{Output, OutputLine, OutputReader, Stream},
         simulated::{Simulated, Simulation},
@@ -56,6 +65,7 @@ pub use self::{
     state::{AttemptId, Start},
 };
 use self::{
+    controls::Controls,
     engine::{Driver, Engine},
     runtime::{
         Backend, GRACE,
@@ -94,7 +104,7 @@ pub enum Runtime {
 pub struct Emulator {
     addr: Option<SocketAddr>,
     connector: Connector,
-    engine: Arc<Engine>,
+    controls: Arc<Controls>,
     output: OutputSender,
     stop: watch::Sender<bool>,
     panic: Arc<Panic>,
@@ -124,24 +134,46 @@ impl Emulator {
 
     /// Every execution that was ever started here, in order, also those deleted since.
     pub fn ledger(&self) -> Vec<Start> {
-        self.engine.read(|machine| machine.ledger().to_vec())
+        self.controls.engine.read(|machine| machine.ledger().to_vec())
     }
 
     /// Its time.
     pub fn clock(&self) -> ClockHandle {
-        ClockHandle::new(&self.engine)
+        ClockHandle::new(&self.controls.engine)
+    }
+
+    /// Makes something go wrong from now on.
+    pub fn fault(&self, fault: Fault) {
+        self.controls.faults.set(fault);
+    }
+
+    /// Nothing goes wrong on purpose any more.
+    pub fn clear_faults(&self) {
+        self.controls.faults.clear();
+    }
+
+    /// The calls that came in, by gRPC and by REST, in order: the latest 10,000. Only calls to the API, and only those that
+    /// got as far as an RPC.
+    pub fn journal(&self) -> Vec<Call> {
+        self.controls.journal.list()
+    }
+
+    /// All jobs, executions, tasks and operations that are there, oldest first, as canonical JSON: an object with these
+    /// four keys. Equal things give equal texts.
+    pub fn snapshot(&self) -> String {
+        admin::snapshot::take(&self.controls.engine).to_string()
     }
 
     /// Ends all tasks by force, and is again as it was when it started: its jobs, its time unless that is real, and with
-    /// a [`seed`](EmulatorBuilder::seed) also the ids to come. Nothing is left in the ledger.
+    /// a [`seed`](EmulatorBuilder::seed) also the ids to come. There are no faults, and ledger and journal are empty.
     pub fn reset(&self) {
-        self.engine.reset();
+        self.controls.reset();
     }
 
     /// Resolves when the emulator cannot keep its state any more, and answers nothing because of that; [`stop`](Self::stop)
     /// says why. Never without a [`data_dir`](EmulatorBuilder::data_dir).
     pub async fn failed(&self) {
-        self.engine.failed().await;
+        self.controls.engine.failed().await;
     }
 
     /// Kills all tasks, ends all calls, and waits until nothing is left.
@@ -150,7 +182,7 @@ impl Emulator {
     /// When the emulator panicked while it ran, or could not serve or keep its state any more.
     pub async fn stop(mut self) -> Result<(), EmulatorError> {
         self.stop.send_replace(true);
-        self.engine.shut_down();
+        self.controls.engine.shut_down();
         let mut workers = mem::take(&mut self.workers);
         let mut ended = Ok(());
         let all = async {
@@ -163,7 +195,7 @@ impl Emulator {
         };
         // A call that does not end by then is cut off.
         _ = timeout(STOP_LIMIT, all).await;
-        if let Some(text) = self.engine.close() {
+        if let Some(text) = self.controls.engine.close() {
             ended = Err(EmulatorError::store(&text));
         }
         self.panic.take().map_or(ended, |text| Err(EmulatorError::panicked(&text)))
@@ -172,9 +204,9 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        self.engine.shut_down();
+        self.controls.engine.shut_down();
         self.workers.abort_all();
-        self.engine.close();
+        self.controls.engine.close();
         if let Some(text) = self.panic.take().filter(|_| !thread::panicking()) {
             panic!("{}", EmulatorError::panicked(&text));
         }
@@ -299,7 +331,8 @@ impl EmulatorBuilder {
         }
         engine.flushed().await.map_err(|text| EmulatorError::store(&text))?;
         engine.settle_in();
-        let routes = server::routes(&engine).await?;
+        let controls = Controls::new(&engine);
+        let routes = server::routes(&controls).await?;
         let api = Arc::new(rest::Api::new()?);
         let (stop, stopped) = watch::channel(false);
         let panic = Arc::new(Panic::default());
@@ -317,7 +350,7 @@ impl EmulatorBuilder {
         let (connector, calls) = Connector::new();
         workers.spawn(server::serve(server::dialled(calls), routes, api, rules(false), stopped.clone()));
         workers.spawn(drive(driver, Arc::clone(&engine), stopped, Arc::clone(&panic)));
-        Ok(Emulator { addr, connector, engine, output, stop, panic, workers })
+        Ok(Emulator { addr, connector, controls, output, stop, panic, workers })
     }
 
     /// A place for the homes of tasks. In the data directory, which is ours alone, what the last emulator left goes first.

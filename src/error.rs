@@ -138,7 +138,7 @@ impl Error {
     }
 
     /// What was being done, unless that was said already nearer to the cause.
-    pub(crate) fn doing(mut self, verb: &'static str, resource: &impl Display) -> Self {
+    pub(crate) fn doing(mut self, verb: &'static str, resource: &(impl Display + ?Sized)) -> Self {
         self.0.doing.get_or_insert_with(|| Doing { verb, resource: resource.to_string() });
         self
     }

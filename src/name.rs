@@ -272,32 +272,41 @@ impl FromStr for OperationName {
 
 impl Display for Location {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "projects/{}/locations/{}", self.project, self.region)
+        write_all(f, ["projects/", &self.project, "/locations/", &self.region])
     }
 }
 
 impl Display for JobName {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/jobs/{}", self.location, self.id)
+        self.location.fmt(f)?;
+        write_all(f, ["/jobs/", &self.id])
     }
 }
 
 impl Display for ExecutionName {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/executions/{}", self.job, self.id)
+        self.job.fmt(f)?;
+        write_all(f, ["/executions/", &self.id])
     }
 }
 
 impl Display for TaskName {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/tasks/{}", self.execution, self.id)
+        self.execution.fmt(f)?;
+        write_all(f, ["/tasks/", &self.id])
     }
 }
 
 impl Display for OperationName {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/operations/{}", self.location, self.id)
+        self.location.fmt(f)?;
+        write_all(f, ["/operations/", &self.id])
     }
+}
+
+/// Names are printed for every request, and format strings would be the largest part of what a request costs here.
+fn write_all<const N: usize>(f: &mut Formatter<'_>, parts: [&str; N]) -> fmt::Result {
+    parts.into_iter().try_for_each(|part| f.write_str(part))
 }
 
 /// A name is kept as the text it prints as, and is checked when it is read back.
@@ -425,7 +434,7 @@ impl Part {
             && bytes.first().is_some_and(|&b| (self.first)(b))
             && bytes.iter().all(|&b| (self.rest)(b))
             && (self.open_end || !text.ends_with('-'))
-            && !text.contains("..");
+            && !((self.rest)(b'.') && text.contains(".."));
         if fits { Ok(()) } else { Err(NameError::new(self.what, text, self.rule)) }
     }
 

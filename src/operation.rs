@@ -176,11 +176,24 @@ pub(crate) fn may_pass(error: &Error) -> bool {
     )
 }
 
+/// The name of the resource in an `Any`, which must be a `T`, without reading the rest of it.
+pub(crate) fn name_in<T: Name>(any: &Any) -> Result<String> {
+    /// What the resources of run/v2 have in common: `name` is field 1.
+    #[derive(Clone, PartialEq, Message)]
+    struct Named {
+        #[prost(string, tag = "1")]
+        name: String,
+    }
+    let named = if any.type_url.ends_with(&T::full_name()) { Named::decode(&any.value[..]).ok() } else { None };
+    named.map(|named| named.name).ok_or_else(|| unexpected::<T>(any))
+}
+
 /// The message in an `Any`, which must be a `T`.
 pub(crate) fn unpack<T: Message + Name + Default>(any: &Any) -> Result<T> {
-    any.to_msg().map_err(|cause| {
-        let message =
-            format!("the service answered with \"{}\" where {} belongs", any.type_url.escape_debug(), T::NAME);
-        Error::new(ErrorKind::Protocol, message).with_source(cause)
-    })
+    any.to_msg().map_err(|cause| unexpected::<T>(any).with_source(cause))
+}
+
+fn unexpected<T: Name>(any: &Any) -> Error {
+    let message = format!("the service answered with \"{}\" where {} belongs", any.type_url.escape_debug(), T::NAME);
+    Error::new(ErrorKind::Protocol, message)
 }

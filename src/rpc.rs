@@ -8,7 +8,7 @@ use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 
 use crate::{
     call::{Call, Caller, Failure, Rpc},
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     name::{ExecutionName, JobName, Location, OperationName, TaskName},
     proto::{
         longrunning::{GetOperationRequest, Operation, WaitOperationRequest, operations_client::OperationsClient},
@@ -40,7 +40,7 @@ impl Caller {
         let message =
             ListJobsRequest { parent: location.to_string(), page_size: PAGE_SIZE, ..ListJobsRequest::default() };
         self.pages(
-            Call::new("list jobs of", location, Routing::location(location), message),
+            List { verb: "list jobs of", parent: location.to_string(), routing: Routing::location(location), message },
             |message, token| message.page_token = token,
             |transport, request| async move { JobsClient::new(transport).list_jobs(request).await },
             |page| (page.jobs, page.next_page_token),
@@ -104,7 +104,7 @@ impl Caller {
         let message =
             ListExecutionsRequest { parent: job.to_string(), page_size: PAGE_SIZE, ..ListExecutionsRequest::default() };
         self.pages(
-            Call::new("list executions of", job, Routing::parent(job), message),
+            List { verb: "list executions of", parent: job.to_string(), routing: Routing::parent(job), message },
             |message, token| message.page_token = token,
             |transport, request| async move { ExecutionsClient::new(transport).list_executions(request).await },
             |page| (page.executions, page.next_page_token),
@@ -139,7 +139,7 @@ impl Caller {
         let message =
             ListTasksRequest { parent: execution.to_string(), page_size: PAGE_SIZE, ..ListTasksRequest::default() };
         self.pages(
-            Call::new("list tasks of", execution, Routing::parent(execution), message),
+            List { verb: "list tasks of", parent: execution.to_string(), routing: Routing::parent(execution), message },
             |message, token| message.page_token = token,
             |transport, request| async move { TasksClient::new(transport).list_tasks(request).await },
             |page| (page.tasks, page.next_page_token),
@@ -170,12 +170,21 @@ impl Caller {
     }
 }
 
+/// A list to turn the pages of.
+struct List<M> {
+    verb: &'static str,
+    parent: String,
+    routing: Routing,
+    /// The request for the first page.
+    message: M,
+}
+
 /// Lists.
 impl Caller {
     /// The items of a paged list, one page at a time and only as they are asked for.
     fn pages<M, P, T>(
         &self,
-        call: Call<M>,
+        list: List<M>,
         turn_to: fn(&mut M, String),
         rpc: impl Rpc<M, P> + 'static,
         split: fn(P) -> (Vec<T>, String),
@@ -185,19 +194,20 @@ impl Caller {
         P: Send + 'static,
         T: Send + 'static,
     {
-        let shared = Arc::new((self.clone(), call, rpc));
+        let shared = Arc::new((self.clone(), list, rpc));
         stream::try_unfold(Some(String::new()), move |token| {
             let shared = Arc::clone(&shared);
             async move {
                 let Some(token) = token else { return Ok(None) };
-                let (caller, call, rpc) = &*shared;
-                let mut call = call.clone();
-                turn_to(&mut call.message, token.clone());
+                let (caller, list, rpc) = &*shared;
+                let mut message = list.message.clone();
+                turn_to(&mut message, token.clone());
+                let call = Call::new(list.verb, &list.parent, list.routing.clone(), message);
                 let (items, next) = split(caller.read(&call, rpc).await?);
                 if !next.is_empty() && next == token {
-                    return Err(
-                        call.failed(ErrorKind::Protocol, "the service answered with the page token it was asked with")
-                    );
+                    let error =
+                        Error::new(ErrorKind::Protocol, "the service answered with the page token it was asked with");
+                    return Err(error.doing(list.verb, &list.parent));
                 }
                 Ok(Some((stream::iter(items.into_iter().map(Ok)), Some(next).filter(|next| !next.is_empty()))))
             }

@@ -2,7 +2,7 @@
 //!
 //! Knows how an operation and an execution belong together, and that either may outlive the other.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use futures_util::TryStreamExt as _;
 
@@ -25,7 +25,8 @@ pub struct Run {
     execution: ExecutionName,
     /// Gone once the service no longer knows it: operations expire, executions stay.
     operation: Option<Operation<Execution>>,
-    latest: Option<Execution>,
+    /// Empty until asked for: a start that only wants the name does not pay for reading the whole execution.
+    latest: OnceLock<Execution>,
     wait_limit: Option<Duration>,
 }
 
@@ -39,18 +40,13 @@ pub struct Finished {
 
 impl Run {
     /// The handle of what RunJob has just started.
-    pub(crate) fn started(
-        caller: Caller,
-        name: ExecutionName,
-        execution: Execution,
-        operation: Operation<Execution>,
-    ) -> Self {
-        Self { operation: Some(operation), latest: Some(execution), ..Self::named(caller, name) }
+    pub(crate) fn started(caller: Caller, execution: ExecutionName, operation: Operation<Execution>) -> Self {
+        Self { operation: Some(operation), ..Self::named(caller, execution) }
     }
 
     /// The handle of an execution that goes by this name. Nothing is asked yet.
-    pub(crate) fn named(caller: Caller, name: ExecutionName) -> Self {
-        Self { caller, execution: name, operation: None, latest: None, wait_limit: None }
+    pub(crate) fn named(caller: Caller, execution: ExecutionName) -> Self {
+        Self { caller, execution, operation: None, latest: OnceLock::new(), wait_limit: None }
     }
 
     /// The execution's name: enough to go on from in another process.
@@ -65,7 +61,12 @@ impl Run {
 
     /// What was last heard of the execution. After a start: what the service made of the job and the overrides.
     pub fn latest(&self) -> Option<&Execution> {
-        self.latest.as_ref()
+        if self.latest.get().is_none()
+            && let Some(metadata) = self.operation.as_ref().and_then(|operation| operation.metadata().ok().flatten())
+        {
+            return Some(self.latest.get_or_init(|| metadata));
+        }
+        self.latest.get()
     }
 
     /// How long [`wait`](Self::wait) may take. Default: no limit, because jobs run for up to 168 hours and longer.
@@ -82,7 +83,7 @@ impl Run {
             Ok(execution) => execution,
             Err(error) => return self.gone(error).map(Some),
         };
-        self.latest = Some(execution.clone());
+        self.latest = OnceLock::from(execution.clone());
         if is_finished(&execution) { self.finish(execution).await.map(Some) } else { Ok(None) }
     }
 
@@ -116,7 +117,11 @@ impl Run {
     async fn until_finished(&mut self) -> Result<Finished> {
         if let Some(operation) = &mut self.operation {
             match operation.until_done().await {
-                Ok(()) => self.latest = operation.metadata().ok().flatten().or(self.latest.take()),
+                Ok(()) => {
+                    if let Ok(Some(execution)) = operation.metadata() {
+                        self.latest = OnceLock::from(execution);
+                    }
+                }
                 // Operations expire; the execution tells the same.
                 Err(error) if error.kind() == ErrorKind::NotFound => self.operation = None,
                 Err(error) => return Err(error),
@@ -125,14 +130,13 @@ impl Run {
         // The operation's word is not taken for the execution's: one that is done early is waited for all the same.
         let mut pace = Pace::default();
         loop {
-            if let Some(execution) = self.latest.take_if(|execution| is_finished(execution)) {
-                self.latest = Some(execution.clone());
-                return self.finish(execution).await;
+            if let Some(execution) = self.latest().filter(|execution| is_finished(execution)) {
+                return self.finish(execution.clone()).await;
             }
             match self.poll().await {
                 Ok(Some(finished)) => return Ok(finished),
                 Ok(None) => {}
-                Err(error) if self.latest.is_some() && may_pass(&error) => {}
+                Err(error) if self.latest().is_some() && may_pass(&error) => {}
                 Err(error) => return Err(error),
             }
             pace.pause().await;
@@ -162,7 +166,7 @@ impl Run {
 
     /// An execution that was there and is not any more has been deleted.
     fn gone(&self, error: Error) -> Result<Finished> {
-        match &self.latest {
+        match self.latest() {
             Some(execution) if error.kind() == ErrorKind::NotFound => {
                 Ok(Finished { name: self.execution.clone(), execution: execution.clone(), outcome: Outcome::Deleted })
             }

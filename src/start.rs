@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::{
     call::{Caller, Failure},
     error::{Error, ErrorKind, Result},
-    name::{ExecutionName, JobName},
-    operation::{Operation, unpack},
+    name::JobName,
+    operation::{Operation, name_in},
     proto::{
         longrunning,
         run::v2::{
@@ -241,12 +241,10 @@ fn accepted(caller: Caller, operation: longrunning::Operation) -> Result<Run> {
         let status = tonic::Status::new(tonic::Code::from_i32(error.code), &error.message);
         return Err(Error::from_status(status, None).with_kind(ErrorKind::Rejected));
     }
-    let named = operation.metadata.as_ref().map(unpack::<Execution>).transpose().and_then(|execution| {
-        let execution = execution.unwrap_or_default();
-        Ok((execution.name.parse::<ExecutionName>()?, execution, Operation::answered(caller.clone(), operation)?))
-    });
-    match named {
-        Ok((name, execution, operation)) => Ok(Run::started(caller, name, execution, operation)),
+    let name = operation.metadata.as_ref().map(name_in::<Execution>).transpose().map(Option::unwrap_or_default);
+    let handles = name.and_then(|name| Ok((name.parse()?, Operation::answered(caller.clone(), operation)?)));
+    match handles {
+        Ok((execution, operation)) => Ok(Run::started(caller, execution, operation)),
         Err(cause) => {
             Err(Error::new(ErrorKind::StartUnknown, "the service accepted, and its answer does not name the execution")
                 .with_source(cause))

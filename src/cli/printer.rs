@@ -1,4 +1,4 @@
-//! The one place that writes: results to stdout, everything else to stderr.
+//! The one place that writes: results, and beside text results what the tasks write, to stdout; all else to stderr.
 //!
 //! Knows streams, formats and terminals, and no command. Text from elsewhere is made safe here; a closed pipe is a
 //! quiet end, not an error.
@@ -76,6 +76,15 @@ impl Printer {
     pub(super) fn note(&self, line: &str) {
         let line = safe::text(line);
         self.live.suspend(|| _ = writeln!(io::stderr().lock(), "{line}"));
+    }
+
+    /// Writes a line that a task has written: to stdout where people read it, to stderr beside JSON. A stdout that
+    /// cannot be written to is told when the result is.
+    pub(super) fn passed_on(&self, line: &str) {
+        match self.format {
+            Format::Text => _ = self.text(line),
+            Format::Json => self.note(line),
+        }
     }
 
     /// Writes a failure to stderr: what was being done, why it did not work, and the way out.

@@ -136,6 +136,10 @@ impl Engine {
         self.lock().schedule.hands().now()
     }
 
+    pub(crate) fn clock(&self) -> Clock {
+        self.lock().schedule.hands().clock()
+    }
+
     /// Lets so much time pass at once.
     pub(crate) fn advance(&self, by: Duration) {
         self.change(|schedule| ((), schedule.advance(by)));

@@ -12,10 +12,12 @@ mod json;
 mod query;
 mod request;
 mod route;
+mod template;
 
 use std::{
     convert::Infallible,
     error::Error as StdError,
+    mem,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -32,8 +34,10 @@ use tokio::time::timeout;
 use tonic::{Status, body::Body};
 use tower::Service;
 
+pub(crate) use self::answer::name as code_name;
 use self::{
     answer::{Answerer, Failure},
+    call::Handler,
     query::Query,
     route::Routes,
 };
@@ -84,11 +88,7 @@ impl<S> Rest<S> {
     }
 }
 
-impl<S> Service<Request<Body>> for Rest<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-{
+impl<S: Handler<Future: 'static>> Service<Request<Body>> for Rest<S> {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
@@ -103,17 +103,13 @@ where
         }
         // The clone has not been asked whether it is ready, and this one has.
         let waiting = self.inner.clone();
-        let inner = std::mem::replace(&mut self.inner, waiting);
+        let inner = mem::replace(&mut self.inner, waiting);
         let (api, rules) = (Arc::clone(&self.api), Arc::clone(&self.rules));
         Box::pin(async move { Ok(answer(inner, &api, &rules, request).await) })
     }
 }
 
-async fn answer<S>(inner: S, api: &Api, rules: &Rules, request: Request<Body>) -> Response<Body>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
-    S::Future: Send,
-{
+async fn answer(inner: impl Handler, api: &Api, rules: &Rules, request: Request<Body>) -> Response<Body> {
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let style = query.style();
     match transcode(inner, api, rules, request, query).await {
@@ -123,17 +119,13 @@ where
 }
 
 /// The answer of the RPC that the request stands for.
-async fn transcode<S>(
-    inner: S,
+async fn transcode(
+    inner: impl Handler,
     api: &Api,
     rules: &Rules,
     request: Request<Body>,
     query: Query,
-) -> Result<DynamicMessage, Failure>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
-    S::Future: Send,
-{
+) -> Result<DynamicMessage, Failure> {
     if let Some(status) = rules.foreign(&request) {
         return Err(Failure::of(status));
     }

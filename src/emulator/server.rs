@@ -1,11 +1,14 @@
 //! One port, and connections without one, in front of the services. Knows no message.
 
 pub(crate) mod connector;
+mod fate;
 pub(crate) mod gate;
+mod line;
+mod point;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -13,16 +16,21 @@ use tokio::{
 };
 use tonic::{
     service::Routes,
-    transport::server::{Connected, Server, TcpIncoming},
+    transport::server::{Server, TcpIncoming},
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::layer::layer_fn;
 
-use self::gate::{Gate, Rules};
+use self::{
+    fate::Fates,
+    gate::{Gate, Rules},
+    line::Tapped,
+    point::Points,
+};
 use crate::{
     emulator::{
-        EmulatorError,
-        engine::Engine,
+        EmulatorError, admin,
+        controls::Controls,
         rest::{self, Rest},
         service,
     },
@@ -46,8 +54,8 @@ pub(crate) async fn bind(addr: SocketAddr) -> Result<TcpListener, EmulatorError>
     TcpListener::bind(addr).await.map_err(|error| EmulatorError::listen(addr, error))
 }
 
-/// The API with health and reflection.
-pub(crate) async fn routes(engine: &Arc<Engine>) -> Result<Routes, EmulatorError> {
+/// The API, watched, with health, reflection and the emulator's own pages.
+pub(crate) async fn routes(controls: &Arc<Controls>) -> Result<Routes, EmulatorError> {
     let (health, health_service) = tonic_health::server::health_reporter();
     for name in [
         "",
@@ -66,7 +74,13 @@ pub(crate) async fn routes(engine: &Arc<Engine>) -> Result<Routes, EmulatorError
     let v1 = reflection().build_v1().map_err(EmulatorError::reflection)?;
     // Older tools ask for nothing else.
     let v1alpha = reflection().build_v1alpha().map_err(EmulatorError::reflection)?;
-    Ok(service::routes(engine).add_service(health_service).add_service(v1).add_service(v1alpha))
+    let watch = {
+        let controls = Arc::clone(controls);
+        layer_fn(move |inner| Points::new(inner, &controls))
+    };
+    let api = service::routes(&controls.engine).into_axum_router().layer(watch);
+    let routes = Routes::from(api.merge(admin::router(controls)));
+    Ok(routes.add_service(health_service).add_service(v1).add_service(v1alpha))
 }
 
 /// Serves connections until `stop` turns true.
@@ -78,7 +92,7 @@ pub(crate) async fn serve<I>(
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), EmulatorError>
 where
-    I: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let stopped = async move {
         // A stopper that is gone wants the same.
@@ -89,10 +103,10 @@ where
         .http2_max_header_list_size(MAX_HEADERS)
         .accept_http1(true)
         .layer(layer_fn(move |inner| {
-            Rest::new(Gate::new(inner, Arc::clone(&rules)), Arc::clone(&api), Arc::clone(&rules))
+            Fates(Rest::new(Gate::new(inner, Arc::clone(&rules)), Arc::clone(&api), Arc::clone(&rules)))
         }))
         .add_routes(routes)
-        .serve_with_incoming_shutdown(connections, stopped)
+        .serve_with_incoming_shutdown(connections.map(|socket| socket.map(Tapped::new)), stopped)
         .await
         .map_err(EmulatorError::serve)
 }

@@ -23,7 +23,7 @@ use crate::{
 pub(crate) use self::jobs::define;
 
 /// Of one request or answer.
-const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+pub(crate) const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 
 /// All services of the API over one engine.
 pub(crate) fn routes(engine: &Arc<Engine>) -> Routes {

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::{
     define::JobRequest,
     ids::Ids,
-    read::Cursor,
+    read::{Cursor, Everything},
     record::{Change, Restoration, Table},
     run::RunRequest,
     task::Ending,

@@ -3,6 +3,7 @@
 mod bad_input;
 mod execute;
 mod interrupt;
+mod readme;
 mod resources;
 mod restarts;
 mod server;

@@ -1,12 +1,15 @@
-//! The emulator as any client sees it: only through the bare generated stubs, one test per fact of the service.
+//! The emulator as any client sees it: only through the bare generated stubs or raw HTTP, one test per fact of the service.
 
+mod admin;
 mod definitions;
+mod faults;
 mod gate;
 mod lists;
 mod operations;
 mod outcomes;
 mod processes;
 mod restarts;
+mod rest;
 mod scale;
 mod time;
 

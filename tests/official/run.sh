@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs the tests of python/, which speak through Google's own Python client, against an emulator of this build.
-# Arguments go to pytest: tests/official/run.sh -k cancelled
+# Runs curl.sh, and the tests of python/, which speak through Google's own Python client, against an emulator of this
+# build. Arguments go to pytest: tests/official/run.sh -k cancelled
 #
-# Needs cargo and Python 3.9 or newer with venv. Everything fetched lives in a temporary directory until the end.
+# Needs cargo, curl, and Python 3.9 or newer with venv. Everything fetched lives in a temporary directory until the end.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -34,6 +34,7 @@ if ! IFS='=' read -r -t 30 name address <&3 || [[ $name != RUN_EMULATOR_HOST ]];
 fi
 
 export RUN_EMULATOR_HOST=$address PYTHONDONTWRITEBYTECODE=1
+tests/official/curl.sh
 "$work/venv/bin/python" -m pytest -p no:cacheprovider --quiet "$@" tests/official/python || {
   status=$?
   echo "the emulator's log ends with:" >&2

@@ -29,7 +29,7 @@ pub(super) async fn run(serve: Serve, printer: &Printer) -> Result<Exit, Failure
 
 async fn log(printer: Printer, mut lines: OutputReader) {
     while let Some(next) = lines.recv().await {
-        output::show(&printer, &next, |of| format!("{} task{} | ", of.execution.id(), of.task_index));
+        printer.note(&output::line(&next, |of| format!("{} task{} | ", of.execution.id(), of.task_index)));
     }
 }
 

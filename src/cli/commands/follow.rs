@@ -128,7 +128,12 @@ async fn show_output(printer: &Printer, lines: &mut Option<OutputReader>, alone:
 
 /// Shows a line as it is when there is one task, and with the task before it when there are more.
 fn print(printer: &Printer, line: &Output, alone: bool) {
-    output::show(printer, line, |of| if alone { String::new() } else { format!("task{} | ", of.task_index) });
+    printer.passed_on(&output::line(
+        line,
+        |of| {
+            if alone { String::new() } else { format!("task{} | ", of.task_index) }
+        },
+    ));
 }
 
 /// Asks for the cancel. That the execution has ended meanwhile is no failure: the wait goes on and says how.

@@ -1,14 +1,11 @@
-//! What the tasks of an emulator write, on stderr.
+//! What the tasks of an emulator write, as lines to show.
 
-use crate::{
-    cli::printer::Printer,
-    emulator::{AttemptId, Output},
-};
+use crate::emulator::{AttemptId, Output};
 
-/// Shows a line, with whose it is before it.
-pub(super) fn show(printer: &Printer, output: &Output, whose: impl FnOnce(&AttemptId) -> String) {
+/// The line to show, with whose it is before it.
+pub(super) fn line(output: &Output, whose: impl FnOnce(&AttemptId) -> String) -> String {
     match output {
-        Output::Line(line) => printer.note(&format!("{}{}", whose(&line.attempt), line.line)),
-        Output::Lost(lines) => printer.note(&format!("note: {lines} lines of output came too fast and were left out")),
+        Output::Line(line) => format!("{}{}", whose(&line.attempt), line.line),
+        Output::Lost(lines) => format!("note: {lines} lines of output came too fast and were left out"),
     }
 }

@@ -49,11 +49,13 @@ impl Answerer {
     }
 
     pub(super) fn message(&self, message: &DynamicMessage, style: Style) -> Response<Body> {
-        match write(message, style) {
-            Ok(text) => response(StatusCode::OK, text),
+        // By way of a value, whose keys are sorted: the entries of a map would come in a new order each time.
+        let options = SerializeOptions::new().use_enum_numbers(style.enum_numbers);
+        match message.serialize_with_options(serde_json::value::Serializer, &options) {
+            Ok(message) => response(StatusCode::OK, &message, style),
             Err(error) => {
                 let status = Status::internal(format!("The answer cannot be written as JSON: {error}"));
-                self.failure(&Failure::of(status), style)
+                self.failure(&status.into(), style)
             }
         }
     }
@@ -65,8 +67,7 @@ impl Answerer {
         if let Some(details) = self.details(status) {
             error["details"] = details;
         }
-        let text = serde_json::to_string_pretty(&json!({ "error": error }));
-        response(*http, text.map(|text| if style.compact { text } else { text + "\n" }).unwrap_or_default())
+        response(*http, &json!({ "error": error }), style)
     }
 
     /// The details of a status, each expanded by its type; none when one is of a type that nobody here knows.
@@ -77,14 +78,9 @@ impl Answerer {
     }
 }
 
-fn write(message: &DynamicMessage, style: Style) -> serde_json::Result<String> {
-    let options = SerializeOptions::new().use_enum_numbers(style.enum_numbers);
-    let value = message.serialize_with_options(serde_json::value::Serializer, &options)?;
-    if style.compact { serde_json::to_string(&value) } else { Ok(serde_json::to_string_pretty(&value)? + "\n") }
-}
-
 /// With the headers of the service's front end (api-facts 4).
-fn response(status: StatusCode, text: String) -> Response<Body> {
+fn response(status: StatusCode, value: &Value, style: Style) -> Response<Body> {
+    let text = if style.compact { value.to_string() } else { format!("{value:#}\n") };
     let mut response = Response::new(Body::new(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -123,7 +119,7 @@ fn http_status(code: Code) -> StatusCode {
 }
 
 /// The name of a code in `google.rpc.Code`.
-fn name(code: Code) -> &'static str {
+pub(crate) fn name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

@@ -19,18 +19,27 @@ use super::route::Binding;
 /// Headers of an HTTP request that mean the same in gRPC, beside all that begin with `x-goog-`.
 const KEPT: [header::HeaderName; 3] = [header::AUTHORIZATION, header::HOST, header::USER_AGENT];
 
-/// The answer of `service`, for the request whose head is given.
-pub(super) async fn unary<S>(
-    service: S,
+const ROUTING_HEADER: &str = "x-goog-request-params";
+
+/// What answers gRPC calls of this process.
+pub(crate) trait Handler:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Handler for S where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+/// The answer of `handler`, for the request whose head is given.
+pub(super) async fn unary(
+    handler: impl Handler,
     binding: &Binding,
     routing: Option<AsciiMetadataValue>,
     head: Parts,
     message: DynamicMessage,
-) -> Result<DynamicMessage, Status>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
-    S::Future: Send,
-{
+) -> Result<DynamicMessage, Status> {
     let mut metadata = MetadataMap::from_headers(kept(&head.headers));
     metadata.remove(ROUTING_HEADER);
     if let Some(routing) = routing {
@@ -38,13 +47,11 @@ where
     }
     let request = tonic::Request::from_parts(metadata, head.extensions, message);
     // HTTP has no limit for answers.
-    let mut grpc = Grpc::with_origin(service, origin(head.uri)).max_decoding_message_size(usize::MAX);
+    let mut grpc = Grpc::with_origin(handler, origin(head.uri)).max_decoding_message_size(usize::MAX);
     let Ok(()) = grpc.ready().await;
     let answer = grpc.unary(request, binding.rpc.clone(), Dynamic(binding.response.clone())).await?;
     Ok(answer.into_inner())
 }
-
-const ROUTING_HEADER: &str = "x-goog-request-params";
 
 fn kept(headers: &HeaderMap) -> HeaderMap {
     let kept = headers.iter().filter(|(name, _)| KEPT.contains(name) || name.as_str().starts_with("x-goog-"));

@@ -7,7 +7,8 @@ use tonic::Status;
 use super::{
     json::{self, field, malformed},
     query::Query,
-    route::{Binding, Variables},
+    route::Binding,
+    template::Variables,
 };
 
 /// The request of the RPC.
@@ -84,5 +85,57 @@ fn scalar(kind: &Kind, text: String) -> Value {
         Kind::Bool => text.parse().map_or(Value::String(text), Value::Bool),
         Kind::Enum(_) => text.parse::<i32>().map_or(Value::String(text), Value::from),
         _ => Value::String(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_reflect::DescriptorPool;
+    use serde_json::json;
+
+    use super::*;
+    use crate::proto::DESCRIPTORS;
+
+    /// The fields of a message with what `bound` sets; nothing for what is no field.
+    fn bind_all(message: &str, bound: &[(&str, &str)]) -> Option<Value> {
+        let pool = DescriptorPool::decode(DESCRIPTORS).expect("valid");
+        let message = pool.get_message_by_name(message).expect("it is there");
+        let mut fields = Map::new();
+        for (path, text) in bound {
+            bind(&mut fields, &message, path, (*text).to_owned())?;
+        }
+        Some(Value::Object(fields))
+    }
+
+    #[test]
+    fn fields_are_named_by_their_paths_in_either_spelling() {
+        let run = "google.cloud.run.v2.RunJobRequest";
+        let bound = [("overrides.taskCount", "2"), ("overrides.timeout", "300s"), ("validate_only", "true")];
+        let expected = json!({"overrides": {"taskCount": "2", "timeout": "300s"}, "validateOnly": true});
+        assert_eq!(bind_all(run, &bound), Some(expected));
+        for path in ["override", "overrides.none", "etag.x", "overrides.containerOverrides.name", ""] {
+            assert_eq!(bind_all(run, &[(path, "x")]), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_repeated_field_is_set_once_for_each_value() {
+        let bound = [("permissions", "a"), ("permissions", "b")];
+        let expected = json!({"permissions": ["a", "b"]});
+        assert_eq!(bind_all("google.iam.v1.TestIamPermissionsRequest", &bound), Some(expected));
+    }
+
+    #[test]
+    fn an_enum_is_a_name_or_a_number() {
+        for (text, expected) in [("BETA", json!("BETA")), ("3", json!(3))] {
+            let bound = bind_all("google.cloud.run.v2.Job", &[("launchStage", text)]);
+            assert_eq!(bound, Some(json!({"launchStage": expected})));
+        }
+    }
+
+    #[test]
+    fn a_map_has_no_fields() {
+        assert_eq!(bind_all("google.cloud.run.v2.Job", &[("labels", "x")]), None);
+        assert_eq!(bind_all("google.cloud.run.v2.Job", &[("labels.key", "x")]), None);
     }
 }

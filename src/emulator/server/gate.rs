@@ -20,9 +20,9 @@ use tower::Service;
 use crate::emulator::{engine::Engine, refusal::Refusal};
 
 /// Routes a call to its region; the service does not answer without it.
-const ROUTING_HEADER: &str = "x-goog-request-params";
-/// Services that are no part of the API: health and reflection.
-const UNROUTED: &str = "/grpc.";
+pub(crate) const ROUTING_HEADER: &str = "x-goog-request-params";
+/// What is no part of the API: health and reflection, and the emulator's own pages.
+const UNROUTED: [&str; 2] = ["/grpc.", "/emulator/"];
 
 /// The answer to every call from the first panic on.
 const PANICKED: &str = "The emulator panicked, which is a bug in it: stop it to see the message.";
@@ -82,7 +82,7 @@ impl Rules {
             return Some(Status::internal(PANICKED).into_http());
         }
         let routed = request.headers().get(ROUTING_HEADER).is_some_and(|params| !params.is_empty());
-        if self.lenient || routed || request.uri().path().starts_with(UNROUTED) {
+        if self.lenient || routed || UNROUTED.iter().any(|prefix| request.uri().path().starts_with(prefix)) {
             return None;
         }
         Some(Status::from(Refusal::unimplemented()).into_http())

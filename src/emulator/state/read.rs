@@ -2,7 +2,7 @@
 
 use std::{fmt, num::ParseIntError, str::FromStr};
 
-use super::{Machine, Start};
+use super::{Machine, Start, execution::ExecutionRecord};
 use crate::{
     emulator::refusal::Refusal,
     name::{ExecutionName, JobName, Location, OperationName, TaskName},
@@ -36,7 +36,31 @@ impl FromStr for Cursor {
     }
 }
 
+/// All that is there, oldest first.
+#[derive(Debug)]
+pub(crate) struct Everything {
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) executions: Vec<Execution>,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) operations: Vec<Operation>,
+}
+
 impl Machine {
+    pub(crate) fn everything(&self) -> Everything {
+        let executions = || self.executions.oldest_first().map(|(_, record)| record);
+        let tasks = |record: &'_ ExecutionRecord| {
+            (0..record.task_count())
+                .map(|index| record.tasks[index].to_proto(record, index))
+                .collect::<Vec<_>>()
+        };
+        Everything {
+            jobs: self.jobs.oldest_first().map(|(_, record)| record.to_proto()).collect(),
+            executions: executions().map(ExecutionRecord::to_proto).collect(),
+            tasks: executions().flat_map(tasks).collect(),
+            operations: self.operations.oldest_first().map(|(name, progress)| self.draw(name, progress)).collect(),
+        }
+    }
+
     pub(crate) fn ledger(&self) -> &[Start] {
         &self.ledger
     }

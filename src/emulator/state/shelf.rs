@@ -63,6 +63,10 @@ impl<N: Clone + Eq + Hash, T> Shelf<N, T> {
         self.items.range(..=from).rev().map(|(serial, (name, item))| (*serial, name, item))
     }
 
+    pub(super) fn oldest_first(&self) -> impl Iterator<Item = (&N, &T)> {
+        self.items.values().map(|(name, item)| (name, item))
+    }
+
     /// The thing with this serial number, and its name.
     pub(super) fn at(&self, serial: u64) -> Option<&(N, T)> {
         self.items.get(&serial)

@@ -10,17 +10,23 @@ fn execute_and_wait_shows_what_the_task_writes_and_how_it_ended() {
     assert_eq!(ran.status, 0, "{ran:#?}");
     assert_eq!(
         ran.stdout,
-        format!("SUCCEEDED {JOBS}/echo/executions/echo-ID\ntasks: 1 total, 1 succeeded\n"),
+        format!("hello rust\nSUCCEEDED {JOBS}/echo/executions/echo-ID\ntasks: 1 total, 1 succeeded\n"),
         "{ran:#?}"
     );
-    assert!(ran.stderr.lines().any(|line| line == "hello rust"), "{ran:#?}");
+}
+
+#[test]
+fn beside_json_what_the_task_writes_stays_off_stdout() {
+    let ran = ran("execute echo --args=hello --wait --format=json --emulator");
+    assert_eq!(ran.json()["outcome"], "SUCCEEDED", "{ran:#?}");
+    assert!(ran.stderr.lines().any(|line| line == "hello"), "{ran:#?}");
 }
 
 #[test]
 fn the_output_of_several_tasks_is_told_apart() {
     let ran = ran("execute echo --args=hi --tasks=3 --wait --emulator");
     assert_eq!(ran.status, 0, "{ran:#?}");
-    let mut lines: Vec<_> = ran.stderr.lines().filter(|line| line.starts_with("task")).collect();
+    let mut lines: Vec<_> = ran.stdout.lines().filter(|line| line.contains(" | ")).collect();
     lines.sort_unstable();
     assert_eq!(lines, ["task0 | hi", "task1 | hi", "task2 | hi"], "{ran:#?}");
 }
@@ -66,7 +72,7 @@ fn variables_reach_the_task() {
     let ran = ran("execute env --update-env-vars=^;^GREETING=hello,world;MODE=full --wait --emulator");
     assert_eq!(ran.status, 0, "{ran:#?}");
     for line in ["GREETING=hello,world", "MODE=full", "CLOUD_RUN_TASK_COUNT=1"] {
-        assert!(ran.stderr.lines().any(|printed| printed == line), "{line}: {ran:#?}");
+        assert!(ran.stdout.lines().any(|printed| printed == line), "{line}: {ran:#?}");
     }
 }
 
@@ -87,7 +93,7 @@ fn patience_that_ends_leaves_the_execution_running() {
 fn sample_jobs_live_where_a_full_name_says() {
     let ran = ran("execute projects/acme/locations/asia-northeast1/jobs/echo --wait --emulator");
     assert_eq!(ran.status, 0, "{ran:#?}");
-    assert!(ran.stdout.starts_with("SUCCEEDED projects/acme/locations/asia-northeast1/jobs/echo/"), "{ran:#?}");
+    assert!(ran.stdout.contains("SUCCEEDED projects/acme/locations/asia-northeast1/jobs/echo/"), "{ran:#?}");
 }
 
 #[test]
@@ -95,7 +101,7 @@ fn what_a_task_writes_cannot_command_the_terminal() {
     let mut command = runjob("execute echo --wait --emulator");
     command.arg("--args=\u{1b}[31mred\u{202e}");
     let ran = Ran::of(command);
-    assert!(ran.stderr.lines().any(|line| line == "\u{fffd}[31mred\u{fffd}"), "{ran:#?}");
+    assert!(ran.stdout.lines().any(|line| line == "\u{fffd}[31mred\u{fffd}"), "{ran:#?}");
 }
 
 #[test]

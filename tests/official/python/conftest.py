@@ -1,17 +1,18 @@
-"""Google's clients, unchanged but for the channel: plaintext to the emulator, with no credentials.
+"""Google's clients over both of their transports, unchanged but for the way: plaintext to the emulator, no credentials.
 
 Knows where the emulator is (`RUN_EMULATOR_HOST`) and which sample jobs it has.
 """
 
 import os
 import uuid
+from contextlib import contextmanager
 
 import grpc
 import pytest
+import requests
+from google.api_core import exceptions
+from google.auth.credentials import AnonymousCredentials
 from google.cloud import run_v2
-from google.cloud.run_v2.services.executions.transports import ExecutionsGrpcTransport
-from google.cloud.run_v2.services.jobs.transports import JobsGrpcTransport
-from google.cloud.run_v2.services.tasks.transports import TasksGrpcTransport
 
 LOCATION = "projects/demo/locations/us-central1"
 
@@ -21,25 +22,31 @@ def address():
     return os.environ["RUN_EMULATOR_HOST"]
 
 
-@pytest.fixture(scope="session")
-def channel(address):
+@pytest.fixture(scope="session", params=["grpc", "rest"])
+def connect(request, address):
+    """Makes a client of a class, over one of its transports."""
     with grpc.insecure_channel(address) as channel:
-        yield channel
+        ways = {
+            "grpc": {"channel": channel},
+            "rest": {"host": address, "url_scheme": "http", "credentials": AnonymousCredentials()},
+        }
+        way = ways[request.param]
+        yield lambda client: client(transport=client.get_transport_class(request.param)(**way))
 
 
 @pytest.fixture(scope="session")
-def jobs(channel):
-    return run_v2.JobsClient(transport=JobsGrpcTransport(channel=channel))
+def jobs(connect):
+    return connect(run_v2.JobsClient)
 
 
 @pytest.fixture(scope="session")
-def executions(channel):
-    return run_v2.ExecutionsClient(transport=ExecutionsGrpcTransport(channel=channel))
+def executions(connect):
+    return connect(run_v2.ExecutionsClient)
 
 
 @pytest.fixture(scope="session")
-def tasks(channel):
-    return run_v2.TasksClient(transport=TasksGrpcTransport(channel=channel))
+def tasks(connect):
+    return connect(run_v2.TasksClient)
 
 
 @pytest.fixture(scope="session")
@@ -77,3 +84,14 @@ def echo_job(**template):
 def completed(execution):
     """The condition that tells how an execution ended."""
     return next(condition for condition in execution.conditions if condition.type_ == "Completed")
+
+
+@contextmanager
+def refused(code, match=None):
+    """Expects an error with this `google.rpc.Code`."""
+    with pytest.raises(exceptions.GoogleAPICallError, match=match) as raised:
+        yield
+    answer = raised.value.response
+    # Over REST the class of the exception tells no more than the HTTP status; the answer has the code.
+    over_rest = isinstance(answer, requests.Response)
+    assert code == (answer.json()["error"]["status"] if over_rest else raised.value.grpc_status_code.name)

@@ -1,8 +1,7 @@
 """Executions and their tasks: read, list, delete."""
 
 import pytest
-from conftest import completed
-from google.api_core import exceptions
+from conftest import completed, refused
 from google.cloud import run_v2
 
 
@@ -58,20 +57,20 @@ def test_the_tasks_of_all_executions_of_a_job_are_listed_together(tasks, own_job
 def test_a_deleted_execution_is_gone(executions, three_runs):
     executions.delete_execution(name=three_runs[0].name).result(timeout=30)
 
-    with pytest.raises(exceptions.NotFound, match="of kind 'EXECUTION' in region 'us-central1'"):
+    with refused("NOT_FOUND", match="of kind 'EXECUTION' in region 'us-central1'"):
         executions.get_execution(name=three_runs[0].name)
 
 
 def test_a_missing_execution_is_not_found(executions, own_job):
-    with pytest.raises(exceptions.NotFound, match="Resource 'missing' of kind 'EXECUTION'"):
+    with refused("NOT_FOUND", match="Resource 'missing' of kind 'EXECUTION'"):
         executions.get_execution(name=f"{own_job.name}/executions/missing")
 
 
 def test_a_missing_task_is_not_found(tasks, three_runs):
-    with pytest.raises(exceptions.NotFound):
+    with refused("NOT_FOUND"):
         tasks.get_task(name=f"{three_runs[0].name}/tasks/missing")
 
 
 def test_a_page_token_that_nobody_gave_is_refused(executions, own_job):
-    with pytest.raises(exceptions.InvalidArgument):
+    with refused("INVALID_ARGUMENT"):
         list(executions.list_executions(request={"parent": own_job.name, "page_token": "made up"}))

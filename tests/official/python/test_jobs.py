@@ -2,9 +2,7 @@
 
 from datetime import timedelta
 
-import pytest
-from conftest import echo_job
-from google.api_core import exceptions
+from conftest import echo_job, refused
 from google.cloud import run_v2
 
 
@@ -55,19 +53,19 @@ def test_a_deleted_job_is_gone(jobs, location, job_id):
     deleted = jobs.delete_job(name=job.name).result(timeout=30)
 
     assert deleted.delete_time
-    with pytest.raises(exceptions.NotFound, match=f"Resource '{job_id}' of kind 'JOB' in region 'us-central1'"):
+    with refused("NOT_FOUND", match=f"Resource '{job_id}' of kind 'JOB' in region 'us-central1'"):
         jobs.get_job(name=job.name)
 
 
 def test_a_job_id_can_be_taken_only_once(jobs, location, own_job):
     taken = own_job.name.rsplit("/", 1)[1]
 
-    with pytest.raises(exceptions.AlreadyExists, match=f"Resource '{taken}' already exists."):
+    with refused("ALREADY_EXISTS", match=f"Resource '{taken}' already exists."):
         jobs.create_job(parent=location, job=echo_job(), job_id=taken)
 
 
 def test_a_malformed_job_id_is_refused(jobs, location):
-    with pytest.raises(exceptions.InvalidArgument, match="lowercase letters, numbers and '-'"):
+    with refused("INVALID_ARGUMENT", match="lowercase letters, numbers and '-'"):
         jobs.create_job(parent=location, job=echo_job(), job_id="Not_An_Id")
 
 
@@ -75,7 +73,7 @@ def test_a_job_without_an_image_is_refused(jobs, location, job_id):
     job = echo_job()
     job.template.template.containers[0].image = ""
 
-    with pytest.raises(exceptions.InvalidArgument, match="must provide an image name to deploy"):
+    with refused("INVALID_ARGUMENT", match="must provide an image name to deploy"):
         jobs.create_job(parent=location, job=job, job_id=job_id)
 
 
@@ -83,7 +81,7 @@ def test_a_job_with_a_reserved_variable_is_refused(jobs, location, job_id):
     job = echo_job()
     job.template.template.containers[0].env = [run_v2.EnvVar(name="CLOUD_RUN_JOB", value="mine")]
 
-    with pytest.raises(exceptions.InvalidArgument, match="reserved env names were provided: CLOUD_RUN_JOB"):
+    with refused("INVALID_ARGUMENT", match="reserved env names were provided: CLOUD_RUN_JOB"):
         jobs.create_job(parent=location, job=job, job_id=job_id)
 
 
@@ -92,5 +90,5 @@ def test_a_request_that_only_validates_creates_nothing(jobs, location, job_id):
         request={"parent": location, "job": echo_job(), "job_id": job_id, "validate_only": True},
     )
 
-    with pytest.raises(exceptions.NotFound):
+    with refused("NOT_FOUND"):
         jobs.get_job(name=f"{location}/jobs/{job_id}")

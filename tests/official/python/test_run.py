@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from conftest import completed
+from conftest import completed, refused
 from google.api_core import exceptions
 from google.cloud import run_v2
 from google.protobuf.duration_pb2 import Duration
@@ -152,12 +152,12 @@ def test_a_cancelled_run_returns_without_an_error(jobs, executions, tasks, sampl
 def test_a_run_that_has_ended_cannot_be_cancelled(jobs, executions, sample):
     execution = jobs.run_job(name=sample("echo")).result(timeout=60)
 
-    with pytest.raises(exceptions.FailedPrecondition, match="cannot be cancelled because it is not running"):
+    with refused("FAILED_PRECONDITION", match="cannot be cancelled because it is not running"):
         executions.cancel_execution(name=execution.name)
 
 
 def test_a_missing_job_is_not_found(jobs, sample):
-    with pytest.raises(exceptions.NotFound, match="Resource 'missing' of kind 'JOB' in region 'us-central1'"):
+    with refused("NOT_FOUND", match="Resource 'missing' of kind 'JOB' in region 'us-central1'"):
         jobs.run_job(name=sample("missing"))
 
 
@@ -168,7 +168,7 @@ def test_an_override_for_a_container_that_does_not_exist_starts_nothing(jobs, ex
     job = jobs.create_job(parent=location, job=job, job_id=job_id).result(timeout=30)
     override = ContainerOverride(name="other", args=["x"])
 
-    with pytest.raises(exceptions.InvalidArgument):
+    with refused("INVALID_ARGUMENT"):
         jobs.run_job(request=run_v2.RunJobRequest(name=job.name, overrides=Overrides(container_overrides=[override])))
 
     assert not list(executions.list_executions(parent=job.name))
@@ -176,5 +176,5 @@ def test_an_override_for_a_container_that_does_not_exist_starts_nothing(jobs, ex
 
 
 def test_a_task_count_below_zero_is_refused(jobs, sample):
-    with pytest.raises(exceptions.InvalidArgument):
+    with refused("INVALID_ARGUMENT"):
         run(jobs, sample("echo"), task_count=-1)

@@ -1,0 +1,319 @@
+//! A connection that can be cut, or told to close, from where its calls are answered.
+//!
+//! hyper gives no hold on a connection, so that this one lies below it: it watches the frames of HTTP/2 pass by, and puts
+//! a GOAWAY between two of them. Knows frames by their heads only.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::oneshot,
+};
+use tonic::transport::server::Connected;
+
+/// What a client says before its first frame.
+const PREFACE: usize = 24;
+/// Length, type, flags and stream (RFC 9113, 4.1).
+const HEAD: usize = 9;
+const HEADERS: u8 = 1;
+const GOAWAY: u8 = 7;
+const ALL_STREAMS: u32 = u32::MAX >> 1;
+
+/// The hold on a connection, in the extensions of its requests.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Line(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    cut: bool,
+    /// Whether a GOAWAY has said that calls from now on have no effect.
+    closed: bool,
+    /// How many calls have come in.
+    calls: u64,
+    /// The stream that the client opened last.
+    newest: u32,
+    /// What is to be put between two frames, and who waits for that.
+    insert: Vec<u8>,
+    inserted: Option<oneshot::Sender<()>>,
+    waker: Option<Waker>,
+}
+
+impl Line {
+    /// A call comes in; gives its number, or nothing if calls must have no effect any more.
+    pub(crate) fn enter(&self) -> Option<u64> {
+        let mut state = self.lock();
+        state.calls += 1;
+        (!state.closed).then_some(state.calls)
+    }
+
+    /// Breaks the connection.
+    pub(crate) fn cut(&self) {
+        let mut state = self.lock();
+        state.cut = true;
+        state.wake();
+    }
+
+    /// Says that no new call is taken, while those that came in are answered.
+    pub(crate) async fn go_away(&self, reason: u32) {
+        let inserted = self.lock().insert(ALL_STREAMS, reason);
+        // A connection that is gone needs nothing said.
+        _ = inserted.await;
+    }
+
+    /// Says that no new call is taken, nor this one, which must have had no effect. Says whether it was said: not if later
+    /// calls have come in, which may have had theirs.
+    pub(crate) async fn go_away_before(&self, call: u64, reason: u32) -> bool {
+        let inserted = {
+            let mut state = self.lock();
+            if state.calls != call {
+                return false;
+            }
+            state.closed = true;
+            // The newest stream is this call's, or a later one's that has not come in.
+            let before = state.newest.saturating_sub(2);
+            state.insert(before, reason)
+        };
+        _ = inserted.await;
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn insert(&mut self, last: u32, reason: u32) -> oneshot::Receiver<()> {
+        let (tell, told) = oneshot::channel();
+        self.insert.extend([0, 0, 8, GOAWAY, 0, 0, 0, 0, 0]);
+        self.insert.extend(last.to_be_bytes());
+        self.insert.extend(reason.to_be_bytes());
+        self.inserted = Some(tell);
+        self.wake();
+        told
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The connection itself.
+#[derive(Debug)]
+pub(crate) struct Tapped<S> {
+    socket: S,
+    line: Line,
+    incoming: Frames,
+    outgoing: Frames,
+}
+
+impl<S> Tapped<S> {
+    pub(crate) fn new(socket: S) -> Self {
+        let incoming = Frames { left: PREFACE, ..Frames::default() };
+        Self { socket, line: Line::default(), incoming, outgoing: Frames::default() }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Tapped<S> {
+    /// Fails if the connection was cut; else sees to it that the next cut, or insertion, is noticed.
+    fn check(&self, context: &Context<'_>) -> io::Result<()> {
+        let mut state = self.line.lock();
+        if state.cut {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        state.waker = Some(context.waker().clone());
+        Ok(())
+    }
+
+    /// Writes what is to be inserted, if this is the place for it.
+    fn poll_insert(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.line.lock();
+        while !state.insert.is_empty() && self.outgoing.is_between() {
+            let written = ready!(Pin::new(&mut self.socket).poll_write(context, &state.insert))?;
+            state.insert.drain(..written);
+        }
+        let tell = if state.insert.is_empty() { state.inserted.take() } else { None };
+        if let Some(tell) = tell {
+            // Whoever waited may be gone.
+            _ = tell.send(());
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tapped<S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.check(context)?;
+        // A socket that takes nothing now is written to again later.
+        if let Poll::Ready(inserted) = this.poll_insert(context) {
+            inserted?;
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.socket).poll_read(context, buffer))?;
+        let mut newest = 0;
+        this.incoming.pass(&buffer.filled()[before..], |kind, stream| {
+            if kind == HEADERS {
+                newest = newest.max(stream);
+            }
+        });
+        let mut state = this.line.lock();
+        state.newest = state.newest.max(newest);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tapped<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.check(context)?;
+        ready!(this.poll_insert(context))?;
+        let waits = !this.line.lock().insert.is_empty();
+        let until = if waits { this.outgoing.rest().min(bytes.len()) } else { bytes.len() };
+        let written = ready!(Pin::new(&mut this.socket).poll_write(context, &bytes[..until]))?;
+        this.outgoing.pass(&bytes[..written], |_, _| {});
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.check(context)?;
+        ready!(this.poll_insert(context))?;
+        Pin::new(&mut this.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(context)
+    }
+}
+
+impl<S> Connected for Tapped<S> {
+    type ConnectInfo = Line;
+
+    fn connect_info(&self) -> Line {
+        self.line.clone()
+    }
+}
+
+/// Where in the frames of one direction the bytes are.
+#[derive(Debug, Default)]
+struct Frames {
+    head: [u8; HEAD],
+    /// Bytes of the head that have passed.
+    filled: usize,
+    /// Bytes that follow the last whole head.
+    left: usize,
+}
+
+impl Frames {
+    /// Lets bytes pass, and tells the type and the stream of each frame that begins.
+    fn pass(&mut self, mut bytes: &[u8], mut begins: impl FnMut(u8, u32)) {
+        while !bytes.is_empty() {
+            let passed = self.rest().min(bytes.len());
+            let (these, others) = bytes.split_at(passed);
+            bytes = others;
+            if self.left > 0 {
+                self.left -= passed;
+                continue;
+            }
+            self.head[self.filled..self.filled + passed].copy_from_slice(these);
+            self.filled += passed;
+            if self.filled == HEAD {
+                let [a, b, c, kind, _, stream @ ..] = self.head;
+                self.filled = 0;
+                self.left = u32::from_be_bytes([0, a, b, c]) as usize;
+                begins(kind, u32::from_be_bytes(stream) & ALL_STREAMS);
+            }
+        }
+    }
+
+    fn is_between(&self) -> bool {
+        self.left == 0 && self.filled == 0
+    }
+
+    /// Bytes to the end of the frame, or of its head if that is still passing.
+    fn rest(&self) -> usize {
+        if self.left > 0 { self.left } else { HEAD - self.filled }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    fn frame(kind: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+        [&[0, 0, payload.len() as u8, kind, 0, 0, 0, 0, stream], payload].concat()
+    }
+
+    #[test]
+    fn frames_are_told_apart_however_their_bytes_come() {
+        let bytes = [frame(HEADERS, 3, b"abc"), frame(0, 3, b""), frame(HEADERS, 5, &[1; 200])].concat();
+        for size in [1, 2, 7, 9, 10, 1000] {
+            let (mut frames, mut seen) = (Frames::default(), Vec::new());
+            for piece in bytes.chunks(size) {
+                frames.pass(piece, |kind, stream| seen.push((kind, stream)));
+            }
+            assert_eq!(seen, [(HEADERS, 3), (0, 3), (HEADERS, 5)]);
+            assert!(frames.is_between());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_goaway_comes_between_two_frames() {
+        let (near, mut far) = duplex(1000);
+        let mut tapped = Tapped::new(near);
+        let line = tapped.connect_info();
+        let (first, second) = (frame(HEADERS, 1, b"abcdef"), frame(0, 1, b"x"));
+        tapped.write_all(&first[..11]).await.expect("open");
+        let said = tokio::spawn(async move { line.go_away(0).await });
+        tokio::task::yield_now().await;
+        tapped.write_all(&[&first[11..], &second].concat()).await.expect("open");
+        said.await.expect("no panic");
+        drop(tapped);
+        let mut seen = Vec::new();
+        far.read_to_end(&mut seen).await.expect("open");
+        let goaway = frame(GOAWAY, 0, &[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+        assert_eq!(seen, [first, goaway, second].concat());
+    }
+
+    #[tokio::test]
+    async fn a_goaway_spares_the_calls_before_and_is_not_said_of_calls_after() {
+        let (near, mut far) = duplex(1000);
+        let mut tapped = Tapped::new(near);
+        let line = tapped.connect_info();
+        let bytes = [vec![0; PREFACE], frame(HEADERS, 1, b""), frame(HEADERS, 3, b"")].concat();
+        far.write_all(&bytes).await.expect("open");
+        tapped.read_exact(&mut vec![0; bytes.len()]).await.expect("open");
+        let (first, second) = (line.enter().expect("open"), line.enter().expect("open"));
+        assert!(!line.go_away_before(first, 0).await);
+        let said = tokio::spawn({
+            let line = line.clone();
+            async move { line.go_away_before(second, 2).await }
+        });
+        tokio::task::yield_now().await;
+        tapped.flush().await.expect("open");
+        assert!(said.await.expect("no panic"));
+        let mut seen = [0; 17];
+        far.read_exact(&mut seen).await.expect("open");
+        assert_eq!(seen[..], frame(GOAWAY, 0, &[0, 0, 0, 1, 0, 0, 0, 2]));
+        assert_eq!(line.enter(), None);
+    }
+
+    #[tokio::test]
+    async fn a_cut_line_is_dead_in_both_directions() {
+        let (near, _far) = duplex(1000);
+        let mut tapped = Tapped::new(near);
+        tapped.connect_info().cut();
+        assert!(tapped.read_u8().await.is_err());
+        assert!(tapped.write_u8(0).await.is_err());
+    }
+}

@@ -1,0 +1,57 @@
+//! The sessions in README.md and docs/, run as they stand: each `console` block is a shell script and what it prints.
+
+use std::{fs, path::Path, process::Command};
+
+use super::{Server, without_suffixes};
+
+#[test]
+fn the_sessions_of_the_readme_print_what_it_says() {
+    let blocks = sessions("README.md");
+    assert!(blocks.len() >= 2, "sessions are found");
+    let server = Server::start();
+    for block in blocks {
+        let (script, expected) = split(&block);
+        let printed = sh(&script, &server);
+        assert_eq!(lines(&printed), lines(&expected), "{script}");
+    }
+}
+
+/// The `console` blocks of a page.
+fn sessions(page: &str) -> Vec<String> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    let text = fs::read_to_string(page).expect("the page is there");
+    text.split("```console\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0.to_owned())).collect()
+}
+
+/// What is typed, and what is printed.
+fn split(block: &str) -> (String, String) {
+    let (mut script, mut printed) = (String::new(), String::new());
+    for line in block.lines() {
+        let (text, line) = match line.strip_prefix("$ ") {
+            Some(command) => (&mut script, command),
+            None => (&mut printed, line),
+        };
+        text.push_str(line);
+        text.push('\n');
+    }
+    (script, printed)
+}
+
+/// The lines to compare: without the random parts, and without the space that fills a column.
+fn lines(text: &str) -> Vec<String> {
+    without_suffixes(text).lines().map(|line| line.trim_end().to_owned()).collect()
+}
+
+/// What the script prints on stdout, with the program on its path and an emulator to talk to.
+fn sh(script: &str, server: &Server) -> String {
+    let program = Path::new(env!("CARGO_BIN_EXE_runjob"));
+    let folder = program.parent().expect("a program has a folder").display();
+    let output = Command::new("/bin/sh")
+        .args(["-c", script])
+        .env_clear()
+        .env("PATH", format!("{folder}:/usr/bin:/bin"))
+        .envs(server.variable.split_once('='))
+        .output()
+        .expect("a shell");
+    String::from_utf8(output.stdout).expect("Unicode")
+}
