@@ -31,6 +31,7 @@ mod refusal;
 mod rest;
 mod rpc;
 mod runtime;
+mod seed;
 mod server;
 mod service;
 mod state;
@@ -73,6 +74,7 @@ use self::{
         output::OutputSender,
         process::{Groups, ProcessRuntime},
     },
+    seed::Seed,
     server::gate::{Panic, Rules},
     state::{Ids, Machine},
 };
@@ -226,6 +228,7 @@ pub struct EmulatorBuilder {
     clock: Clock,
     seed: Option<u64>,
     data_dir: Option<PathBuf>,
+    seed_file: Option<PathBuf>,
     lenient: bool,
 }
 
@@ -241,6 +244,7 @@ impl Default for EmulatorBuilder {
             clock: Clock::default(),
             seed: None,
             data_dir: None,
+            seed_file: None,
             lenient: false,
         }
     }
@@ -304,6 +308,13 @@ impl EmulatorBuilder {
         Self { data_dir: Some(dir.into()), ..self }
     }
 
+    /// Reads this YAML or JSON file when it starts: images, and jobs in a place of the file's own or in
+    /// [`location`](Self::location). A job that is there already, from a [`data_dir`](Self::data_dir), stays as it is.
+    /// An [`image`](Self::image) given here wins over the file's.
+    pub fn seed_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { seed_file: Some(path.into()), ..self }
+    }
+
     /// Whether calls without the `x-goog-request-params` header are answered. Default is no, as on the service.
     pub fn lenient(self, lenient: bool) -> Self {
         Self { lenient, ..self }
@@ -313,8 +324,10 @@ impl EmulatorBuilder {
     ///
     /// # Errors
     /// When the address cannot be listened on or is not loopback, when an image's command is not there, or when the data
-    /// directory is in use, cannot be written or read, or is open to other users.
+    /// directory is in use, cannot be written or read, or is open to other users, or when the seed file is wrong: says
+    /// where, and what.
     pub async fn start(self) -> Result<Emulator, EmulatorError> {
+        let seed = self.seed_file.as_deref().map(Seed::read).transpose()?.unwrap_or_default();
         let output = OutputSender::new();
         let ids = self.seed.map_or_else(Ids::random, Ids::seeded);
         let (kept, machine) = match &self.data_dir {
@@ -324,10 +337,14 @@ impl EmulatorBuilder {
             }
             None => (None, Machine::new(ids)),
         };
-        let (engine, driver) = Engine::new(machine, self.clock, self.backend(&output)?, kept);
+        let (engine, driver) = Engine::new(machine, self.clock, self.backend(&seed, &output)?, kept);
         engine.lose_attempts();
         if self.samples && engine.read(Machine::is_new) {
             add_samples(&engine, &self.location)?;
+        }
+        if let Some(path) = &self.seed_file {
+            let added = seed.add_jobs(&engine, &self.location);
+            added.map_err(|reason| EmulatorError::seed(path, reason))?;
         }
         engine.flushed().await.map_err(|text| EmulatorError::store(&text))?;
         engine.settle_in();
@@ -336,7 +353,9 @@ impl EmulatorBuilder {
         let api = Arc::new(rest::Api::new()?);
         let (stop, stopped) = watch::channel(false);
         let panic = Arc::new(Panic::default());
-        let rules = |exposed| Arc::new(Rules { lenient: self.lenient, exposed, panic: Arc::clone(&panic), engine: Arc::clone(&engine) });
+        let rules = |exposed| {
+            Arc::new(Rules { lenient: self.lenient, exposed, panic: Arc::clone(&panic), engine: Arc::clone(&engine) })
+        };
 
         let mut workers = JoinSet::new();
         let mut addr = None;
@@ -364,12 +383,12 @@ impl EmulatorBuilder {
         TempDir::new_in(homes)
     }
 
-    fn backend(&self, output: &OutputSender) -> Result<Backend, EmulatorError> {
+    fn backend(&self, seed: &Seed, output: &OutputSender) -> Result<Backend, EmulatorError> {
         if let Runtime::Simulated(simulation) = &self.runtime {
             return Ok(Backend::Simulated(simulation.clone()));
         }
         let mut images = if self.samples { Images::samples() } else { Images::default() };
-        for (image, command) in &self.images {
+        for (image, command) in seed.images.iter().chain(self.images.iter().map(|(image, command)| (image, command))) {
             images.insert(image.clone(), command.clone());
         }
         images.resolve()?;

@@ -282,6 +282,9 @@ pub(super) struct Emulator {
     /// How tasks are carried out.
     #[arg(long, value_enum, default_value_t = RuntimeArg::Process)]
     pub(super) runtime: RuntimeArg,
+    /// YAML or JSON file of what to have from the start: images and jobs.
+    #[arg(long, value_name = "FILE")]
+    pub(super) seed: Option<PathBuf>,
     /// Keep everything in this directory, so that it is still there after a restart, whatever ended the emulator.
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,

@@ -56,6 +56,7 @@ pub(super) struct Serve {
     pub(super) images: Vec<(String, Vec<String>)>,
     pub(super) allow_command: bool,
     pub(super) simulated: bool,
+    pub(super) seed: Option<PathBuf>,
     pub(super) data_dir: Option<PathBuf>,
     pub(super) lenient: bool,
 }
@@ -234,6 +235,7 @@ fn serve(typed: args::Emulator, global: &Global, env: &Environment) -> Result<Se
         images,
         allow_command: typed.allow_command,
         simulated: typed.runtime == RuntimeArg::Simulated,
+        seed: typed.seed,
         data_dir: typed.data_dir,
         lenient: typed.lenient,
     })

@@ -84,12 +84,7 @@ enum Wake {
 impl Engine {
     /// The engine, and the driver that has to be run for anything to happen. A reset goes back to the machine given here.
     /// With a place to keep it the machine lasts.
-    pub(crate) fn new(
-        machine: Machine,
-        clock: Clock,
-        backend: Backend,
-        kept: Option<Opened>,
-    ) -> (Arc<Self>, Driver) {
+    pub(crate) fn new(machine: Machine, clock: Clock, backend: Backend, kept: Option<Opened>) -> (Arc<Self>, Driver) {
         // Unbounded, since the machine must not wait; it gives two orders per attempt at most.
         let (commands, queue) = mpsc::unbounded_channel();
         let agenda = match &backend {

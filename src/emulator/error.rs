@@ -57,6 +57,10 @@ impl EmulatorError {
         Self::new(format!("{dir} is open to other users, and {reason}: chmod 700 {dir}"), None)
     }
 
+    pub(crate) fn seed(path: &Path, error: impl Into<Source>) -> Self {
+        Self::new(format!("the seed file {} cannot be used", path.display()), Some(error.into()))
+    }
+
     /// The state could not be kept while the emulator ran.
     pub(crate) fn store(text: &str) -> Self {
         Self::new(text, None)

@@ -102,7 +102,8 @@ impl<T> Store<T> {
     /// Resolves with the reason when nothing can be written any more; never otherwise.
     pub(crate) async fn failed(&self) -> Arc<str> {
         let mut progress = self.progress.clone();
-        let failure = progress.wait_for(|progress| progress.failure.is_some()).await.map(|failed| failed.failure.clone());
+        let failure =
+            progress.wait_for(|progress| progress.failure.is_some()).await.map(|failed| failed.failure.clone());
         match failure {
             Ok(Some(failure)) => failure,
             _ => std::future::pending().await,

@@ -8,8 +8,8 @@ mod lists;
 mod operations;
 mod outcomes;
 mod processes;
-mod restarts;
 mod rest;
+mod restarts;
 mod scale;
 mod time;
 

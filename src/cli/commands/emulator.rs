@@ -42,6 +42,7 @@ async fn start(serve: Serve) -> Result<Emulator, EmulatorError> {
         .lenient(serve.lenient)
         .runtime(runtime);
     let builder = serve.data_dir.into_iter().fold(builder, EmulatorBuilder::data_dir);
+    let builder = serve.seed.into_iter().fold(builder, EmulatorBuilder::seed_file);
     let images = serve.images.into_iter();
     images.fold(builder, |builder, (image, command)| builder.image(image, command)).start().await
 }

@@ -49,9 +49,7 @@ impl Machine {
     pub(crate) fn everything(&self) -> Everything {
         let executions = || self.executions.oldest_first().map(|(_, record)| record);
         let tasks = |record: &'_ ExecutionRecord| {
-            (0..record.task_count())
-                .map(|index| record.tasks[index].to_proto(record, index))
-                .collect::<Vec<_>>()
+            (0..record.task_count()).map(|index| record.tasks[index].to_proto(record, index)).collect::<Vec<_>>()
         };
         Everything {
             jobs: self.jobs.oldest_first().map(|(_, record)| record.to_proto()).collect(),

@@ -16,10 +16,7 @@ use super::{
     operation::Progress,
     task::{Phase, TaskRecord},
 };
-use crate::{
-    name::OperationName,
-    proto::run::v2::ExecutionTemplate,
-};
+use crate::{name::OperationName, proto::run::v2::ExecutionTemplate};
 
 /// Where a row belongs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -72,8 +69,7 @@ impl Machine {
             match self.executions.at_mut(serial) {
                 Some(record) => write_execution(serial, record, &mut changes),
                 None => changes.extend(
-                    [Table::Executions, Table::Templates, Table::Tasks]
-                        .map(|table| Change::Remove { table, serial }),
+                    [Table::Executions, Table::Templates, Table::Tasks].map(|table| Change::Remove { table, serial }),
                 ),
             }
         }

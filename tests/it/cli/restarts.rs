@@ -3,12 +3,7 @@
 //!
 //! `RUNJOB_RESTARTS=1000 cargo test --release killed` does it as often as that.
 
-use std::{
-    collections::BTreeSet,
-    env, fs,
-    os::unix::fs::PermissionsExt as _,
-    time::Duration,
-};
+use std::{collections::BTreeSet, env, fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use runjob::{
     Client, ExecutionName, JobName,
@@ -46,7 +41,9 @@ impl Place {
         let dir = tempfile::tempdir().expect("a place");
         let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
         let (script, marks) = (path("mark.sh"), path("marks"));
-        let text = format!("#!/bin/sh\necho \"$CLOUD_RUN_EXECUTION $CLOUD_RUN_TASK_INDEX $CLOUD_RUN_TASK_ATTEMPT\" >> {marks}\n");
+        let text = format!(
+            "#!/bin/sh\necho \"$CLOUD_RUN_EXECUTION $CLOUD_RUN_TASK_INDEX $CLOUD_RUN_TASK_ATTEMPT\" >> {marks}\n"
+        );
         fs::write(&script, text).expect("a file");
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("it is ours");
         fs::write(&marks, "").expect("a file");
@@ -101,7 +98,8 @@ async fn work_until_killed(place: &Place, seed: u64) -> Vec<Told> {
     let (_, address) = variable.split_once('=').expect("it is ready");
     let client = Client::builder().emulator(address).build().await.expect("a client");
     let (tell, mut heard) = mpsc::unbounded_channel();
-    let callers: Vec<_> = (0..CALLERS).map(|_| tokio::spawn(call(client.clone(), tell.clone(), random.fork()))).collect();
+    let callers: Vec<_> =
+        (0..CALLERS).map(|_| tokio::spawn(call(client.clone(), tell.clone(), random.fork()))).collect();
 
     let mut told = Vec::new();
     for _ in 0..random.usize(0..24) {

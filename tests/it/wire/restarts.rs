@@ -22,7 +22,8 @@ fn place() -> TempDir {
 }
 
 fn simulated(dir: &TempDir) -> EmulatorBuilder {
-    let script = Simulation::new(|attempt| Simulated::exits(i32::from(attempt.task_index == 1 && attempt.attempt == 0)));
+    let script =
+        Simulation::new(|attempt| Simulated::exits(i32::from(attempt.task_index == 1 && attempt.attempt == 0)));
     Emulator::builder().data_dir(dir.path()).runtime(Runtime::Simulated(script))
 }
 
@@ -53,7 +54,8 @@ async fn everything_is_after_a_restart_as_it_was_before() {
     let started = api.run("made").await;
     api.wait(&started).await;
     let name = metadata::<Execution>(&started).name;
-    let deleted = api.jobs.delete_job(DeleteJobRequest { name: job_name("flaky"), ..DeleteJobRequest::default() }).await;
+    let deleted =
+        api.jobs.delete_job(DeleteJobRequest { name: job_name("flaky"), ..DeleteJobRequest::default() }).await;
     deleted.expect("it is there");
 
     let jobs = [api.job("made").await.expect("it is there"), api.job("echo").await.expect("it is there")];
@@ -158,7 +160,8 @@ async fn a_task_that_was_running_and_may_not_be_tried_again_has_failed() {
 #[tokio::test]
 async fn tasks_that_had_not_started_start_after_the_restart() {
     let dir = place();
-    let script = "[ \"$1\" = go ] || { echo ready; exec sleep 1000; }; [ -e \"$2\" ] || { echo ready; exec sleep 1000; }";
+    let script =
+        "[ \"$1\" = go ] || { echo ready; exec sleep 1000; }; [ -e \"$2\" ] || { echo ready; exec sleep 1000; }";
     let mark = dir.path().join("mark");
     let mut api = scripted(&dir, script, 1).await;
     let mut output = api.emulator.output();
