@@ -8,7 +8,10 @@ mod adc;
 use std::{
     fmt::{self, Debug, Formatter},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -39,12 +42,15 @@ enum Source {
     Renewed {
         kind: &'static str,
         tokens: Arc<dyn Tokens>,
+        /// Whether the token in the cache was refused, though its time is not over.
+        stale: Arc<AtomicBool>,
     },
 }
 
 /// A source of tokens that renews them by itself.
 trait Tokens: Send + Sync {
-    fn token(&self) -> BoxFuture<'_, Result<String, yup_oauth2::Error>>;
+    /// The token in the cache while it is good; with `fresh`, a new one in any case.
+    fn token(&self, fresh: bool) -> BoxFuture<'_, Result<String, yup_oauth2::Error>>;
 }
 
 impl Credentials {
@@ -94,13 +100,25 @@ impl Credentials {
         matches!(self.source, Source::Anonymous)
     }
 
+    /// Gives up the token in the cache, because the service did not accept it. Whether there can be another one.
+    pub(crate) fn renew(&self) -> bool {
+        match &self.source {
+            Source::Renewed { stale, .. } => {
+                stale.store(true, Relaxed);
+                true
+            }
+            Source::Anonymous | Source::Fixed(_) => false,
+        }
+    }
+
     /// The value of the `authorization` header, or none for anonymous credentials.
     pub(crate) async fn authorization(&self) -> Result<Option<HeaderValue>> {
         match &self.source {
             Source::Anonymous => Ok(None),
             Source::Fixed(value) => Ok(Some(value.clone())),
-            Source::Renewed { tokens, .. } => {
-                let token = tokio::time::timeout(TOKEN_TIMEOUT, tokens.token())
+            Source::Renewed { tokens, stale, .. } => {
+                let fresh = stale.swap(false, Relaxed);
+                let token = tokio::time::timeout(TOKEN_TIMEOUT, tokens.token(fresh))
                     .await
                     .map_err(|_| {
                         Error::new(ErrorKind::Credentials, "no access token: the token server did not answer in 10 s")

@@ -1,21 +1,27 @@
 //! The one loop around an RPC: attempt, classify, pause, attempt. Which RPC is none of its business.
 
-use std::{fmt::Display, time::Duration};
+use std::{
+    fmt::Display,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use tonic::{Request, Response, Status};
+use tokio::time::{Instant, sleep};
+use tonic::{Code, Request, Response, Status};
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    retry::{ReadPolicy, Verdict},
+    retry::{ReadPolicy, StartPolicy, Throttle, Verdict},
     transport::{Exchange, Routing, Transport},
 };
 
-/// Makes calls over one transport. Cheap to clone.
+/// Makes calls over one transport. Cheap to clone; clones share the throttle.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) transport: Transport,
-    /// The limit of one attempt, connecting included.
+    /// The limit of one attempt, connecting included, and of a start with all its attempts.
     pub(crate) rpc_timeout: Duration,
+    throttle: Arc<Mutex<Throttle>>,
 }
 
 /// One RPC to make: what for, about what, and with which message.
@@ -41,6 +47,10 @@ impl<'a, M> Call<'a, M> {
 }
 
 impl Caller {
+    pub(crate) fn new(transport: Transport, rpc_timeout: Duration) -> Self {
+        Self { transport, rpc_timeout, throttle: Arc::default() }
+    }
+
     /// Makes the call once, within `limit`: it covers the token, the connection, the request and the answer.
     ///
     /// The limit is also sent as `grpc-timeout`, so that the service stops as well.
@@ -57,7 +67,8 @@ impl Caller {
         let mut request = call.routing.request(call.message.clone());
         request.set_timeout(limit);
         request.extensions_mut().insert(exchange.clone());
-        let (verdict, error) = match tokio::time::timeout(limit, rpc.send(self.transport.clone(), request)).await {
+        let transport = self.transport.clone();
+        let (verdict, error) = match tokio::time::timeout(limit, rpc.send(transport.clone(), request)).await {
             Ok(Ok(response)) => return Ok(response.into_inner()),
             Ok(Err(status)) => (exchange.verdict(&status), Error::from_status(status, exchange.foreign_status())),
             Err(_) => {
@@ -65,6 +76,10 @@ impl Caller {
                 (exchange.unanswered(), error)
             }
         };
+        if error.kind() == ErrorKind::Deadline {
+            // A connection that has died without a word shows as silence, and reconnects only when it is closed.
+            transport.replace_connection();
+        }
         Err(Failure { error: error.doing(call.verb, call.resource), verdict })
     }
 
@@ -74,25 +89,78 @@ impl Caller {
         M: Clone + Send + Sync,
     {
         let mut failures = 0;
+        let mut renewed = false;
         loop {
             let error = match self.attempt(call, self.rpc_timeout, rpc).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.throttle().succeeded();
+                    return Ok(answer);
+                }
                 Err(failure) => failure.error,
             };
+            if self.renewed_token(&error, &mut renewed) {
+                continue;
+            }
             failures += 1;
-            match ReadPolicy::DEFAULT.next(failures, fastrand::f64()) {
-                Some(pause) if is_transient(&error) => tokio::time::sleep(pause).await,
+            self.throttle().failed();
+            let again = is_transient(&error) && self.throttle().allows();
+            match ReadPolicy::DEFAULT.next(failures, error.advice(), fastrand::f64()) {
+                Some(pause) if again => sleep(pause).await,
                 _ => return Err(error),
             }
         }
     }
 
-    /// Makes a call with an effect, once.
+    /// Makes a call with an effect, once; a token that was not accepted is renewed first.
     pub(crate) async fn write<M, T>(&self, call: &Call<'_, M>, rpc: &impl Rpc<M, T>) -> Result<T>
     where
         M: Clone + Send + Sync,
     {
-        self.attempt(call, self.rpc_timeout, rpc).await.map_err(|failure| failure.error)
+        let mut renewed = false;
+        loop {
+            match self.attempt(call, self.rpc_timeout, rpc).await {
+                Err(failure) if self.renewed_token(&failure.error, &mut renewed) => {}
+                answer => return answer.map_err(|failure| failure.error),
+            }
+        }
+    }
+
+    /// Makes a call that must not happen twice: again only with proof that it was not processed, and all within the
+    /// RPC timeout.
+    pub(crate) async fn start<M, T>(&self, call: &Call<'_, M>, rpc: &impl Rpc<M, T>) -> Result<T, Failure>
+    where
+        M: Clone + Send + Sync,
+    {
+        let deadline = Instant::now() + self.rpc_timeout;
+        let (mut failures, mut refused, mut renewed) = (0, 0, false);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let failure = match self.attempt(call, left, rpc).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            if failure.verdict == Verdict::Rejected && self.renewed_token(&failure.error, &mut renewed) {
+                continue;
+            }
+            failures += 1;
+            refused += u32::from(failure.verdict == Verdict::Unprocessed);
+            match StartPolicy::DEFAULT.next(failure.verdict, failures, refused, fastrand::f64()) {
+                Some(pause) if failure.error.may_reconnect() && Instant::now() + pause < deadline => sleep(pause).await,
+                _ => return Err(failure),
+            }
+        }
+    }
+
+    /// Whether a token that the service did not accept was given up for a new one, which happens once a call.
+    fn renewed_token(&self, error: &Error, renewed: &mut bool) -> bool {
+        let stale = error.code() == Some(Code::Unauthenticated) && !*renewed && self.transport.renew_token();
+        *renewed |= stale;
+        stale
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        // Nothing panics while it is held.
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,13 +188,10 @@ where
     }
 }
 
-/// Whether a read is worth another attempt: a broken connection, or a service that is briefly not there (AIP-194).
+/// Whether a read is worth another attempt: a broken connection, a service that is briefly not there (AIP-194), or
+/// one that says when to come back.
 ///
-/// A deadline is not: the caller's time is used up. Neither is a quota: more requests would make it worse.
+/// A deadline is not: the caller's time is used up.
 fn is_transient(error: &Error) -> bool {
-    match error.kind() {
-        ErrorKind::Unreachable => true,
-        ErrorKind::Service => error.code() == Some(tonic::Code::Unavailable),
-        _ => false,
-    }
+    error.may_reconnect() || error.retry_after().is_some() || error.code() == Some(Code::Unavailable)
 }

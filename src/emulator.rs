@@ -3,10 +3,9 @@
 //! It speaks gRPC and REST as `run.googleapis.com` does: jobs, executions, tasks, long-running operations, and health and
 //! reflection beside them. It knows nothing of this crate's client but the resource names.
 //!
-//! The rooms, and which way they look: `server` (connections, what every call passes; `rest` makes a call of a request
-//! with JSON) -> `service` (messages) ->
-//! `engine` (one lock, one driver) -> `state` (the machine: events in, effects out) and `runtime` (carries tasks out).
-//! `validate`, `defaults`, `overrides` and `refusal` are the service's rules and words.
+//! The rooms, and which way they look: `server` (connections, what every call passes) -> `rest` (JSON in, gRPC calls out) ->
+//! `service` (messages) -> `engine` (one lock, one driver) -> `state` (the machine: events in, effects out) and `runtime`
+//! (carries tasks out). `validate`, `defaults`, `overrides` and `refusal` are the service's rules and words.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -7,9 +7,11 @@ use std::{
     fmt::{self, Debug, Display, Formatter},
     io,
     sync::Arc,
+    time::Duration,
 };
 
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 use crate::name::NameError;
 
@@ -29,7 +31,19 @@ struct Inner {
     doing: Option<Doing>,
     message: String,
     code: Option<Code>,
+    advice: Option<Advice>,
+    /// Whether a connection failed in a way that another attempt will not change.
+    lasting: bool,
     source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// What the service says about another attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Advice {
+    /// Not before this has passed: `google.rpc.RetryInfo`, or `grpc-retry-pushback-ms` (gRFC A6).
+    After(Duration),
+    /// No other attempt: a pushback that is negative or no number.
+    Never,
 }
 
 /// What a call is for: a verb phrase that goes on with "could not", and the resource it is about.
@@ -89,7 +103,15 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, doing: None, message: message.into(), code: None, source: None }))
+        Self(Box::new(Inner {
+            kind,
+            doing: None,
+            message: message.into(),
+            code: None,
+            advice: None,
+            lasting: false,
+            source: None,
+        }))
     }
 
     /// The error behind a failed RPC.
@@ -116,6 +138,7 @@ impl Error {
         let last = chain(cause).last().map_or_else(String::new, ToString::to_string);
         let mut error = Self::new(ErrorKind::Unreachable, format!("no connection to the service: {last}"));
         error.0.code = Some(status.code());
+        error.0.lasting = is_lasting(cause);
         error
     }
 
@@ -134,6 +157,7 @@ impl Error {
         };
         let mut error = Self::new(kind, format!("{}: {}", code_name(status.code()), status.message()));
         error.0.code = Some(status.code());
+        error.0.advice = advice(status);
         error
     }
 
@@ -176,10 +200,29 @@ impl Error {
     /// [`StartUnknown`](ErrorKind::StartUnknown) one.
     pub fn is_retryable(&self) -> bool {
         match self.kind() {
-            ErrorKind::Unreachable | ErrorKind::Deadline | ErrorKind::Exhausted | ErrorKind::NotStarted => true,
+            ErrorKind::Unreachable | ErrorKind::NotStarted => !self.0.lasting,
+            ErrorKind::Deadline | ErrorKind::Exhausted => true,
             ErrorKind::Service => !matches!(self.code(), Some(Code::DataLoss | Code::Cancelled)),
             _ => false,
         }
+    }
+
+    /// How long the service asks to be left alone before another attempt (`google.rpc.RetryInfo`, or
+    /// `grpc-retry-pushback-ms`).
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.0.advice {
+            Some(Advice::After(pause)) => Some(pause),
+            _ => None,
+        }
+    }
+
+    /// Whether there was no connection, and there may be one at another attempt.
+    pub(crate) fn may_reconnect(&self) -> bool {
+        self.0.kind == ErrorKind::Unreachable && !self.0.lasting
+    }
+
+    pub(crate) fn advice(&self) -> Option<Advice> {
+        self.0.advice
     }
 
     /// What to do about it, in one sentence for a person, where there is something to say.
@@ -282,6 +325,21 @@ pub(crate) fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<It
     })
 }
 
+/// Whether the connection failed over what the peer is: a certificate that is not accepted, or no TLS at all. rustls
+/// reports these as `InvalidData`.
+fn is_lasting(cause: &(dyn StdError + 'static)) -> bool {
+    chain(cause).filter_map(|e| e.downcast_ref::<io::Error>()).any(|e| e.kind() == io::ErrorKind::InvalidData)
+}
+
+/// What a status says about another attempt. The pushback header counts more than the detail.
+fn advice(status: &Status) -> Option<Advice> {
+    if let Some(pushback) = status.metadata().get("grpc-retry-pushback-ms") {
+        let pause = pushback.to_str().ok().and_then(|text| text.parse().ok()).map(Duration::from_millis);
+        return Some(pause.map_or(Advice::Never, Advice::After));
+    }
+    status.get_details_retry_info()?.retry_delay.map(Advice::After)
+}
+
 /// What the peer speaks, where a connection found that it is not HTTP/2.
 ///
 /// The transport raises it as `io::ErrorKind::Unsupported`, which no socket does; h2 keeps only the kind and the
@@ -323,6 +381,23 @@ mod tests {
         let error = Error::from_status(Status::unavailable("made up"), Some(503));
         assert_eq!(error.kind(), ErrorKind::NotGrpc);
         assert_eq!(error.to_string(), "the server answered with HTTP status 503, not with gRPC");
+    }
+
+    #[test]
+    fn the_service_may_say_when_to_come_back() {
+        let told = |header: &'static str| {
+            let mut status = Status::unavailable("busy");
+            status.metadata_mut().insert("grpc-retry-pushback-ms", header.parse().expect("a header"));
+            Error::from_status(status, None).advice()
+        };
+        assert_eq!(told("1500"), Some(Advice::After(Duration::from_millis(1_500))));
+        assert_eq!(told("-1"), Some(Advice::Never));
+        assert_eq!(told("soon"), Some(Advice::Never));
+
+        let details = tonic_types::ErrorDetails::with_retry_info(Some(Duration::from_secs(9)));
+        let status = Status::with_error_details(Code::ResourceExhausted, "quota", details);
+        assert_eq!(Error::from_status(status, None).retry_after(), Some(Duration::from_secs(9)));
+        assert_eq!(Error::from_status(Status::unavailable("busy"), None).retry_after(), None);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::error::Advice;
+
 /// What is known of a request that failed, from evidence and never from a status code alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -43,6 +45,8 @@ impl Backoff {
 pub(crate) struct ReadPolicy {
     pub(crate) attempts: u32,
     pub(crate) backoff: Backoff,
+    /// The longest pause that the service may ask for; a longer one ends the read.
+    pub(crate) longest_advice: Duration,
 }
 
 impl ReadPolicy {
@@ -51,11 +55,84 @@ impl ReadPolicy {
     pub(crate) const DEFAULT: Self = Self {
         attempts: 5,
         backoff: Backoff { first: Duration::from_millis(200), factor: 2.0, longest: Duration::from_secs(2) },
+        longest_advice: Duration::from_secs(30),
     };
 
-    /// The pause before the next attempt after `failures` of them, or none when it is time to give up.
-    pub(crate) fn next(&self, failures: u32, random: f64) -> Option<Duration> {
-        (failures < self.attempts).then(|| self.backoff.pause(failures, random))
+    /// The pause before the next attempt after `failures` of them, or none when it is time to give up. What the
+    /// service advises counts more than the backoff.
+    pub(crate) fn next(&self, failures: u32, advice: Option<Advice>, random: f64) -> Option<Duration> {
+        if failures >= self.attempts {
+            return None;
+        }
+        match advice {
+            Some(Advice::Never) => None,
+            Some(Advice::After(pause)) => (pause <= self.longest_advice).then_some(pause),
+            None => Some(self.backoff.pause(failures, random)),
+        }
+    }
+}
+
+/// How often a start is sent, where there is proof each time that it was not processed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct StartPolicy {
+    pub(crate) attempts: u32,
+    /// How often the peer may refuse: a proof that comes from the peer is as good as the peer.
+    pub(crate) refusals: u32,
+    pub(crate) backoff: Backoff,
+}
+
+impl StartPolicy {
+    /// Once more at once (gRFC A6: what the peer did not process is tried again without a pause), and then within about
+    /// three seconds: a server that restarts is waited for, and one that is not there is told soon. Starting again
+    /// after [`NotStarted`](crate::ErrorKind::NotStarted) is safe for a caller with more patience.
+    pub(crate) const DEFAULT: Self = Self {
+        attempts: 6,
+        refusals: 3,
+        backoff: Backoff { first: Duration::from_millis(200), factor: 2.0, longest: Duration::from_secs(2) },
+    };
+
+    /// The pause before the start may be sent again after `failures` attempts, `refused` of which the peer refused.
+    /// None when nothing proves that the last one was not processed, or when it is time to give up.
+    pub(crate) fn next(&self, verdict: Verdict, failures: u32, refused: u32, random: f64) -> Option<Duration> {
+        let unprocessed = matches!(verdict, Verdict::NeverSent | Verdict::Unprocessed);
+        if !unprocessed || failures >= self.attempts || refused >= self.refusals {
+            return None;
+        }
+        Some(if failures == 1 { Duration::ZERO } else { self.backoff.pause(failures - 1, random) })
+    }
+}
+
+/// Keeps the attempts of all calls together from making a bad time worse (gRFC A6, throttling).
+///
+/// Each failure takes a token, each success gives a tenth back; while half of them or fewer are left, nothing is
+/// tried again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Throttle {
+    /// In tenths of a token, so that they add up exactly.
+    tenths: u32,
+}
+
+impl Throttle {
+    /// The ten tokens of the example in A6 are few for a client that many tasks share; a hundred keep one broken
+    /// connection under many calls from looking like an outage.
+    const MOST: u32 = 100 * 10;
+
+    pub(crate) fn failed(&mut self) {
+        self.tenths = self.tenths.saturating_sub(10);
+    }
+
+    pub(crate) fn succeeded(&mut self) {
+        self.tenths = Self::MOST.min(self.tenths + 1);
+    }
+
+    pub(crate) fn allows(&self) -> bool {
+        self.tenths > Self::MOST / 2
+    }
+}
+
+impl Default for Throttle {
+    fn default() -> Self {
+        Self { tenths: Self::MOST }
     }
 }
 
@@ -81,8 +158,48 @@ mod tests {
 
     #[test]
     fn a_read_is_given_up_after_its_attempts() {
-        let policy = ReadPolicy { attempts: 2, backoff: BACKOFF };
-        assert_eq!(policy.next(1, 1.0), Some(Duration::from_millis(100)));
-        assert_eq!(policy.next(2, 1.0), None);
+        let policy = ReadPolicy { attempts: 2, backoff: BACKOFF, ..ReadPolicy::DEFAULT };
+        assert_eq!(policy.next(1, None, 1.0), Some(Duration::from_millis(100)));
+        assert_eq!(policy.next(2, None, 1.0), None);
+    }
+
+    #[test]
+    fn the_service_decides_about_the_next_read_within_bounds() {
+        let policy = ReadPolicy::DEFAULT;
+        let after = |seconds| Some(Advice::After(Duration::from_secs(seconds)));
+        assert_eq!(policy.next(1, after(0), 1.0), Some(Duration::ZERO));
+        assert_eq!(policy.next(1, after(7), 1.0), Some(Duration::from_secs(7)));
+        assert_eq!(policy.next(1, after(3600), 1.0), None);
+        assert_eq!(policy.next(1, Some(Advice::Never), 1.0), None);
+        assert_eq!(policy.next(policy.attempts, after(0), 1.0), None);
+    }
+
+    #[test]
+    fn a_start_is_sent_again_only_with_proof() {
+        let policy = StartPolicy::DEFAULT;
+        assert_eq!(policy.next(Verdict::NeverSent, 1, 0, 1.0), Some(Duration::ZERO));
+        assert_eq!(policy.next(Verdict::Unprocessed, 1, 1, 1.0), Some(Duration::ZERO));
+        assert_eq!(policy.next(Verdict::NeverSent, 2, 0, 1.0), Some(Duration::from_millis(200)));
+        assert_eq!(policy.next(Verdict::Unprocessed, 3, 3, 1.0), None);
+        assert_eq!(policy.next(Verdict::NeverSent, policy.attempts, 0, 1.0), None);
+        for failures in 1..10 {
+            assert_eq!(policy.next(Verdict::Ambiguous, failures, 0, 1.0), None);
+            assert_eq!(policy.next(Verdict::Rejected, failures, 0, 1.0), None);
+        }
+    }
+
+    #[test]
+    fn many_failures_stop_second_attempts_until_successes_make_up_for_them() {
+        let mut throttle = Throttle::default();
+        (0..49).for_each(|_| throttle.failed());
+        assert!(throttle.allows());
+        throttle.failed();
+        assert!(!throttle.allows());
+        throttle.succeeded();
+        assert!(throttle.allows());
+        (0..1_000).for_each(|_| throttle.failed());
+        assert!(!throttle.allows());
+        (0..10_000).for_each(|_| throttle.succeeded());
+        assert_eq!(throttle, Throttle::default());
     }
 }

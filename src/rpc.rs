@@ -80,13 +80,10 @@ impl Caller {
         .await
     }
 
-    /// One attempt, with what is known of its effect when it fails.
+    /// A failure says what is known of its effect.
     pub(crate) async fn run_job(&self, name: &JobName, message: RunJobRequest) -> Result<Operation, Failure> {
         let call = Call::new("start", name, Routing::location(name.location()), message);
-        self.attempt(&call, self.rpc_timeout, &|transport, request| async move {
-            JobsClient::new(transport).run_job(request).await
-        })
-        .await
+        self.start(&call, &|transport, request| async move { JobsClient::new(transport).run_job(request).await }).await
     }
 }
 

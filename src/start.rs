@@ -110,7 +110,8 @@ impl RunBuilder {
 
     /// Starts the execution. Returns when the service has accepted it, and does not wait for the job.
     ///
-    /// The request is sent once.
+    /// The request is sent again only when there is proof that it was not processed: it never left, or the peer
+    /// refused it. All attempts together take at most the RPC timeout.
     ///
     /// # Errors
     /// - [`InvalidInput`](ErrorKind::InvalidInput): an override cannot be sent as it is; nothing was sent

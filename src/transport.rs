@@ -8,7 +8,7 @@ mod routing;
 use std::{
     fmt::{self, Debug, Formatter},
     mem,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -39,7 +39,7 @@ const QUOTA_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project")
 
 /// An authenticated connection to Cloud Run, for the generated stubs.
 ///
-/// A clone shares the connection. It connects at the first call and again after a loss, adds the token, the
+/// A clone shares the connection, and takes the new one when it was replaced after trouble. It connects at the first call and again after a loss, adds the token, the
 /// telemetry headers and the quota project to each request, and keeps the connection alive while calls are open.
 /// What a request is about it does not know: see [`Routing`] for the header that only the message can tell.
 ///
@@ -54,11 +54,24 @@ const QUOTA_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project")
 /// let job = jobs.get_job(Routing::location(job.location()).request(message)).await?.into_inner();
 /// # Ok(()) }
 /// ```
-#[derive(Clone)]
 pub struct Transport {
-    channel: Channel,
+    connection: Connection,
+    shared: Arc<Shared>,
+}
+
+/// What the clones of a transport have in common.
+struct Shared {
+    connect: Box<dyn Fn() -> Channel + Send + Sync>,
+    current: Mutex<Connection>,
     credentials: Credentials,
-    headers: Arc<HeaderMap>,
+    headers: HeaderMap,
+}
+
+/// A channel, and how many there were before it.
+#[derive(Clone)]
+struct Connection {
+    channel: Channel,
+    generation: u64,
 }
 
 impl Transport {
@@ -78,28 +91,28 @@ impl Transport {
         }
         let endpoint = configured(target.endpoint()?, options.connect_timeout);
         let connector = tcp_connector();
-        let channel = if target.is_tls() {
-            endpoint.connect_with_connector_lazy(connector)
+        if target.is_tls() {
+            Self::over(move || endpoint.connect_with_connector_lazy(connector.clone()), options)
         } else {
-            endpoint.connect_with_connector_lazy(preface::Checked::new(connector))
-        };
-        Self::over(channel, options)
+            let connector = preface::Checked::new(connector);
+            Self::over(move || endpoint.connect_with_connector_lazy(connector.clone()), options)
+        }
     }
 
     /// A transport over connections that `connector` makes, in plaintext, and so for anonymous credentials only.
     pub(crate) fn over_connector<C>(connector: C, options: Options) -> Result<Self>
     where
-        C: Service<Uri> + Send + 'static,
+        C: Service<Uri> + Clone + Send + Sync + 'static,
         C::Response: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
         C::Future: Send,
         BoxError: From<C::Error> + Send,
     {
         // The name is never resolved: the connector decides where it leads.
         let endpoint = configured(Endpoint::from_static("http://localhost"), options.connect_timeout);
-        Self::over(endpoint.connect_with_connector_lazy(connector), options)
+        Self::over(move || endpoint.connect_with_connector_lazy(connector.clone()), options)
     }
 
-    fn over(channel: Channel, options: Options) -> Result<Self> {
+    fn over(connect: impl Fn() -> Channel + Send + Sync + 'static, options: Options) -> Result<Self> {
         let mut headers = HeaderMap::from_iter([API_CLIENT]);
         if let Some(project) = options.quota_project.as_deref().or(options.credentials.quota_project()) {
             let value = HeaderValue::from_str(project).map_err(|_| {
@@ -107,7 +120,41 @@ impl Transport {
             })?;
             headers.insert(QUOTA_PROJECT, value);
         }
-        Ok(Self { channel, credentials: options.credentials, headers: Arc::new(headers) })
+        let connection = Connection { channel: connect(), generation: 0 };
+        let shared = Shared {
+            connect: Box::new(connect),
+            current: Mutex::new(connection.clone()),
+            credentials: options.credentials,
+            headers,
+        };
+        Ok(Self { connection, shared: Arc::new(shared) })
+    }
+
+    /// Gives the clones to come another connection than this one. Calls on this one go on.
+    pub(crate) fn replace_connection(&self) {
+        let mut current = self.shared.current();
+        // Many calls find the same connection dead; one of them replaces it.
+        if current.generation == self.connection.generation {
+            *current = Connection { channel: (self.shared.connect)(), generation: current.generation + 1 };
+        }
+    }
+
+    /// Gives up the token, because the service did not accept it. Whether there can be another one.
+    pub(crate) fn renew_token(&self) -> bool {
+        self.shared.credentials.renew()
+    }
+}
+
+impl Shared {
+    fn current(&self) -> MutexGuard<'_, Connection> {
+        // Nothing panics while it is held.
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clone for Transport {
+    fn clone(&self) -> Self {
+        Self { connection: self.shared.current().clone(), shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -124,21 +171,20 @@ impl Service<Request<Body>> for Transport {
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.channel.poll_ready(cx).map_err(Into::into)
+        self.connection.channel.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         // The clone takes the place of the channel that poll_ready has made ready.
-        let next = self.channel.clone();
-        let mut channel = mem::replace(&mut self.channel, next);
-        let credentials = self.credentials.clone();
-        let headers = Arc::clone(&self.headers);
+        let next = self.connection.channel.clone();
+        let mut channel = mem::replace(&mut self.connection.channel, next);
+        let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             let exchange = request.extensions_mut().remove::<Exchange>();
-            if let Some(value) = credentials.authorization().await? {
+            if let Some(value) = shared.credentials.authorization().await? {
                 request.headers_mut().insert(http::header::AUTHORIZATION, value);
             }
-            request.headers_mut().extend(headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+            request.headers_mut().extend(shared.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
             let Some(exchange) = exchange else { return Ok(channel.call(request).await?) };
             let response = channel.call(request.map(|body| exchange.watch(body))).await?;
             exchange.answered(&response);
@@ -149,7 +195,7 @@ impl Service<Request<Body>> for Transport {
 
 impl Debug for Transport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transport").field("credentials", &self.credentials).finish_non_exhaustive()
+        f.debug_struct("Transport").field("credentials", &self.shared.credentials).finish_non_exhaustive()
     }
 }
 

@@ -122,13 +122,16 @@ fn renewed<C>(kind: &'static str, authenticator: Authenticator<C>) -> Source
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    Source::Renewed { kind, tokens: Arc::new(authenticator) }
+    Source::Renewed { kind, tokens: Arc::new(authenticator), stale: Arc::default() }
 }
 
 impl<C: Connect + Clone + Send + Sync + 'static> Tokens for Authenticator<C> {
-    fn token(&self) -> BoxFuture<'_, Result<String, yup_oauth2::Error>> {
-        Box::pin(async {
-            let token = Self::token(self, &[SCOPE]).await?;
+    fn token(&self, fresh: bool) -> BoxFuture<'_, Result<String, yup_oauth2::Error>> {
+        Box::pin(async move {
+            let token = match fresh {
+                true => self.force_refreshed_token(&[SCOPE]).await?,
+                false => Self::token(self, &[SCOPE]).await?,
+            };
             token.token().map(str::to_owned).ok_or(yup_oauth2::Error::MissingAccessToken)
         })
     }

@@ -34,7 +34,7 @@ enum Server {
     Endpoint(String),
     Emulator(String),
     /// Makes a transport over the caller's own connections.
-    Connector(Box<dyn FnOnce(Options) -> Result<Transport> + Send>),
+    Connector(Box<dyn FnOnce(Options) -> Result<Transport> + Send + Sync>),
 }
 
 impl Default for ClientBuilder {
@@ -68,7 +68,7 @@ impl ClientBuilder {
     /// plaintext, and never any credentials.
     pub fn connector<C>(mut self, connector: C) -> Self
     where
-        C: Service<Uri> + Send + 'static,
+        C: Service<Uri> + Clone + Send + Sync + 'static,
         C::Response: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
         C::Future: Send,
         BoxError: From<C::Error> + Send,
@@ -126,7 +126,7 @@ impl ClientBuilder {
         let (target, credentials) = match self.server {
             Server::Connector(connect) => {
                 let transport = connect(options(Credentials::anonymous()))?;
-                return Ok(Client { caller: Caller { transport, rpc_timeout: self.rpc_timeout } });
+                return Ok(Client { caller: Caller::new(transport, self.rpc_timeout) });
             }
             Server::Emulator(address) => (Target::emulator(&address)?, Some(Credentials::anonymous())),
             Server::Endpoint(endpoint) => (Target::parse(&endpoint)?, self.credentials),
@@ -137,7 +137,7 @@ impl ClientBuilder {
             None => Credentials::application_default().await?,
         };
         let transport = Transport::to_server(&target, options(credentials))?;
-        Ok(Client { caller: Caller { transport, rpc_timeout: self.rpc_timeout } })
+        Ok(Client { caller: Caller::new(transport, self.rpc_timeout) })
     }
 }
 

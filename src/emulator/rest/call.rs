@@ -15,11 +15,10 @@ use tonic::{
 use tower::Service;
 
 use super::route::Binding;
+use crate::emulator::server::gate::ROUTING_HEADER;
 
 /// Headers of an HTTP request that mean the same in gRPC, beside all that begin with `x-goog-`.
 const KEPT: [header::HeaderName; 3] = [header::AUTHORIZATION, header::HOST, header::USER_AGENT];
-
-const ROUTING_HEADER: &str = "x-goog-request-params";
 
 /// What answers gRPC calls of this process.
 pub(crate) trait Handler:

@@ -1,11 +1,11 @@
 //! The message that a request stands for: its body, its query and the fields in its path as one JSON object.
 
 use prost_reflect::{DynamicMessage, Kind, MessageDescriptor};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tonic::Status;
 
 use super::{
-    json::{self, field, malformed},
+    json::{field, malformed, read},
     query::Query,
     route::Binding,
     template::Variables,
@@ -35,7 +35,7 @@ pub(super) fn message(
             return Err(malformed(container, &format!("Invalid value at '{container}': it must be an object.")));
         }
     }
-    json::read(&binding.request, &Value::Object(root))
+    read(&binding.request, &Value::Object(root))
 }
 
 /// The fields that the body holds.
@@ -56,27 +56,19 @@ fn body_of(binding: &Binding, body: &[u8]) -> Result<Map<String, Value>, Status>
 fn bind(fields: &mut Map<String, Value>, message: &MessageDescriptor, path: &str, text: String) -> Option<()> {
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
     let field = field(message, name)?;
+    if field.is_map() || (field.is_list() && rest.is_some()) {
+        return None;
+    }
     let kind = field.kind();
     // A body may spell it either way.
     let key = if fields.contains_key(field.name()) { field.name() } else { field.json_name() };
     let entry = fields.entry(key);
-    match (rest, kind.as_message()) {
-        (Some(_), _) if field.is_list() || field.is_map() => None,
-        (Some(rest), Some(inner)) => {
-            let inner_fields = entry.or_insert_with(|| Value::Object(Map::new())).as_object_mut()?;
-            bind(inner_fields, inner, rest, text)
-        }
-        (Some(_), None) => None,
-        (None, _) if field.is_map() => None,
-        (None, _) if field.is_list() => {
-            entry.or_insert_with(|| Value::Array(Vec::new())).as_array_mut()?.push(scalar(&kind, text));
-            Some(())
-        }
-        (None, _) => {
-            *entry.or_insert(Value::Null) = scalar(&kind, text);
-            Some(())
-        }
+    match rest {
+        Some(rest) => bind(entry.or_insert_with(|| json!({})).as_object_mut()?, kind.as_message()?, rest, text)?,
+        None if field.is_list() => entry.or_insert_with(|| json!([])).as_array_mut()?.push(scalar(&kind, text)),
+        None => *entry.or_insert(Value::Null) = scalar(&kind, text),
     }
+    Some(())
 }
 
 /// A text as JSON has it; only the JSON of booleans and enum numbers is not a string, too.
@@ -90,11 +82,9 @@ fn scalar(kind: &Kind, text: String) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use prost_reflect::DescriptorPool;
-    use serde_json::json;
-
     use super::*;
     use crate::proto::DESCRIPTORS;
+    use prost_reflect::DescriptorPool;
 
     /// The fields of a message with what `bound` sets; nothing for what is no field.
     fn bind_all(message: &str, bound: &[(&str, &str)]) -> Option<Value> {

@@ -129,3 +129,46 @@ fn option<M: prost::Message + Default>(
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::DESCRIPTORS;
+
+    fn pool() -> DescriptorPool {
+        DescriptorPool::decode(DESCRIPTORS).expect("valid")
+    }
+
+    #[test]
+    fn every_rpc_of_the_protos_has_a_route() {
+        let Routes(bindings) = Routes::new(&pool());
+        let services = ["google.cloud.run.v2.Jobs", "google.cloud.run.v2.Executions", "google.cloud.run.v2.Tasks"];
+        for service in services.into_iter().chain(["google.longrunning.Operations"]) {
+            let service = pool().get_service_by_name(service).expect("it is there");
+            for method in service.methods() {
+                let path = format!("/{}/{}", service.full_name(), method.name());
+                assert!(bindings.iter().any(|binding| binding.rpc == path), "{path}");
+            }
+        }
+    }
+
+    /// api-facts 6: annotated for most of Jobs, the names in the path for all others.
+    #[test]
+    fn a_call_is_routed_as_clients_route_it() {
+        let routes = Routes::new(&pool());
+        let job = "/v2/projects/p/locations/l/jobs/j";
+        let name = "projects%2Fp%2Flocations%2Fl%2Fjobs%2Fj";
+        for (method, path, expected) in [
+            (Method::GET, job.to_owned(), "location=l".to_owned()),
+            (Method::GET, "/v2/projects/p/locations/l/jobs".to_owned(), "location=l".to_owned()),
+            (Method::PATCH, job.to_owned(), "location=l".to_owned()),
+            (Method::POST, format!("{job}:run"), "location=l".to_owned()),
+            (Method::GET, format!("{job}:getIamPolicy"), format!("resource={name}")),
+            (Method::GET, format!("{job}/executions"), format!("parent={name}")),
+            (Method::DELETE, format!("{job}/executions/e"), format!("name={name}%2Fexecutions%2Fe")),
+        ] {
+            let (binding, variables) = routes.find(&method, &path).expect("it is there");
+            assert_eq!(binding.routing(&variables).expect("text"), expected, "{method} {path}");
+        }
+    }
+}

@@ -6,8 +6,18 @@ use super::{Server, without_suffixes};
 
 #[test]
 fn the_sessions_of_the_readme_print_what_it_says() {
-    let blocks = sessions("README.md");
-    assert!(blocks.len() >= 2, "sessions are found");
+    follow("README.md", 2);
+}
+
+#[test]
+fn the_sessions_of_the_emulators_page_print_what_it_says() {
+    follow("docs/emulator.md", 1);
+}
+
+/// Runs the sessions of a page, of which there are so many at least.
+fn follow(page: &str, least: usize) {
+    let blocks = sessions(page);
+    assert!(blocks.len() >= least, "sessions are found");
     let server = Server::start();
     for block in blocks {
         let (script, expected) = split(&block);

@@ -3,7 +3,10 @@
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use runjob::emulator::Emulator;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use super::{Answer, LOCATION, exchange};
 
@@ -101,5 +104,20 @@ async fn a_body_has_a_limit() {
     let body = format!("{{{}}}", " ".repeat(4 * 1024 * 1024));
     let answer = ask(&emulator, "POST", "jobs/echo:run", &[("Content-Type", "application/json")], &body).await;
     assert_eq!(answer.status, 413);
+    assert!(emulator.ledger().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_starts_nothing() {
+    let emulator = listening().await;
+    let mut io = TcpStream::connect(emulator.addr().expect("it listens")).await.expect("it takes connections");
+    let head = format!("POST /v2/{LOCATION}/jobs/echo:run HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\n");
+    let part = "Content-Type: application/json\r\n\r\n{}";
+    io.write_all((head + part).as_bytes()).await.expect("it listens");
+    io.shutdown().await.expect("it listens");
+    let mut answer = Vec::new();
+    // Whether it answers or closes, it has understood that nothing more comes.
+    _ = io.read_to_end(&mut answer).await;
+    assert!(!answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
     assert!(emulator.ledger().is_empty());
 }
