@@ -74,7 +74,7 @@ use self::{
         process::{Groups, ProcessRuntime},
     },
     seed::Seed,
-    server::gate::{Panic, Rules},
+    server::gate::{Exposure, Panic, Rules, Token},
     state::{Ids, Machine},
 };
 use crate::name::Location;
@@ -228,6 +228,7 @@ pub struct EmulatorBuilder {
     seed: Option<u64>,
     data_dir: Option<PathBuf>,
     seed_file: Option<PathBuf>,
+    token: Option<Token>,
     lenient: bool,
 }
 
@@ -244,13 +245,15 @@ impl Default for EmulatorBuilder {
             seed: None,
             data_dir: None,
             seed_file: None,
+            token: None,
             lenient: false,
         }
     }
 }
 
 impl EmulatorBuilder {
-    /// Listens here. Default is 127.0.0.1 with a free port; only loopback addresses are taken.
+    /// Listens here. Default is 127.0.0.1 with a free port. An address that is not loopback is taken only with
+    /// [`require_token`](Self::require_token).
     pub fn listen(self, addr: SocketAddr) -> Self {
         Self { listen: Some(addr), ..self }
     }
@@ -314,6 +317,11 @@ impl EmulatorBuilder {
         Self { seed_file: Some(path.into()), ..self }
     }
 
+    /// Answers on its port only calls with `Authorization: Bearer TOKEN`. Default is to answer everybody on this machine.
+    pub fn require_token(self, token: impl Into<String>) -> Self {
+        Self { token: Some(Token::new(token.into())), ..self }
+    }
+
     /// Whether calls without the `x-goog-request-params` header are answered. Default is no, as on the service.
     pub fn lenient(self, lenient: bool) -> Self {
         Self { lenient, ..self }
@@ -352,21 +360,26 @@ impl EmulatorBuilder {
         let api = Arc::new(rest::Api::new()?);
         let (stop, stopped) = watch::channel(false);
         let panic = Arc::new(Panic::default());
-        let rules = |exposed| {
-            Arc::new(Rules { lenient: self.lenient, exposed, panic: Arc::clone(&panic), engine: Arc::clone(&engine) })
+        let rules = |exposure| {
+            Arc::new(Rules { lenient: self.lenient, exposure, panic: Arc::clone(&panic), engine: Arc::clone(&engine) })
         };
 
         let mut workers = JoinSet::new();
         let mut addr = None;
         if let Some(listen) = self.listen {
+            let exposure = match (&self.token, listen.ip().is_loopback()) {
+                (Some(token), _) => Exposure::Token(token.clone()),
+                (None, true) => Exposure::ThisMachine,
+                (None, false) => return Err(EmulatorError::not_loopback(listen)),
+            };
             let listener = server::bind(listen).await?;
             addr = Some(listener.local_addr().map_err(|error| EmulatorError::listen(listen, error))?);
             let connections = server::accept(listener);
             let (routes, api) = (routes.clone(), Arc::clone(&api));
-            workers.spawn(server::serve(connections, routes, api, rules(true), stopped.clone()));
+            workers.spawn(server::serve(connections, routes, api, rules(exposure), stopped.clone()));
         }
         let (connector, calls) = Connector::new();
-        workers.spawn(server::serve(server::dialled(calls), routes, api, rules(false), stopped.clone()));
+        workers.spawn(server::serve(server::dialled(calls), routes, api, rules(Exposure::None), stopped.clone()));
         workers.spawn(drive(driver, Arc::clone(&engine), stopped, Arc::clone(&panic)));
         Ok(Emulator { addr, connector, controls, output, stop, panic, workers })
     }
@@ -391,13 +404,14 @@ impl EmulatorBuilder {
             images.insert(image.clone(), command.clone());
         }
         images.resolve()?;
+        let root = self.homes().map_err(EmulatorError::homes)?;
         Ok(Backend::Live(Arc::new(ProcessRuntime {
             images,
             allow_command: self.allow_command,
             output: output.clone(),
             grace: GRACE,
-            root: self.homes().map_err(EmulatorError::homes)?,
-            groups: Arc::new(Groups::default()),
+            groups: Arc::new(Groups::new(root.path())),
+            root,
         })))
     }
 }

@@ -16,7 +16,8 @@ pub struct EmulatorError {
 impl EmulatorError {
     pub(crate) fn not_loopback(addr: SocketAddr) -> Self {
         let reason = "it runs commands for whoever reaches it";
-        Self::new(format!("the emulator does not listen on {addr}, because {reason}: use 127.0.0.1 or [::1]"), None)
+        let hint = "use 127.0.0.1 or [::1], or require a token";
+        Self::new(format!("the emulator does not listen on {addr}, because {reason}: {hint}"), None)
     }
 
     pub(crate) fn listen(addr: SocketAddr, error: io::Error) -> Self {

@@ -6,6 +6,7 @@ mod interrupt;
 mod readme;
 mod resources;
 mod restarts;
+mod security;
 mod server;
 
 use std::{

@@ -11,6 +11,7 @@ mod processes;
 mod rest;
 mod restarts;
 mod scale;
+mod security;
 mod time;
 
 use prost::{Message, Name};

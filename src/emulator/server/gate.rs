@@ -6,6 +6,7 @@
 use std::{
     any::Any,
     convert::Infallible,
+    fmt,
     net::IpAddr,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -14,7 +15,7 @@ use std::{
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
-use tonic::{Status, body::Body};
+use tonic::{Code, Status, body::Body};
 use tower::Service;
 
 use crate::emulator::{engine::Engine, refusal::Refusal};
@@ -32,12 +33,46 @@ const PANICKED: &str = "The emulator panicked, which is a bug in it: stop it to 
 pub(crate) struct Rules {
     /// Whether a call may come without its routing header.
     pub(crate) lenient: bool,
-    /// Whether a web page could reach this place, so that a call has to show that it comes from none.
-    pub(crate) exposed: bool,
+    pub(crate) exposure: Exposure,
     /// Where a handler's panic goes. After one, of whatever part, nothing is answered any more.
     pub(crate) panic: Arc<Panic>,
     /// What every reply waits for: all that led to it is kept.
     pub(crate) engine: Arc<Engine>,
+}
+
+/// Who could reach this place, and so what a call has to show.
+#[derive(Debug)]
+pub(crate) enum Exposure {
+    /// This process only.
+    None,
+    /// Everybody on this machine, and any web page that is open on it: a call has to come from none.
+    ThisMachine,
+    /// Anybody, but only who knows the token is answered.
+    Token(Token),
+}
+
+/// What a caller has to know. Shown nowhere.
+#[derive(Clone)]
+pub(crate) struct Token(String);
+
+impl Token {
+    pub(crate) fn new(token: String) -> Self {
+        Self(token)
+    }
+
+    /// Whether the call carries it. How long that takes says nothing about how much of it was right.
+    fn is_in(&self, headers: &HeaderMap) -> bool {
+        let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        let given = given.and_then(|given| given.strip_prefix(b"Bearer ")).unwrap_or_default();
+        let differences = given.iter().zip(self.0.as_bytes()).fold(0, |all, (one, other)| all | (one ^ other));
+        given.len() == self.0.len() && !given.is_empty() && differences == 0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
 }
 
 /// The first panic, for the one who reports it.
@@ -65,17 +100,26 @@ impl Panic {
 }
 
 impl Rules {
-    /// The refusal of a call that a web page, or another machine by a rebound name, could have made.
+    /// The refusal of a call by somebody who may not call here.
     pub(crate) fn foreign<B>(&self, request: &Request<B>) -> Option<Status> {
+        let refused = match &self.exposure {
+            Exposure::None => return None,
+            Exposure::Token(token) if !token.is_in(request.headers()) => {
+                return Some(Status::unauthenticated("The emulator answers only calls with its token."));
+            }
+            Exposure::Token(_) => is_from_page(request.headers()),
+            Exposure::ThisMachine => !is_local(request),
+        };
         let text = "The emulator answers callers of this machine only, and no web page.";
-        (self.exposed && !is_local(request)).then(|| Status::permission_denied(text))
+        refused.then(|| Status::permission_denied(text))
     }
 
     /// The answer to a call that does not get as far as its handler.
     fn refusal<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
         if let Some(status) = self.foreign(request) {
+            let unknown = status.code() == Code::Unauthenticated;
             let mut response = status.into_http::<Body>();
-            *response.status_mut() = StatusCode::FORBIDDEN;
+            *response.status_mut() = if unknown { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
             return Some(response);
         }
         if self.panic.happened() {
