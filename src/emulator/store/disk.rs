@@ -57,7 +57,7 @@ impl Disk {
     }
 
     /// All of the changes, or none of them; they are on disk when this returns.
-    pub(super) fn commit(&self, changes: impl Iterator<Item = Change>) -> Result<(), redb::Error> {
+    pub(super) fn commit(&self, changes: impl Iterator<Item = Change>) -> Result<(), Failure> {
         let mut changes = changes.peekable();
         if changes.peek().is_none() {
             return Ok(());
@@ -83,7 +83,7 @@ impl Disk {
 
     /// Says in a new database how it is written, and refuses one that is written otherwise.
     fn check_format(&self) -> Result<(), EmulatorError> {
-        let format = || -> Result<u64, redb::Error> {
+        let format = || -> Result<u64, Failure> {
             let transaction = self.database.begin_write()?;
             let format = {
                 let mut about = transaction.open_table(ABOUT)?;
