@@ -25,7 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("descriptors.binpb"), descriptors)?;
 
     let mut prost = tonic_prost_build::Config::new();
-    prost.enable_type_names().type_name_domain([".google"], "type.googleapis.com");
+    // Ordered maps: equal messages have equal bytes, and print alike.
+    prost.btree_map(["."]).enable_type_names().type_name_domain([".google"], "type.googleapis.com");
     tonic_prost_build::configure()
         .server_mod_attribute(".", "#[cfg(feature = \"emulator\")]")
         .compile_fds_with_config(stubs, prost)?;

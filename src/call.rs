@@ -54,12 +54,7 @@ impl Caller {
     /// Makes the call once, within `limit`: it covers the token, the connection, the request and the answer.
     ///
     /// The limit is also sent as `grpc-timeout`, so that the service stops as well.
-    pub(crate) async fn attempt<M, T>(
-        &self,
-        call: &Call<'_, M>,
-        limit: Duration,
-        rpc: &impl Rpc<M, T>,
-    ) -> Result<T, Failure>
+    async fn attempt<M, T>(&self, call: &Call<'_, M>, limit: Duration, rpc: &impl Rpc<M, T>) -> Result<T, Failure>
     where
         M: Clone + Send + Sync,
     {
@@ -111,14 +106,14 @@ impl Caller {
         }
     }
 
-    /// Makes a call with an effect, once; a token that was not accepted is renewed first.
-    pub(crate) async fn write<M, T>(&self, call: &Call<'_, M>, rpc: &impl Rpc<M, T>) -> Result<T>
+    /// Makes a call once, within `limit`; a token that was not accepted is renewed first.
+    pub(crate) async fn once<M, T>(&self, call: &Call<'_, M>, limit: Duration, rpc: &impl Rpc<M, T>) -> Result<T>
     where
         M: Clone + Send + Sync,
     {
         let mut renewed = false;
         loop {
-            match self.attempt(call, self.rpc_timeout, rpc).await {
+            match self.attempt(call, limit, rpc).await {
                 Err(failure) if self.renewed_token(&failure.error, &mut renewed) => {}
                 answer => return answer.map_err(|failure| failure.error),
             }

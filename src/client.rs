@@ -14,9 +14,10 @@ use crate::{
         longrunning,
         run::v2::{Execution, Job, Task},
     },
-    run::Run,
+    run::{Finished, Run},
     start::RunBuilder,
     transport::Transport,
+    watch,
 };
 
 /// A client of Cloud Run Jobs.
@@ -72,6 +73,16 @@ impl Client {
                 .doing("attach to operation", operation.name())
         })?;
         Ok(Run::started(self.caller.clone(), name, operation))
+    }
+
+    /// Waits for many executions at once and yields each as it ends.
+    ///
+    /// Several executions of one job share one ListExecutions a tick, of one second and more for long lists, so that
+    /// the requests grow with the jobs and the length of their lists, and not with one poll for each execution. A single
+    /// execution of a job is waited for as by [`Run::wait`]. What cannot be waited for is yielded as an error with its
+    /// name. Dropping the stream cancels nothing.
+    pub fn watch(&self, runs: impl IntoIterator<Item = Run>) -> BoxStream<'static, (ExecutionName, Result<Finished>)> {
+        watch::watch(runs)
     }
 
     /// Reads a job (GetJob).

@@ -5,7 +5,8 @@
 //!
 //! The rooms, and which way they look: `server` (connections, what every call passes) -> `rest` (JSON in, gRPC calls out) ->
 //! `service` (messages) -> `engine` (one lock, one driver) -> `state` (the machine: events in, effects out) and `runtime`
-//! (carries tasks out). `validate`, `defaults`, `overrides` and `refusal` are the service's rules and words.
+//! (carries tasks out). `validate`, `defaults`, `overrides`, `iam`, `quota` and `refusal` are the service's rules and words.
+//! What a test holds in its hands is in `controls` (with `clock`, `fault` and `journal`); `admin` are the pages that reach it.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,8 +25,11 @@ mod defaults;
 mod engine;
 mod error;
 mod fault;
+mod iam;
 mod journal;
+mod made_up;
 mod overrides;
+mod quota;
 mod refusal;
 mod rest;
 mod rpc;
@@ -56,6 +60,7 @@ pub use self::{
     error::EmulatorError,
     fault::{After, Before, Fault, Reason},
     journal::Call,
+    quota::Quota,
     rpc::Rpc,
     runtime::{
         output::{Output, OutputLine, OutputReader, Stream},
@@ -67,6 +72,7 @@ pub use self::{
 use self::{
     controls::Controls,
     engine::{Driver, Engine},
+    iam::{Caller, Iam, Token},
     runtime::{
         Backend, GRACE,
         images::{Images, sample_jobs},
@@ -74,7 +80,7 @@ use self::{
         process::{Groups, ProcessRuntime},
     },
     seed::Seed,
-    server::gate::{Exposure, Panic, Rules, Token},
+    server::gate::{Exposure, Panic, Rules},
     state::{Ids, Machine},
 };
 use crate::name::Location;
@@ -230,6 +236,9 @@ pub struct EmulatorBuilder {
     seed_file: Option<PathBuf>,
     token: Option<Token>,
     lenient: bool,
+    callers: Vec<(Token, String)>,
+    grants: Vec<(String, String)>,
+    quota: Quota,
 }
 
 impl Default for EmulatorBuilder {
@@ -247,6 +256,9 @@ impl Default for EmulatorBuilder {
             seed_file: None,
             token: None,
             lenient: false,
+            callers: Vec::new(),
+            grants: Vec::new(),
+            quota: Quota::default(),
         }
     }
 }
@@ -319,7 +331,7 @@ impl EmulatorBuilder {
 
     /// Answers on its port only calls with `Authorization: Bearer TOKEN`. Default is to answer everybody on this machine.
     pub fn require_token(self, token: impl Into<String>) -> Self {
-        Self { token: Some(Token::new(token.into())), ..self }
+        Self { token: Some(Token::from(token.into())), ..self }
     }
 
     /// Whether calls without the `x-goog-request-params` header are answered. Default is no, as on the service.
@@ -327,22 +339,42 @@ impl EmulatorBuilder {
         Self { lenient, ..self }
     }
 
+    /// Makes a bearer token known as that of a member, such as `user:a@example.com` or `serviceAccount:b@example.com`.
+    /// From the first one on, a call without a known token is answered UNAUTHENTICATED, and one without the permission
+    /// that it needs PERMISSION_DENIED. Without any, nobody is asked who they are.
+    pub fn caller(mut self, token: impl Into<String>, member: impl Into<String>) -> Self {
+        self.callers.push((token.into().into(), member.into()));
+        self
+    }
+
+    /// Gives a member a role such as `roles/run.viewer`, or one permission such as `run.jobs.run`, on everything here.
+    /// What it has on one job only is for that job's policy, which SetIamPolicy sets.
+    pub fn grant(mut self, member: impl Into<String>, granted: impl Into<String>) -> Self {
+        self.grants.push((member.into(), granted.into()));
+        self
+    }
+
+    /// How much there may be of everything. Default is no limit.
+    pub fn quota(self, quota: Quota) -> Self {
+        Self { quota, ..self }
+    }
+
     /// Starts it, within a tokio runtime.
     ///
     /// # Errors
     /// When the address cannot be listened on or is not loopback, when an image's command is not there, or when the data
-    /// directory is in use, cannot be written or read, or is open to other users, or when the seed file is wrong: says
-    /// where, and what.
+    /// directory is in use, cannot be written or read, or is open to other users, when the seed file is wrong, or when
+    /// a member, role or permission is none.
     pub async fn start(self) -> Result<Emulator, EmulatorError> {
         let seed = self.seed_file.as_deref().map(Seed::read).transpose()?.unwrap_or_default();
         let output = OutputSender::new();
-        let ids = self.seed.map_or_else(Ids::random, Ids::seeded);
+        let fresh = self.machine(&seed)?;
         let (kept, machine) = match &self.data_dir {
             Some(dir) => {
-                let (kept, machine) = store::open(dir, ids).await?;
+                let (kept, machine) = store::open(dir, fresh).await?;
                 (Some(kept), machine)
             }
-            None => (None, Machine::new(ids)),
+            None => (None, fresh),
         };
         let (engine, driver) = Engine::new(machine, self.clock, self.backend(&seed, &output)?, kept);
         engine.lose_attempts();
@@ -395,6 +427,24 @@ impl EmulatorBuilder {
         TempDir::new_in(homes)
     }
 
+    fn machine(&self, seed: &Seed) -> Result<Machine, EmulatorError> {
+        let mut iam = Iam::default();
+        for (token, member) in &self.callers {
+            iam.add_caller(token.clone(), member.clone())?;
+        }
+        for (member, granted) in &self.grants {
+            iam.grant(member.clone(), granted)?;
+        }
+        for (token, caller) in &seed.callers {
+            iam.add_caller(token.clone().into(), caller.member.clone())?;
+            for role in &caller.roles {
+                iam.grant(caller.member.clone(), role)?;
+            }
+        }
+        let ids = self.seed.map_or_else(Ids::random, Ids::seeded);
+        Ok(Machine::new(ids, iam, seed.quotas.clone().unwrap_or_else(|| self.quota.clone())))
+    }
+
     fn backend(&self, seed: &Seed, output: &OutputSender) -> Result<Backend, EmulatorError> {
         if let Runtime::Simulated(simulation) = &self.runtime {
             return Ok(Backend::Simulated(simulation.clone()));
@@ -437,7 +487,7 @@ async fn drive(
 fn add_samples(engine: &Engine, location: &Location) -> Result<(), EmulatorError> {
     for (id, job) in sample_jobs() {
         let name = location.job(id).map_err(EmulatorError::sample_name)?;
-        let request = service::define(engine, name, job, false).map_err(EmulatorError::samples)?;
+        let request = service::define(engine, Caller::Unchecked, name, job, false).map_err(EmulatorError::samples)?;
         engine.apply(|machine, now| machine.create_job(request, now)).map_err(EmulatorError::samples)?;
     }
     Ok(())

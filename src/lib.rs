@@ -64,6 +64,7 @@ mod rpc;
 mod run;
 mod start;
 mod transport;
+mod watch;
 
 pub use self::{
     auth::Credentials,

@@ -7,7 +7,7 @@ use std::{marker::PhantomData, time::Duration};
 
 use prost::{Message, Name};
 use prost_types::Any;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tonic::{Code, Status};
 
 use crate::{
@@ -20,6 +20,12 @@ use crate::{
 
 /// How long one WaitOperation may be held by the service: what gcloud asks for. A cut connection costs one of these.
 const HOLD: Duration = Duration::from_secs(30);
+
+/// An answer that took this long was held: asking again at once is no busy loop, however soon the service lets go.
+const HELD: Duration = Duration::from_secs(2);
+
+/// The longest that the service may ask to be left alone.
+const LONGEST_ADVICE: Duration = Duration::from_secs(300);
 
 /// The pauses between polls that the service answers at once: soon at first, and ten seconds at the most.
 const POLLS: Backoff = Backoff { first: Duration::from_millis(250), factor: 1.5, longest: Duration::from_secs(10) };
@@ -117,21 +123,25 @@ impl<T: Message + Name + Default> Operation<T> {
             } else {
                 self.caller.get_operation(&self.name).await
             };
-            match answer {
+            let advice = match answer {
                 Ok(latest) => {
                     self.latest = Some(latest);
-                    if asked.elapsed() >= HOLD / 2 {
-                        pace.reset();
+                    if asked.elapsed() >= HELD {
+                        pace = Pace::default();
                         continue;
                     }
+                    None
                 }
-                Err(error) if long_poll && error.kind() == ErrorKind::Unimplemented => long_poll = false,
-                Err(error) if may_pass(&error) => {}
+                Err(error) if long_poll && error.kind() == ErrorKind::Unimplemented => {
+                    long_poll = false;
+                    continue;
+                }
+                Err(error) if may_pass(&error) => error.retry_after(),
                 Err(error) => return Err(error),
-            }
+            };
             // An answer that came early, or none: never ask in a busy loop.
             if !self.is_done() {
-                pace.pause().await;
+                pace.pause(advice).await;
             }
         }
         Ok(())
@@ -146,20 +156,19 @@ pub(crate) async fn done(caller: &Caller, name: &OperationName) -> Result<longru
     Ok(operation.latest.unwrap_or_default())
 }
 
-/// Pauses that grow until there is reason to start over.
+/// Pauses that grow.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     pauses: u32,
 }
 
 impl Pace {
-    pub(crate) fn reset(&mut self) {
-        self.pauses = 0;
-    }
-
-    pub(crate) async fn pause(&mut self) {
+    /// Pauses, and for as long as the service advises where it does, within bounds.
+    pub(crate) async fn pause(&mut self, advice: Option<Duration>) {
         self.pauses = self.pauses.saturating_add(1);
-        tokio::time::sleep(POLLS.pause(self.pauses, fastrand::f64())).await;
+        let own = POLLS.pause(self.pauses, fastrand::f64());
+        // Advice of nothing at all would be a busy loop.
+        sleep(advice.map_or(own, |advice| advice.clamp(POLLS.first, LONGEST_ADVICE))).await;
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// What gcloud asks for; the service's own default and maximum are not published.
-const PAGE_SIZE: i32 = 100;
+pub(crate) const PAGE_SIZE: i32 = 100;
 
 /// Jobs.
 impl Caller {
@@ -55,8 +55,9 @@ impl Caller {
             job_id: name.id().to_owned(),
             validate_only: false,
         };
-        self.write(
+        self.once(
             &Call::new("create job", name, Routing::location(name.location()), message),
+            self.rpc_timeout,
             &|transport, request| async move { JobsClient::new(transport).create_job(request).await },
         )
         .await
@@ -64,8 +65,9 @@ impl Caller {
 
     pub(crate) async fn update_job(&self, name: &JobName, job: Job) -> Result<Operation> {
         let message = UpdateJobRequest { job: Some(job), ..UpdateJobRequest::default() };
-        self.write(
+        self.once(
             &Call::new("update job", name, Routing::location(name.location()), message),
+            self.rpc_timeout,
             &|transport, request| async move { JobsClient::new(transport).update_job(request).await },
         )
         .await
@@ -73,8 +75,9 @@ impl Caller {
 
     pub(crate) async fn delete_job(&self, name: &JobName) -> Result<Operation> {
         let message = DeleteJobRequest { name: name.to_string(), ..DeleteJobRequest::default() };
-        self.write(
+        self.once(
             &Call::new("delete job", name, Routing::location(name.location()), message),
+            self.rpc_timeout,
             &|transport, request| async move { JobsClient::new(transport).delete_job(request).await },
         )
         .await
@@ -110,17 +113,21 @@ impl Caller {
 
     pub(crate) async fn cancel_execution(&self, name: &ExecutionName) -> Result<Operation> {
         let message = CancelExecutionRequest { name: name.to_string(), ..CancelExecutionRequest::default() };
-        self.write(&Call::new("cancel", name, Routing::name(name), message), &|transport, request| async move {
-            ExecutionsClient::new(transport).cancel_execution(request).await
-        })
+        self.once(
+            &Call::new("cancel", name, Routing::name(name), message),
+            self.rpc_timeout,
+            &|transport, request| async move { ExecutionsClient::new(transport).cancel_execution(request).await },
+        )
         .await
     }
 
     pub(crate) async fn delete_execution(&self, name: &ExecutionName) -> Result<Operation> {
         let message = DeleteExecutionRequest { name: name.to_string(), ..DeleteExecutionRequest::default() };
-        self.write(&Call::new("delete", name, Routing::name(name), message), &|transport, request| async move {
-            ExecutionsClient::new(transport).delete_execution(request).await
-        })
+        self.once(
+            &Call::new("delete", name, Routing::name(name), message),
+            self.rpc_timeout,
+            &|transport, request| async move { ExecutionsClient::new(transport).delete_execution(request).await },
+        )
         .await
     }
 
@@ -159,11 +166,10 @@ impl Caller {
         let message =
             WaitOperationRequest { name: name.to_string(), timeout: prost_types::Duration::try_from(hold).ok() };
         let call = Call::new("wait for operation", name, Routing::name(name), message);
-        self.attempt(&call, hold + self.rpc_timeout, &|transport, request| async move {
+        self.once(&call, hold + self.rpc_timeout, &|transport, request| async move {
             OperationsClient::new(transport).wait_operation(request).await
         })
         .await
-        .map_err(|failure| failure.error)
     }
 }
 

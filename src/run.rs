@@ -79,12 +79,24 @@ impl Run {
     /// # Errors
     /// When the service could not be asked; that says nothing about the execution, and the handle is as it was.
     pub async fn poll(&mut self) -> Result<Option<Finished>> {
-        let execution = match self.caller.get_execution(&self.execution).await {
-            Ok(execution) => execution,
-            Err(error) => return self.gone(error).map(Some),
-        };
-        self.latest = OnceLock::from(execution.clone());
-        if is_finished(&execution) { self.finish(execution).await.map(Some) } else { Ok(None) }
+        if self.is_over() {
+            return self.finish().await.map(Some);
+        }
+        // The operation knows the execution from the first moment; a read by name may come before it can be seen.
+        if let Some(operation) = &mut self.operation {
+            match operation.poll().await {
+                Ok(_) => self.hear_of_operation(),
+                Err(error) if error.kind() == ErrorKind::NotFound => self.operation = None,
+                Err(error) => return Err(error),
+            }
+        }
+        if self.operation.as_ref().is_none_or(Operation::is_done) && !self.is_over() {
+            match self.caller.get_execution(&self.execution).await {
+                Ok(execution) => self.hear(execution),
+                Err(error) => return self.gone(error).map(Some),
+            }
+        }
+        if self.is_over() { self.finish().await.map(Some) } else { Ok(None) }
     }
 
     /// Waits for the end and says what it was.
@@ -114,14 +126,19 @@ impl Run {
         self.caller.cancel_execution(&self.execution).await.map(drop)
     }
 
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Takes over what was heard of the execution elsewhere.
+    pub(crate) fn hear(&mut self, execution: Execution) {
+        self.latest = OnceLock::from(execution);
+    }
+
     async fn until_finished(&mut self) -> Result<Finished> {
         if let Some(operation) = &mut self.operation {
             match operation.until_done().await {
-                Ok(()) => {
-                    if let Ok(Some(execution)) = operation.metadata() {
-                        self.latest = OnceLock::from(execution);
-                    }
-                }
+                Ok(()) => self.hear_of_operation(),
                 // Operations expire; the execution tells the same.
                 Err(error) if error.kind() == ErrorKind::NotFound => self.operation = None,
                 Err(error) => return Err(error),
@@ -129,22 +146,31 @@ impl Run {
         }
         // The operation's word is not taken for the execution's: one that is done early is waited for all the same.
         let mut pace = Pace::default();
-        loop {
-            if let Some(execution) = self.latest().filter(|execution| is_finished(execution)) {
-                return self.finish(execution.clone()).await;
-            }
+        while !self.is_over() {
             match self.poll().await {
                 Ok(Some(finished)) => return Ok(finished),
-                Ok(None) => {}
-                Err(error) if self.latest().is_some() && may_pass(&error) => {}
+                Ok(None) => pace.pause(None).await,
+                Err(error) if self.latest().is_some() && may_pass(&error) => pace.pause(error.retry_after()).await,
                 Err(error) => return Err(error),
             }
-            pace.pause().await;
+        }
+        self.finish().await
+    }
+
+    /// Takes over what the operation says of the execution.
+    fn hear_of_operation(&mut self) {
+        if let Some(Ok(Some(execution))) = self.operation.as_ref().map(Operation::metadata) {
+            self.hear(execution);
         }
     }
 
-    /// The verdict on a finished execution.
-    async fn finish(&self, execution: Execution) -> Result<Finished> {
+    fn is_over(&self) -> bool {
+        self.latest().is_some_and(is_finished)
+    }
+
+    /// The verdict on the execution, which is over.
+    async fn finish(&self) -> Result<Finished> {
+        let execution = self.latest().cloned().unwrap_or_default();
         let tasks = if Outcome::needs_tasks(&execution) { self.tasks().await? } else { Vec::new() };
         let outcome = Outcome::of(&execution, &tasks)?;
         Ok(Finished { name: self.execution.clone(), execution, outcome })
@@ -158,7 +184,7 @@ impl Run {
                 Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::NotFound) => {
                     return Ok(Vec::new());
                 }
-                Err(error) if may_pass(&error) => pace.pause().await,
+                Err(error) if may_pass(&error) => pace.pause(error.retry_after()).await,
                 answer => return answer,
             }
         }

@@ -136,3 +136,91 @@ impl<C: Connect + Clone + Send + Sync + 'static> Tokens for Authenticator<C> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// A metadata server whose tokens are `canary-1`, `canary-2`, ..., and its address.
+    async fn metadata() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            for token in 1.. {
+                let (mut socket, _) = listener.accept().await.expect("a connection");
+                let mut request = [0; 4096];
+                let len = socket.read(&mut request).await.expect("a request");
+                assert!(String::from_utf8_lossy(&request[..len]).to_lowercase().contains("metadata-flavor: google"));
+                let body = format!(r#"{{"access_token":"canary-{token}","expires_in":3600,"token_type":"Bearer"}}"#);
+                let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+                socket.write_all((head + &body).as_bytes()).await.expect("an answer");
+            }
+        });
+        address.to_string()
+    }
+
+    /// The credentials that an environment of these variables leads to.
+    async fn found(variables: &[(&str, &str)]) -> Result<Credentials> {
+        find(&|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())).await
+    }
+
+    fn file(text: &str) -> (tempfile::TempDir, String) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("credentials.json");
+        std::fs::write(&path, text).expect("a file");
+        (folder, path.to_str().expect("Unicode").to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_token_is_kept_until_the_service_refuses_it() {
+        let credentials = found(&[("GCE_METADATA_HOST", &metadata().await)]).await.expect("a metadata server");
+        let token = async || credentials.authorization().await.expect("a token").expect("not anonymous");
+        assert_eq!(token().await, "Bearer canary-1");
+        assert_eq!(token().await, "Bearer canary-1");
+        assert!(credentials.renew());
+        assert_eq!(token().await, "Bearer canary-2");
+        assert_eq!(token().await, "Bearer canary-2");
+        assert!(!format!("{credentials:?}").contains("canary"));
+    }
+
+    #[tokio::test]
+    async fn a_users_file_brings_its_quota_project_and_the_environment_has_the_last_word() {
+        let (folder, path) = file(
+            r#"{"type":"authorized_user","client_id":"a","client_secret":"b","refresh_token":"c","quota_project_id":"q"}"#,
+        );
+        let by_name = found(&[("GOOGLE_APPLICATION_CREDENTIALS", &path)]).await.expect("a user");
+        assert_eq!(by_name.quota_project(), Some("q"));
+        std::fs::rename(&path, folder.path().join("application_default_credentials.json")).expect("renamed");
+        let config = folder.path().to_str().expect("Unicode");
+        let known = [("CLOUDSDK_CONFIG", config), ("GOOGLE_CLOUD_QUOTA_PROJECT", "other")];
+        assert_eq!(found(&known).await.expect("a user").quota_project(), Some("other"));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_used_says_why_and_shows_nothing_of_itself() {
+        for (text, why) in [
+            ("canary", "not JSON"),
+            (r#"{"type":"canary"}"#, "service_account and authorized_user are supported"),
+            (r#"{"type":"authorized_user","client_secret":"canary"}"#, "a field is missing"),
+            (
+                r#"{"type":"service_account","client_email":"a","token_uri":"b","private_key":"secret-canary"}"#,
+                "private_key",
+            ),
+        ] {
+            let (_folder, path) = file(text);
+            let error = found(&[("GOOGLE_APPLICATION_CREDENTIALS", &path)]).await.expect_err(why);
+            assert_eq!(error.kind(), ErrorKind::Credentials);
+            assert!(error.to_string().contains(why), "{error}");
+            assert!(!error.to_string().contains("secret-canary"), "{error}");
+        }
+        let error = found(&[("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json")]).await.expect_err("no file");
+        assert!(error.to_string().contains("/nowhere/key.json"), "{error}");
+        let error = found(&[("GOOGLE_APPLICATION_CREDENTIALS", "/dev/null")]).await.expect_err("a device");
+        assert!(error.to_string().contains("not a regular file"), "{error}");
+    }
+}

@@ -291,6 +291,12 @@ pub(super) struct Emulator {
     /// Keep everything in this directory, so that it is still there after a restart, whatever ended the emulator.
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
+    /// How time passes for timeouts and simulated tasks.
+    #[arg(long, value_enum, default_value_t = ClockArg::Real)]
+    pub(super) clock: ClockArg,
+    /// Draw all ids from this number, so that the same calls give the same names. By default each start draws others.
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) id_seed: Option<u64>,
     /// Accept calls without the routing header that the service insists on.
     #[arg(long)]
     pub(super) lenient: bool,
@@ -303,6 +309,17 @@ pub(super) enum RuntimeArg {
     Process,
     /// Not at all: each attempt succeeds at once.
     Simulated,
+}
+
+/// How the emulator's time passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ClockArg {
+    /// As it does.
+    Real,
+    /// Only by a POST to /emulator/v1/clock; it begins with the year 2026.
+    Virtual,
+    /// As virtual, but at once on to the next thing that is due.
+    Fast,
 }
 
 #[cfg(test)]

@@ -15,10 +15,10 @@ use std::{collections::HashMap, ffi::OsString, net::SocketAddr, path::PathBuf};
 pub(super) use self::overrides::Overrides;
 use self::place::{Places, Scope};
 use super::{
-    args::{self, Args, Command, Executions, Global, Jobs, RuntimeArg, Tasks, Verb, Waiting},
+    args::{self, Args, ClockArg, Command, Executions, Global, Jobs, RuntimeArg, Tasks, Verb, Waiting},
     failure::Failure,
 };
-use crate::{ExecutionName, JobName, Location, proto::run::v2::Job};
+use crate::{ExecutionName, JobName, Location, emulator::Clock, proto::run::v2::Job};
 
 /// The variables that name an emulator, the first that is set wins.
 const EMULATOR_VARIABLES: [&str; 2] = ["RUN_EMULATOR_HOST", "CLOUD_RUN_EMULATOR_HOST"];
@@ -59,6 +59,8 @@ pub(super) struct Serve {
     pub(super) require_token: Option<PathBuf>,
     pub(super) seed: Option<PathBuf>,
     pub(super) data_dir: Option<PathBuf>,
+    pub(super) clock: Clock,
+    pub(super) id_seed: Option<u64>,
     pub(super) lenient: bool,
 }
 
@@ -240,6 +242,12 @@ fn serve(typed: args::Emulator, global: &Global, env: &Environment) -> Result<Se
         require_token: typed.require_token,
         seed: typed.seed,
         data_dir: typed.data_dir,
+        clock: match typed.clock {
+            ClockArg::Real => Clock::Real,
+            ClockArg::Virtual => Clock::Virtual,
+            ClockArg::Fast => Clock::Fast,
+        },
+        id_seed: typed.id_seed,
         lenient: typed.lenient,
     })
 }

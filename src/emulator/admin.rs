@@ -14,13 +14,13 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{any, get, post},
 };
-use http::StatusCode;
+use http::{StatusCode, header};
 use prost_types::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tonic::Code;
 
-use self::fault::Form;
+use self::fault::FaultForm;
 use super::{clock::Clock, controls::Controls, journal::Call, rest::code_name, state::Start};
 
 pub(crate) fn router(controls: &Arc<Controls>) -> Router {
@@ -42,7 +42,7 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let Self(status, code, message) = self;
         let error = json!({"code": status.as_u16(), "message": message, "status": code_name(code)});
-        (status, Json(json!({"error": error}))).into_response()
+        (status, Page(json!({"error": error}))).into_response()
     }
 }
 
@@ -58,25 +58,33 @@ impl From<String> for Refused {
     }
 }
 
-type Body<T> = Result<Json<T>, JsonRejection>;
-type Answer = Result<Json<Value>, Refused>;
+type Form<T> = Result<Json<T>, JsonRejection>;
 
-async fn faults(State(controls): State<Arc<Controls>>) -> Json<Value> {
-    Json(json!({"faults": controls.faults.list().iter().map(fault::show).collect::<Vec<_>>()}))
+/// A page: JSON, and the end of a line for those who read it in a terminal.
+struct Page(Value);
+
+impl IntoResponse for Page {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, "application/json")], format!("{}\n", self.0)).into_response()
+    }
 }
 
-async fn set_fault(State(controls): State<Arc<Controls>>, form: Body<Form>) -> Answer {
+async fn faults(State(controls): State<Arc<Controls>>) -> Page {
+    Page(json!({"faults": controls.faults.list().iter().map(fault::show).collect::<Vec<_>>()}))
+}
+
+async fn set_fault(State(controls): State<Arc<Controls>>, form: Form<FaultForm>) -> Result<Page, Refused> {
     let Json(form) = form?;
     controls.faults.set(form.read()?);
     Ok(faults(State(controls)).await)
 }
 
-async fn clear_faults(State(controls): State<Arc<Controls>>) -> Json<Value> {
+async fn clear_faults(State(controls): State<Arc<Controls>>) -> Page {
     controls.faults.clear();
     faults(State(controls)).await
 }
 
-async fn journal(State(controls): State<Arc<Controls>>) -> Json<Value> {
+async fn journal(State(controls): State<Arc<Controls>>) -> Page {
     let show = |call: &Call| {
         json!({
             "time": Timestamp::from(call.time).to_string(),
@@ -87,10 +95,10 @@ async fn journal(State(controls): State<Arc<Controls>>) -> Json<Value> {
             "duration": fault::show_duration(call.duration),
         })
     };
-    Json(json!({"calls": controls.journal.list().iter().map(show).collect::<Vec<_>>()}))
+    Page(json!({"calls": controls.journal.list().iter().map(show).collect::<Vec<_>>()}))
 }
 
-async fn ledger(State(controls): State<Arc<Controls>>) -> Json<Value> {
+async fn ledger(State(controls): State<Arc<Controls>>) -> Page {
     let show = |start: &Start| {
         json!({
             "time": Timestamp::from(start.time).to_string(),
@@ -99,16 +107,16 @@ async fn ledger(State(controls): State<Arc<Controls>>) -> Json<Value> {
             "operation": start.operation.to_string(),
         })
     };
-    Json(json!({"starts": controls.engine.read(|machine| machine.ledger().iter().map(show).collect::<Vec<_>>())}))
+    Page(json!({"starts": controls.engine.read(|machine| machine.ledger().iter().map(show).collect::<Vec<_>>())}))
 }
 
-async fn clock(State(controls): State<Arc<Controls>>) -> Json<Value> {
+async fn clock(State(controls): State<Arc<Controls>>) -> Page {
     let kind = match controls.engine.clock() {
         Clock::Real => "real",
         Clock::Virtual => "virtual",
         Clock::Fast => "fast",
     };
-    Json(json!({"clock": kind, "now": Timestamp::from(controls.engine.now()).to_string()}))
+    Page(json!({"clock": kind, "now": Timestamp::from(controls.engine.now()).to_string()}))
 }
 
 #[derive(Deserialize)]
@@ -117,24 +125,24 @@ struct Advance {
     advance: String,
 }
 
-async fn advance_clock(State(controls): State<Arc<Controls>>, form: Body<Advance>) -> Answer {
+async fn advance_clock(State(controls): State<Arc<Controls>>, form: Form<Advance>) -> Result<Page, Refused> {
     let Json(Advance { advance }) = form?;
     controls.engine.advance(fault::duration("advance", &advance)?);
     Ok(clock(State(controls)).await)
 }
 
-async fn take_snapshot(State(controls): State<Arc<Controls>>) -> Json<Value> {
-    Json(snapshot::take(&controls.engine))
+async fn take_snapshot(State(controls): State<Arc<Controls>>) -> Page {
+    Page(snapshot::take(&controls.engine))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-async fn reset(State(controls): State<Arc<Controls>>, form: Body<Nothing>) -> Answer {
+async fn reset(State(controls): State<Arc<Controls>>, form: Form<Nothing>) -> Result<Page, Refused> {
     let Json(Nothing {}) = form?;
     controls.reset();
-    Ok(Json(json!({})))
+    Ok(Page(json!({})))
 }
 
 async fn no_page() -> Refused {

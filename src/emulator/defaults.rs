@@ -2,16 +2,34 @@
 
 use prost_types::Duration;
 
-use crate::proto::{
-    api::LaunchStage,
-    run::v2::{Container, ExecutionEnvironment, Job, TaskTemplate, task_template::Retries},
+use crate::{
+    emulator::made_up,
+    proto::{
+        api::LaunchStage,
+        run::v2::{
+            Container, ExecutionEnvironment, GrpcAction, HttpGetAction, Job, Probe, TaskTemplate, TcpSocketAction,
+            probe::ProbeType, task_template::Retries,
+        },
+    },
 };
 
-/// The number in the runtime account's address; the emulator has no project numbers.
-const PROJECT_NUMBER: u64 = 123_456_789_012;
+/// One CPU for each container.
+pub(crate) const CPU: &str = "1000m";
+/// Where a container without ports of its own is asked whether it has started.
+const PORT: i32 = 8080;
 
-/// Completes a validated job.
-pub(crate) fn fill(job: &mut Job) {
+/// The memory of each of so many containers.
+pub(crate) fn memory(containers: usize) -> &'static str {
+    if containers > 1 { "256Mi" } else { "512Mi" }
+}
+
+/// The account that tasks of a project run as.
+pub(crate) fn service_account(project: &str) -> String {
+    format!("{}-compute@developer.gserviceaccount.com", made_up::project_number(project))
+}
+
+/// Completes a validated job of that project.
+pub(crate) fn fill(job: &mut Job, project: &str) {
     if job.launch_stage == LaunchStage::Unspecified as i32 {
         job.launch_stage = LaunchStage::Ga as i32;
     }
@@ -20,20 +38,20 @@ pub(crate) fn fill(job: &mut Job) {
         template.task_count = 1;
     }
     if let Some(task) = &mut template.template {
-        fill_task(task);
+        fill_task(task, project);
     }
 }
 
-fn fill_task(task: &mut TaskTemplate) {
+fn fill_task(task: &mut TaskTemplate, project: &str) {
     task.retries.get_or_insert(Retries::MaxRetries(3));
     task.timeout.get_or_insert(Duration { seconds: 600, nanos: 0 });
     if task.execution_environment == ExecutionEnvironment::Unspecified as i32 {
         task.execution_environment = ExecutionEnvironment::Gen2 as i32;
     }
     if task.service_account.is_empty() {
-        task.service_account = format!("{PROJECT_NUMBER}-compute@developer.gserviceaccount.com");
+        task.service_account = service_account(project);
     }
-    let memory = if task.containers.len() > 1 { "256Mi" } else { "512Mi" };
+    let memory = memory(task.containers.len());
     for container in &mut task.containers {
         fill_container(container, memory);
     }
@@ -41,16 +59,29 @@ fn fill_task(task: &mut TaskTemplate) {
 
 fn fill_container(container: &mut Container, memory: &str) {
     let limits = &mut container.resources.get_or_insert_default().limits;
-    for (name, value) in [("cpu", "1000m"), ("memory", memory)] {
+    for (name, value) in [("cpu", CPU), ("memory", memory)] {
         limits.entry(name.to_owned()).or_insert_with(|| value.to_owned());
     }
+    let port = container.ports.first().map_or(PORT, |port| port.container_port);
     if let Some(probe) = &mut container.startup_probe {
-        for (field, value) in
-            [(&mut probe.failure_threshold, 3), (&mut probe.period_seconds, 10), (&mut probe.timeout_seconds, 1)]
-        {
-            if *field == 0 {
-                *field = value;
-            }
-        }
+        fill_probe(probe, port);
+    }
+}
+
+/// A probe that does not say how it asks does so by HTTP.
+fn fill_probe(probe: &mut Probe, default_port: i32) {
+    fill_number(&mut probe.failure_threshold, 3);
+    fill_number(&mut probe.period_seconds, 10);
+    fill_number(&mut probe.timeout_seconds, 1);
+    match probe.probe_type.get_or_insert(ProbeType::HttpGet(HttpGetAction::default())) {
+        ProbeType::HttpGet(HttpGetAction { port, .. })
+        | ProbeType::TcpSocket(TcpSocketAction { port })
+        | ProbeType::Grpc(GrpcAction { port, .. }) => fill_number(port, default_port),
+    }
+}
+
+fn fill_number(field: &mut i32, default: i32) {
+    if *field == 0 {
+        *field = default;
     }
 }

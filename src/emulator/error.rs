@@ -34,6 +34,16 @@ impl EmulatorError {
         Self::new(format!("image '{image}' is mapped to '{program}', which is not there: {hint}"), None)
     }
 
+    pub(crate) fn member(text: &str) -> Self {
+        let hint = "write user:EMAIL, serviceAccount:EMAIL, group:EMAIL, domain:NAME or allUsers";
+        Self::new(format!("'{text}' is no member: {hint}"), None)
+    }
+
+    pub(crate) fn grant(text: &str) -> Self {
+        let hint = "name a role such as roles/run.invoker, or a permission such as run.jobs.run";
+        Self::new(format!("'{text}' cannot be granted: {hint}"), None)
+    }
+
     pub(crate) fn homes(error: io::Error) -> Self {
         Self::new("the emulator cannot make a temporary directory for its tasks: check TMPDIR", Some(error.into()))
     }

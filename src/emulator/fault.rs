@@ -156,7 +156,8 @@ impl Before {
     }
 
     /// The connection is closed by a GOAWAY that covers the calls before this one and not this one: a proof that it had no
-    /// effect. Over HTTP/1.1 the connection breaks.
+    /// effect. Where that could deny a call that came in at the same time, the GOAWAY covers all and the stream is refused,
+    /// which is the same proof. Over HTTP/1.1 the connection breaks.
     pub fn go_away(self, reason: Reason) -> Fault {
         Fault::new(self.0, Point::Before, Action::GoAway(reason))
     }

@@ -2,26 +2,31 @@
 //!
 //! The texts are wire facts that clients have been seen to match. Knows no state and no transport.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::name::{ExecutionName, JobName, Location, NameError, OperationName, TaskName};
+use crate::{
+    emulator::made_up,
+    name::{ExecutionName, JobName, Location, NameError, OperationName, TaskName},
+};
 
 /// One refused request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Refusal {
     code: Code,
     message: String,
-    violation: Option<Violation>,
+    detail: Option<Detail>,
 }
 
-/// The field that a `google.rpc.BadRequest` detail points at.
+/// What programs can read of a refusal.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Violation {
-    field: String,
-    description: String,
+enum Detail {
+    /// A `google.rpc.BadRequest` that points at a field.
+    Field { field: String, description: String },
+    /// A `google.rpc.QuotaFailure`, and a `google.rpc.RetryInfo` if it is known when to come again.
+    Quota { subject: String, description: String, retry: Option<Duration> },
 }
 
 impl Refusal {
@@ -29,7 +34,7 @@ impl Refusal {
     pub(crate) fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
         let (field, description) = (field.into(), description.into());
         let message = format!("{field}: {description}");
-        Self { code: Code::InvalidArgument, message, violation: Some(Violation { field, description }) }
+        Self { code: Code::InvalidArgument, message, detail: Some(Detail::Field { field, description }) }
     }
 
     pub(crate) fn malformed_name(field: &str, error: &NameError) -> Self {
@@ -73,6 +78,58 @@ impl Refusal {
         Self::plain(Code::Aborted, format!("Resource '{id}' has changed: its etag is not the one given."))
     }
 
+    pub(crate) fn no_credentials() -> Self {
+        let text = "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie \
+                    or other valid authentication credential.";
+        Self::plain(Code::Unauthenticated, text)
+    }
+
+    pub(crate) fn bad_credentials() -> Self {
+        let text = "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or \
+                    other valid authentication credential.";
+        Self::plain(Code::Unauthenticated, text)
+    }
+
+    /// Says the same whether the resource is there or not.
+    pub(crate) fn denied(permission: &str, resource: &str) -> Self {
+        let text = format!("Permission '{permission}' denied on resource '{resource}' (or resource may not exist).");
+        Self::plain(Code::PermissionDenied, text)
+    }
+
+    pub(crate) fn denied_account(account: &str) -> Self {
+        let permission = "iam.serviceaccounts.actAs";
+        let text = format!("Permission '{permission}' denied on service account {account} (or it may not exist).");
+        Self::plain(Code::PermissionDenied, text)
+    }
+
+    pub(crate) fn unknown_role(role: &str) -> Self {
+        let text = format!("Role {} is not supported for this resource.", role.escape_default());
+        Self::plain(Code::InvalidArgument, text)
+    }
+
+    pub(crate) fn unknown_permission(permission: &str) -> Self {
+        let text = format!("Permission {} is not valid for this resource.", permission.escape_default());
+        Self::plain(Code::InvalidArgument, text)
+    }
+
+    pub(crate) fn policy_changed() -> Self {
+        let text = "There were concurrent policy changes. Please retry the whole read-modify-write with exponential \
+                    backoff.";
+        Self::plain(Code::Aborted, text)
+    }
+
+    /// One of the quotas of a location, which is free again after `retry` if it is a rate.
+    pub(crate) fn over_quota(quota: &str, location: &Location, retry: Option<Duration>) -> Self {
+        let number = made_up::project_number(location.project());
+        let description = format!(
+            "Quota exceeded for limit '{quota}' of service 'run.googleapis.com' in region '{}' for consumer \
+             'project_number:{number}'.",
+            location.region()
+        );
+        let detail = Detail::Quota { subject: format!("project:{number}"), description: description.clone(), retry };
+        Self { code: Code::ResourceExhausted, message: description, detail: Some(detail) }
+    }
+
     /// What the service answers for everything it does not publish, and for a call it cannot route.
     pub(crate) fn unimplemented() -> Self {
         Self::plain(Code::Unimplemented, "Operation is not implemented, or supported, or enabled.")
@@ -85,7 +142,7 @@ impl Refusal {
 
     /// An operation's error, as far as this is one.
     pub(crate) fn plain(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), violation: None }
+        Self { code, message: message.into(), detail: None }
     }
 
     fn missing(kind: &str, id: &str, location: &Location) -> Self {
@@ -104,12 +161,17 @@ impl fmt::Display for Refusal {
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
-        match refusal.violation {
-            None => Self::new(refusal.code, refusal.message),
-            Some(Violation { field, description }) => {
-                let details = ErrorDetails::with_bad_request_violation(field, description);
-                Self::with_error_details(refusal.code, refusal.message, details)
+        let details = match refusal.detail {
+            None => return Self::new(refusal.code, refusal.message),
+            Some(Detail::Field { field, description }) => ErrorDetails::with_bad_request_violation(field, description),
+            Some(Detail::Quota { subject, description, retry }) => {
+                let mut details = ErrorDetails::with_quota_failure_violation(subject, description);
+                if retry.is_some() {
+                    details.set_retry_info(retry);
+                }
+                details
             }
-        }
+        };
+        Self::with_error_details(refusal.code, refusal.message, details)
     }
 }

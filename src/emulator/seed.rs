@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_path_to_error::Track;
 
 use crate::{
-    emulator::{EmulatorError, engine::Engine, service},
+    emulator::{EmulatorError, Quota, engine::Engine, iam::Caller, service},
     name::Location,
     proto::{DESCRIPTORS, run::v2::Job},
 };
@@ -31,6 +31,18 @@ pub(crate) struct Seed {
     pub(crate) images: BTreeMap<String, Vec<String>>,
     /// Jobs by id, as they would be created.
     pub(crate) jobs: BTreeMap<String, Definition>,
+    /// Who calls, by bearer token. Without any, everybody may do everything.
+    pub(crate) callers: BTreeMap<String, SeedCaller>,
+    pub(crate) quotas: Option<Quota>,
+}
+
+/// A caller, and the roles or permissions that it has everywhere.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeedCaller {
+    pub(crate) member: String,
+    #[serde(default)]
+    pub(crate) roles: Vec<String>,
 }
 
 /// A `google.cloud.run.v2.Job` in canonical JSON.
@@ -65,7 +77,8 @@ impl Seed {
             let wrong = |reason: &dyn fmt::Display| format!("jobs.{id}: {reason}");
             let name = location.job(id.as_str()).map_err(|error| wrong(&error))?;
             if engine.read(|machine| machine.job(&name)).is_err() {
-                let request = service::define(engine, name, job, false).map_err(|refusal| wrong(&refusal))?;
+                let request =
+                    service::define(engine, Caller::Unchecked, name, job, false).map_err(|refusal| wrong(&refusal))?;
                 engine.apply(|machine, now| machine.create_job(request, now)).map_err(|refusal| wrong(&refusal))?;
             }
         }

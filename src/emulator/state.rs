@@ -4,6 +4,7 @@
 //! stop one, tell who waits) is left in a list of [`Effects`]. The machine has no clock, no timer, no randomness but the
 //! [`Ids`] it was given, and no idea of processes or RPCs: equal events give equal histories.
 
+mod access;
 mod advance;
 mod condition;
 mod define;
@@ -17,6 +18,7 @@ mod record;
 mod run;
 mod shelf;
 mod task;
+mod token;
 
 use std::{collections::BTreeSet, mem, sync::Arc, time::SystemTime};
 
@@ -34,12 +36,13 @@ pub(crate) use self::{
 };
 use self::{execution::ExecutionRecord, job::JobRecord, operation::Progress, shelf::Shelf};
 use crate::{
+    emulator::{
+        iam::Iam,
+        quota::{Meter, Quota},
+    },
     name::{ExecutionName, JobName, OperationName},
     proto::run::v2::ExecutionTemplate,
 };
-
-/// Who is said to have made everything here; the emulator asks nobody for credentials.
-const CALLER: &str = "emulator@example.com";
 
 /// One try of one task.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -95,10 +98,13 @@ pub(crate) struct Launch {
     pub(crate) template: Arc<ExecutionTemplate>,
 }
 
-/// The machine; its events are in `define` (jobs), `run` (executions) and `advance` (attempts), its views in `read`.
+/// The machine; its events are in `define` (jobs), `run` (executions) and `advance` (attempts), its views in `read`,
+/// and who may do what in `access`.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
     ids: Ids,
+    iam: Iam,
+    meter: Meter,
     jobs: Shelf<JobName, JobRecord>,
     executions: Shelf<ExecutionName, ExecutionRecord>,
     operations: Shelf<OperationName, Progress>,
@@ -111,9 +117,11 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(ids: Ids) -> Self {
+    pub(crate) fn new(ids: Ids, iam: Iam, quota: Quota) -> Self {
         Self {
             ids,
+            iam,
+            meter: Meter::new(quota),
             jobs: Shelf::default(),
             executions: Shelf::default(),
             operations: Shelf::default(),

@@ -16,7 +16,7 @@ use tokio::{sync::watch, task::spawn_blocking};
 use self::disk::Disk;
 use crate::emulator::{
     EmulatorError,
-    state::{Change, Ids, Machine},
+    state::{Change, Machine},
 };
 
 /// What has to be on disk, and what waits for that.
@@ -49,11 +49,11 @@ struct Progress {
 #[derive(Debug)]
 pub(crate) struct Opened(Disk);
 
-/// Opens the directory for this emulator alone, and reads the machine that was kept there, or makes a new one.
-pub(crate) async fn open(dir: &Path, ids: Ids) -> Result<(Opened, Machine), EmulatorError> {
+/// Opens the directory for this emulator alone, and reads the machine that was kept there, or gives back the fresh one.
+pub(crate) async fn open(dir: &Path, fresh: Machine) -> Result<(Opened, Machine), EmulatorError> {
     let dir = dir.to_owned();
     // Reading a large state takes a while.
-    let opened = spawn_blocking(move || Disk::open(&dir, ids)).await.map_err(EmulatorError::worker)?;
+    let opened = spawn_blocking(move || Disk::open(&dir, fresh)).await.map_err(EmulatorError::worker)?;
     opened.map(|(disk, machine)| (Opened(disk), machine))
 }
 

@@ -135,7 +135,11 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let mut running = Running::start(runjob("emulator --listen=127.0.0.1:0"));
+        Self::start_with("")
+    }
+
+    fn start_with(flags: &str) -> Self {
+        let mut running = Running::start(runjob(&format!("emulator --listen=127.0.0.1:0 {flags}")));
         let variable = running.line_of_stdout();
         Self { running, variable }
     }

@@ -4,15 +4,20 @@ mod admin;
 mod definitions;
 mod faults;
 mod gate;
+mod iam;
 mod lists;
 mod operations;
 mod outcomes;
 mod processes;
+mod quota;
 mod rest;
 mod restarts;
 mod scale;
 mod security;
+mod seeds;
 mod time;
+mod tokens;
+mod validation;
 
 use prost::{Message, Name};
 use runjob::{

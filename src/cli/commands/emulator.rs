@@ -65,10 +65,12 @@ async fn start(serve: Serve, token: Option<String>) -> Result<Emulator, Emulator
         .location(serve.location)
         .allow_command(serve.allow_command)
         .lenient(serve.lenient)
+        .clock(serve.clock)
         .runtime(runtime);
     let builder = serve.data_dir.into_iter().fold(builder, EmulatorBuilder::data_dir);
     let builder = token.into_iter().fold(builder, EmulatorBuilder::require_token);
     let builder = serve.seed.into_iter().fold(builder, EmulatorBuilder::seed_file);
+    let builder = serve.id_seed.into_iter().fold(builder, EmulatorBuilder::seed);
     let images = serve.images.into_iter();
     images.fold(builder, |builder, (image, command)| builder.image(image, command)).start().await
 }

@@ -16,7 +16,7 @@ use crate::emulator::{
 /// `{"at": "after", "rpc": "RunJob", "job": "echo", "do": "dropConnection", "when": {"nth": 3}, "times": 1}`
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Form {
+pub(super) struct FaultForm {
     at: Point,
     #[serde(skip_serializing_if = "Option::is_none")]
     rpc: Option<Rpc>,
@@ -53,7 +53,7 @@ struct Answer {
     retry_delay: Option<String>,
 }
 
-impl Form {
+impl FaultForm {
     /// The fault, or what is wrong with it.
     pub(super) fn read(self) -> Result<Fault, String> {
         let Self { at, rpc, job, r#do, when, times } = self;
@@ -79,7 +79,7 @@ impl Form {
 
 /// A fault that is set, with how often it could have acted, and did.
 pub(super) fn show(armed: &Armed) -> Value {
-    let mut page = json!(Form::write(&armed.fault));
+    let mut page = json!(FaultForm::write(&armed.fault));
     page["seen"] = json!(armed.seen);
     page["acted"] = json!(armed.acted);
     page
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Fault, String> {
-        serde_json::from_str::<Form>(text).map_err(|error| error.to_string()).and_then(Form::read)
+        serde_json::from_str::<FaultForm>(text).map_err(|error| error.to_string()).and_then(FaultForm::read)
     }
 
     #[test]

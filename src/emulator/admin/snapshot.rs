@@ -1,5 +1,4 @@
-//! All that is there as canonical proto3 JSON, by the descriptors. Equal things give equal texts: an object's keys come
-//! in the order of the proto, or in that of the alphabet where they are the user's.
+//! All that is there as canonical proto3 JSON, by the descriptors. Keys are sorted, so that equal things give equal texts.
 
 use prost::Name;
 use prost_reflect::{DescriptorPool, DynamicMessage};

@@ -19,7 +19,7 @@ use http_body_util::{BodyExt as _, Full};
 use tonic::body::Body;
 use tower::Service;
 
-use super::line::Line;
+use super::line::{Line, Place};
 use crate::emulator::fault::Reason;
 
 /// The five bytes before a gRPC message.
@@ -99,31 +99,31 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let line = request.extensions().get::<Line>().cloned().unwrap_or_default();
-        let Some(number) = line.enter() else {
+        let Some(place) = line.enter() else {
             return Box::pin(async { Err(Reset::new(Reason::RefusedStream)) });
         };
-        let place = Place { line, number, is_http2: request.version() == Version::HTTP_2 };
+        let way = Way { line, place, is_http2: request.version() == Version::HTTP_2 };
         let fate = Fate::default();
         request.extensions_mut().insert(fate.clone());
         let answer = self.0.call(request);
         Box::pin(async move {
             let Ok(mut response) = answer.await;
             for ending in fate.take() {
-                response = place.carry_out(ending, response).await?;
+                response = way.carry_out(ending, response).await?;
             }
             Ok(response)
         })
     }
 }
 
-/// Where a call has come in.
-struct Place {
+/// On which way a call has come in, and its answer goes out.
+struct Way {
     line: Line,
-    number: u64,
+    place: Place,
     is_http2: bool,
 }
 
-impl Place {
+impl Way {
     async fn carry_out(&self, ending: Ending, mut response: Response<Body>) -> Result<Response<Body>, Reset> {
         match ending {
             Ending::Truncate => Ok(rewrite(response, |bytes, _| bytes.truncate(bytes.len() / 2)).await),
@@ -137,7 +137,7 @@ impl Place {
                 Ok(response)
             }
             Ending::GoAwayBefore(reason) if self.is_http2 => {
-                if !self.line.go_away_before(self.number, code(reason).into()).await {
+                if !self.line.go_away_before(self.place, code(reason).into()).await {
                     self.line.go_away(code(reason).into()).await;
                 }
                 // The same proof once more, for this one stream.

@@ -6,7 +6,6 @@
 use std::{
     any::Any,
     convert::Infallible,
-    fmt,
     net::IpAddr,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -18,7 +17,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use tonic::{Code, Status, body::Body};
 use tower::Service;
 
-use crate::emulator::{engine::Engine, refusal::Refusal};
+use crate::emulator::{engine::Engine, iam::Token, refusal::Refusal};
 
 /// Routes a call to its region; the service does not answer without it.
 pub(crate) const ROUTING_HEADER: &str = "x-goog-request-params";
@@ -49,30 +48,6 @@ pub(crate) enum Exposure {
     ThisMachine,
     /// Anybody, but only who knows the token is answered.
     Token(Token),
-}
-
-/// What a caller has to know. Shown nowhere.
-#[derive(Clone)]
-pub(crate) struct Token(String);
-
-impl Token {
-    pub(crate) fn new(token: String) -> Self {
-        Self(token)
-    }
-
-    /// Whether the call carries it. How long that takes says nothing about how much of it was right.
-    fn is_in(&self, headers: &HeaderMap) -> bool {
-        let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        let given = given.and_then(|given| given.strip_prefix(b"Bearer ")).unwrap_or_default();
-        let differences = given.iter().zip(self.0.as_bytes()).fold(0, |all, (one, other)| all | (one ^ other));
-        given.len() == self.0.len() && !given.is_empty() && differences == 0
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token")
-    }
 }
 
 /// The first panic, for the one who reports it.

@@ -28,15 +28,27 @@ const ALL_STREAMS: u32 = u32::MAX >> 1;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Line(Arc<Mutex<State>>);
 
+/// Where among the calls of its connection a call is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Place {
+    /// Counted from 1, in the order of coming in.
+    number: u64,
+    /// Its stream, if that is known: then the calls before it were on earlier ones.
+    stream: Option<u32>,
+}
+
 #[derive(Debug, Default)]
 struct State {
     cut: bool,
     /// Whether a GOAWAY has said that calls from now on have no effect.
     closed: bool,
-    /// How many calls have come in.
-    calls: u64,
-    /// The stream that the client opened last.
+    /// How many streams the client has opened, and which one was the last.
+    streams: u64,
     newest: u32,
+    /// How many of them have come in as calls. hyper does not tell which, nor keep their order.
+    calls: u64,
+    /// Whether several streams had not come in at the same time, and not all of them have since.
+    muddled: bool,
     /// What is to be put between two frames, and who waits for that.
     insert: Vec<u8>,
     inserted: Option<oneshot::Sender<()>>,
@@ -44,11 +56,16 @@ struct State {
 }
 
 impl Line {
-    /// A call comes in; gives its number, or nothing if calls must have no effect any more.
-    pub(crate) fn enter(&self) -> Option<u64> {
+    /// A call comes in; gives nothing if calls must have no effect any more.
+    pub(crate) fn enter(&self) -> Option<Place> {
         let mut state = self.lock();
+        let waiting = state.streams.saturating_sub(state.calls);
         state.calls += 1;
-        (!state.closed).then_some(state.calls)
+        state.muddled |= waiting > 1;
+        // The only stream that was left to come in is the newest: a newer one would have waited at the same time.
+        let stream = (waiting == 1 && !state.muddled).then_some(state.newest);
+        state.muddled &= state.calls < state.streams;
+        (!state.closed).then_some(Place { number: state.calls, stream })
     }
 
     /// Breaks the connection.
@@ -65,18 +82,14 @@ impl Line {
         _ = inserted.await;
     }
 
-    /// Says that no new call is taken, nor this one, which must have had no effect. Says whether it was said: not if later
-    /// calls have come in, which may have had theirs.
-    pub(crate) async fn go_away_before(&self, call: u64, reason: u32) -> bool {
+    /// Says that no new call is taken, nor this one, which must have had no effect. Gives whether it was said: not if other
+    /// calls would be denied with it that may have had theirs.
+    pub(crate) async fn go_away_before(&self, call: Place, reason: u32) -> bool {
         let inserted = {
             let mut state = self.lock();
-            if state.calls != call {
-                return false;
-            }
+            let Some(stream) = call.stream.filter(|_| call.number == state.calls) else { return false };
             state.closed = true;
-            // The newest stream is this call's, or a later one's that has not come in.
-            let before = state.newest.saturating_sub(2);
-            state.insert(before, reason)
+            state.insert(stream.saturating_sub(2), reason)
         };
         _ = inserted.await;
         true
@@ -158,14 +171,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tapped<S> {
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.socket).poll_read(context, buffer))?;
-        let mut newest = 0;
+        let mut state = this.line.lock();
         this.incoming.pass(&buffer.filled()[before..], |kind, stream| {
-            if kind == HEADERS {
-                newest = newest.max(stream);
+            // Else these are trailers.
+            if kind == HEADERS && stream > state.newest {
+                state.newest = stream;
+                state.streams += 1;
             }
         });
-        let mut state = this.line.lock();
-        state.newest = state.newest.max(newest);
         Poll::Ready(Ok(()))
     }
 }
@@ -246,7 +259,7 @@ impl Frames {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
 
@@ -285,16 +298,25 @@ mod tests {
         assert_eq!(seen, [first, goaway, second].concat());
     }
 
-    #[tokio::test]
-    async fn a_goaway_spares_the_calls_before_and_is_not_said_of_calls_after() {
+    /// A connection whose client has opened these streams.
+    async fn opened(streams: &[u8]) -> (Tapped<DuplexStream>, DuplexStream) {
         let (near, mut far) = duplex(1000);
         let mut tapped = Tapped::new(near);
-        let line = tapped.connect_info();
-        let bytes = [vec![0; PREFACE], frame(HEADERS, 1, b""), frame(HEADERS, 3, b"")].concat();
+        let heads = streams.iter().flat_map(|stream| frame(HEADERS, *stream, b""));
+        let bytes: Vec<u8> = [0; PREFACE].into_iter().chain(heads).collect();
         far.write_all(&bytes).await.expect("open");
         tapped.read_exact(&mut vec![0; bytes.len()]).await.expect("open");
-        let (first, second) = (line.enter().expect("open"), line.enter().expect("open"));
-        assert!(!line.go_away_before(first, 0).await);
+        (tapped, far)
+    }
+
+    #[tokio::test]
+    async fn a_goaway_before_a_call_spares_the_earlier_ones_and_ends_the_later_ones() {
+        let (mut tapped, mut far) = opened(&[1]).await;
+        let line = tapped.connect_info();
+        line.enter().expect("open");
+        far.write_all(&frame(HEADERS, 3, b"")).await.expect("open");
+        tapped.read_exact(&mut [0; HEAD]).await.expect("open");
+        let second = line.enter().expect("open");
         let said = tokio::spawn({
             let line = line.clone();
             async move { line.go_away_before(second, 2).await }
@@ -306,6 +328,24 @@ mod tests {
         far.read_exact(&mut seen).await.expect("open");
         assert_eq!(seen[..], frame(GOAWAY, 0, &[0, 0, 0, 1, 0, 0, 0, 2]));
         assert_eq!(line.enter(), None);
+    }
+
+    #[tokio::test]
+    async fn a_goaway_is_not_said_where_it_could_deny_another_call() {
+        let (mut tapped, mut far) = opened(&[1, 3]).await;
+        let line = tapped.connect_info();
+        // Which of them came in first is not known.
+        let (first, second) = (line.enter().expect("open"), line.enter().expect("open"));
+        assert!(!line.go_away_before(first, 0).await && !line.go_away_before(second, 0).await);
+        // This one is known, until another comes in after it.
+        far.write_all(&[frame(HEADERS, 5, b""), frame(HEADERS, 5, b"")].concat()).await.expect("open");
+        tapped.read_exact(&mut [0; 2 * HEAD]).await.expect("open");
+        let third = line.enter().expect("open");
+        assert_eq!(third.stream, Some(5));
+        far.write_all(&frame(HEADERS, 7, b"")).await.expect("open");
+        tapped.read_exact(&mut [0; HEAD]).await.expect("open");
+        line.enter().expect("open");
+        assert!(!line.go_away_before(third, 0).await);
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::{name, page::Page};
+use super::{admit, name, page::Page};
 use crate::{
     emulator::engine::Engine,
     proto::{
@@ -22,7 +22,8 @@ pub(super) struct ExecutionsService(pub(super) Arc<Engine>);
 #[tonic::async_trait]
 impl Executions for ExecutionsService {
     async fn get_execution(&self, request: Request<GetExecutionRequest>) -> Result<Response<Execution>, Status> {
-        let name = name("name", &request.into_inner().name)?;
+        let (_, request) = admit(&self.0, request)?;
+        let name = name("name", &request.name)?;
         Ok(Response::new(self.0.read(|machine| machine.execution(&name))?))
     }
 
@@ -30,7 +31,7 @@ impl Executions for ExecutionsService {
         &self,
         request: Request<ListExecutionsRequest>,
     ) -> Result<Response<ListExecutionsResponse>, Status> {
-        let request = request.into_inner();
+        let (_, request) = admit(&self.0, request)?;
         let parent = name("parent", &request.parent)?;
         let page = Page::parse(request.page_size, &request.page_token)?;
         let (executions, next_page_token) = self.0.read(|machine| page.fill(machine.executions(&parent, page.after)));
@@ -38,14 +39,14 @@ impl Executions for ExecutionsService {
     }
 
     async fn delete_execution(&self, request: Request<DeleteExecutionRequest>) -> Result<Response<Operation>, Status> {
-        let request = request.into_inner();
+        let (_, request) = admit(&self.0, request)?;
         let name = name("name", &request.name)?;
         let operation = self.0.apply(|machine, now| machine.delete_execution(&name, request.validate_only, now))?;
         Ok(Response::new(operation))
     }
 
     async fn cancel_execution(&self, request: Request<CancelExecutionRequest>) -> Result<Response<Operation>, Status> {
-        let request = request.into_inner();
+        let (_, request) = admit(&self.0, request)?;
         let name = name("name", &request.name)?;
         let operation = self.0.apply(|machine, now| machine.cancel_execution(&name, request.validate_only, now))?;
         Ok(Response::new(operation))

@@ -4,11 +4,12 @@ use std::{sync::Arc, time::SystemTime};
 
 use tonic::{Request, Response, Status};
 
-use super::{name, page::Page};
+use super::{admit, name, page::Page};
 use crate::{
     emulator::{
         defaults,
         engine::Engine,
+        iam::{self, Caller},
         refusal::Refusal,
         runtime::Inadmissible,
         state::{JobRequest, Machine, RunRequest},
@@ -33,7 +34,7 @@ pub(super) struct JobsService(pub(super) Arc<Engine>);
 #[tonic::async_trait]
 impl Jobs for JobsService {
     async fn create_job(&self, request: Request<CreateJobRequest>) -> Result<Response<Operation>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = admit(&self.0, request)?;
         let parent: Location = name("parent", &request.parent)?;
         validate::job_id(&request.job_id)?;
         let job = parent.job(request.job_id).map_err(|error| Refusal::malformed_name("job_id", &error))?;
@@ -41,17 +42,18 @@ impl Jobs for JobsService {
         if !definition.name.is_empty() {
             return Err(Refusal::invalid("job.name", "must be empty: the id of a new job goes in job_id.").into());
         }
-        let request = define(&self.0, job, definition, request.validate_only)?;
+        let request = define(&self.0, caller, job, definition, request.validate_only)?;
         Ok(Response::new(self.0.apply(|machine, now| machine.create_job(request, now))?))
     }
 
     async fn get_job(&self, request: Request<GetJobRequest>) -> Result<Response<Job>, Status> {
-        let name = name("name", &request.into_inner().name)?;
+        let (_, request) = admit(&self.0, request)?;
+        let name = name("name", &request.name)?;
         Ok(Response::new(self.0.read(|machine| machine.job(&name))?))
     }
 
     async fn list_jobs(&self, request: Request<ListJobsRequest>) -> Result<Response<ListJobsResponse>, Status> {
-        let request = request.into_inner();
+        let (_, request) = admit(&self.0, request)?;
         let parent = name("parent", &request.parent)?;
         let page = Page::parse(request.page_size, &request.page_token)?;
         let (jobs, next_page_token) = self.0.read(|machine| page.fill(machine.jobs(&parent, page.after)));
@@ -59,52 +61,69 @@ impl Jobs for JobsService {
     }
 
     async fn update_job(&self, request: Request<UpdateJobRequest>) -> Result<Response<Operation>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = admit(&self.0, request)?;
         let definition = request.job.ok_or_else(|| Refusal::invalid("job", "is required."))?;
         let job = name("job.name", &definition.name)?;
-        let change = define(&self.0, job, definition, request.validate_only)?;
+        let change = define(&self.0, caller, job, definition, request.validate_only)?;
         let event = |machine: &mut Machine, now: SystemTime| machine.update_job(change, request.allow_missing, now);
         Ok(Response::new(self.0.apply(event)?))
     }
 
     async fn delete_job(&self, request: Request<DeleteJobRequest>) -> Result<Response<Operation>, Status> {
-        let request = request.into_inner();
+        let (_, request) = admit(&self.0, request)?;
         let name = name("name", &request.name)?;
         let event = |machine: &mut Machine, now: SystemTime| machine.delete_job(&name, request.validate_only, now);
         Ok(Response::new(self.0.apply(event)?))
     }
 
     async fn run_job(&self, request: Request<RunJobRequest>) -> Result<Response<Operation>, Status> {
-        let RunJobRequest { name: job, validate_only, overrides, .. } = request.into_inner();
-        let request = RunRequest { job: name("name", &job)?, overrides, validate_only };
+        let (caller, RunJobRequest { name: job, validate_only, overrides, .. }) = admit(&self.0, request)?;
+        let request = RunRequest { caller, job: name("name", &job)?, overrides, validate_only };
         Ok(Response::new(self.0.apply(|machine, now| machine.run_job(&request, now))?))
     }
 
-    async fn get_iam_policy(&self, _: Request<GetIamPolicyRequest>) -> Result<Response<Policy>, Status> {
-        Err(Refusal::unimplemented().into())
+    async fn get_iam_policy(&self, request: Request<GetIamPolicyRequest>) -> Result<Response<Policy>, Status> {
+        let (_, request) = admit(&self.0, request)?;
+        let name = name("resource", &request.resource)?;
+        Ok(Response::new(self.0.read(|machine| machine.policy(&name))?))
     }
 
-    async fn set_iam_policy(&self, _: Request<SetIamPolicyRequest>) -> Result<Response<Policy>, Status> {
-        Err(Refusal::unimplemented().into())
+    async fn set_iam_policy(&self, request: Request<SetIamPolicyRequest>) -> Result<Response<Policy>, Status> {
+        let (_, request) = admit(&self.0, request)?;
+        let name = name("resource", &request.resource)?;
+        if request.update_mask.is_some_and(|mask| !mask.paths.is_empty()) {
+            return Err(Refusal::not_emulated("an update mask of a policy").into());
+        }
+        let policy = request.policy.ok_or_else(|| Refusal::invalid("policy", "is required."))?;
+        iam::check_policy(&policy)?;
+        Ok(Response::new(self.0.apply(|machine, now| machine.set_policy(&name, policy, now))?))
     }
 
     async fn test_iam_permissions(
         &self,
-        _: Request<TestIamPermissionsRequest>,
+        request: Request<TestIamPermissionsRequest>,
     ) -> Result<Response<TestIamPermissionsResponse>, Status> {
-        Err(Refusal::unimplemented().into())
+        let (caller, request) = admit(&self.0, request)?;
+        let name = name("resource", &request.resource)?;
+        iam::check_permissions(&request.permissions)?;
+        let permissions = self.0.read(|machine| machine.permitted(&caller, &name, request.permissions));
+        Ok(Response::new(TestIamPermissionsResponse { permissions }))
     }
 }
 
 /// A job as the machine takes it: valid, runnable here, completed with the defaults.
 pub(crate) fn define(
     engine: &Engine,
+    caller: Caller,
     name: JobName,
     mut definition: Job,
     validate_only: bool,
 ) -> Result<JobRequest, Refusal> {
     validate::job_id(name.id())?;
     validate::job(&definition)?;
+    if let Some(token) = &definition.create_execution {
+        validate::execution_token(name.id(), token)?;
+    }
     let task = definition.template.iter().flat_map(|template| &template.template);
     let mut missing_image = None;
     for (index, container) in task.flat_map(|task| &task.containers).enumerate() {
@@ -119,6 +138,6 @@ pub(crate) fn define(
             }
         }
     }
-    defaults::fill(&mut definition);
-    Ok(JobRequest { name, definition, missing_image, validate_only })
+    defaults::fill(&mut definition, name.location().project());
+    Ok(JobRequest { caller, name, definition, missing_image, validate_only })
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tonic::{Request, Response, Status};
 
-use super::{name, page::Page};
+use super::{admit, name, page::Page};
 use crate::{
     emulator::{engine::Engine, refusal::Refusal},
     name::Location,
@@ -28,10 +28,7 @@ impl Operations for OperationsService {
         &self,
         request: Request<ListOperationsRequest>,
     ) -> Result<Response<ListOperationsResponse>, Status> {
-        let request = request.into_inner();
-        if request.name.ends_with("/locations/-") {
-            return Err(Refusal::unimplemented().into());
-        }
+        let (_, request) = admit(&self.0, request)?;
         if !request.filter.is_empty() {
             return Err(Refusal::not_emulated("a filter on operations").into());
         }
@@ -42,12 +39,14 @@ impl Operations for OperationsService {
     }
 
     async fn get_operation(&self, request: Request<GetOperationRequest>) -> Result<Response<Operation>, Status> {
-        let name = name("name", &request.into_inner().name)?;
+        let (_, request) = admit(&self.0, request)?;
+        let name = name("name", &request.name)?;
         Ok(Response::new(self.0.read(|machine| machine.operation(&name))?))
     }
 
     async fn delete_operation(&self, request: Request<DeleteOperationRequest>) -> Result<Response<()>, Status> {
-        let name = name("name", &request.into_inner().name)?;
+        let (_, request) = admit(&self.0, request)?;
+        let name = name("name", &request.name)?;
         self.0.apply(|machine, _| machine.delete_operation(&name))?;
         Ok(Response::new(()))
     }
@@ -58,7 +57,7 @@ impl Operations for OperationsService {
     }
 
     async fn wait_operation(&self, request: Request<WaitOperationRequest>) -> Result<Response<Operation>, Status> {
-        let request = request.into_inner();
+        let (_, request) = admit(&self.0, request)?;
         let name = name("name", &request.name)?;
         let limit = match request.timeout {
             None => DEFAULT_WAIT,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::{name, page::Page};
+use super::{admit, name, page::Page};
 use crate::{
     emulator::engine::Engine,
     proto::run::v2::{GetTaskRequest, ListTasksRequest, ListTasksResponse, Task, tasks_server::Tasks},
@@ -16,12 +16,13 @@ pub(super) struct TasksService(pub(super) Arc<Engine>);
 #[tonic::async_trait]
 impl Tasks for TasksService {
     async fn get_task(&self, request: Request<GetTaskRequest>) -> Result<Response<Task>, Status> {
-        let name = name("name", &request.into_inner().name)?;
+        let (_, request) = admit(&self.0, request)?;
+        let name = name("name", &request.name)?;
         Ok(Response::new(self.0.read(|machine| machine.task(&name))?))
     }
 
     async fn list_tasks(&self, request: Request<ListTasksRequest>) -> Result<Response<ListTasksResponse>, Status> {
-        let request = request.into_inner();
+        let (_, request) = admit(&self.0, request)?;
         let parent = name("parent", &request.parent)?;
         let page = Page::parse(request.page_size, &request.page_token)?;
         let (tasks, next_page_token) = self.0.read(|machine| page.fill(machine.tasks(&parent, page.after)));

@@ -9,6 +9,7 @@ use super::{
     AttemptId, Ending, Launch, Machine, Order,
     execution::ExecutionRecord,
     task::{AttemptResult, Phase, StopReason, TaskRecord},
+    token::Milestone,
 };
 use crate::{
     name::ExecutionName,
@@ -33,6 +34,7 @@ impl Machine {
         if first {
             record.started = Some(now);
             self.refer(&id.execution);
+            self.reach(&id.execution, Milestone::Started);
         }
     }
 

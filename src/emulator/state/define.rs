@@ -11,9 +11,10 @@ use super::{
     Machine,
     job::JobRecord,
     operation::{Progress, finished, unfinished},
+    token::Followed,
 };
 use crate::{
-    emulator::refusal::Refusal,
+    emulator::{iam::Caller, refusal::Refusal},
     name::{ExecutionName, JobName},
     proto::{longrunning::Operation, rpc::Status, run::v2::Job},
 };
@@ -21,6 +22,7 @@ use crate::{
 /// A job to create, or to put in the place of another.
 #[derive(Debug)]
 pub(crate) struct JobRequest {
+    pub(crate) caller: Caller,
     pub(crate) name: JobName,
     /// Valid, and completed with the defaults.
     pub(crate) definition: Job,
@@ -37,8 +39,12 @@ impl Machine {
             let deleting = present.deletion.is_some();
             return Err(if deleting { Refusal::being_deleted(id) } else { Refusal::already_exists(id) });
         }
-        let record = JobRecord::new(request.name, self.ids.uuid(), request.definition, now);
-        Ok(self.define(record, request.missing_image, request.validate_only))
+        let location = request.name.location();
+        let jobs = || self.jobs.newest_first(u64::MAX).filter(|(_, name, _)| name.location() == location).count();
+        self.meter.another_job(location, jobs)?;
+        let uid = self.ids.uuid();
+        let record = JobRecord::new(request.name, uid, request.definition, request.caller.email(), now);
+        self.define(record, request.missing_image, request.validate_only, now)
     }
 
     /// Replaces the job, or creates it if it may be missing.
@@ -59,8 +65,8 @@ impl Machine {
         if !etag.is_empty() && *etag != record.etag() {
             return Err(Refusal::etag_mismatch(id));
         }
-        record.redefine(request.definition, now);
-        Ok(self.define(record, request.missing_image, request.validate_only))
+        record.redefine(request.definition, request.caller.email(), now);
+        self.define(record, request.missing_image, request.validate_only, now)
     }
 
     /// Deletes the job and its executions; those that run are cancelled first, and the operation waits for them.
@@ -104,27 +110,55 @@ impl Machine {
         self.effects.over.push(operation);
     }
 
-    fn define(&mut self, mut record: JobRecord, missing_image: Option<String>, validate_only: bool) -> Operation {
+    /// Stores a definition and answers it, and starts the execution that it asks for.
+    fn define(
+        &mut self,
+        mut record: JobRecord,
+        missing_image: Option<String>,
+        validate_only: bool,
+        now: SystemTime,
+    ) -> Result<Operation, Refusal> {
+        record.unready = missing_image.map(|image| format!("Image '{image}' not found."));
+        let followed = if record.unready.is_none() { record.followed()? } else { None };
+        let starts = self.starts(&record, followed.as_ref())?;
         let operation = self.operation_name(&record.name);
         let answer = unfinished(&operation, &record.to_proto());
         if validate_only {
-            return answer;
+            return Ok(answer);
         }
-        record.observed = true;
-        record.unready = missing_image.map(|image| format!("Image '{image}' not found."));
-        let error =
-            record.unready.clone().map(|message| Status { code: Code::NotFound as i32, message, details: Vec::new() });
-        let settled = finished(&operation, &record.to_proto(), error);
-        self.operations.insert(operation, Progress::Settled(Box::new(settled)));
+        let pending = followed.filter(|followed| starts || self.is_short_of(followed));
+        record.observed = pending.is_none();
+        let progress = match &pending {
+            Some(followed) => Progress::Define(record.name.clone(), followed.until),
+            None => Progress::Settled(Box::new(finished(&operation, &record.to_proto(), unready(&record)))),
+        };
+        self.operations.insert(operation.clone(), progress);
+        self.store(record);
+        if let Some(Followed { execution, .. }) = pending {
+            if starts {
+                self.start_defined(execution, operation, now);
+            } else if let Some(record) = self.executions.get_mut(&execution) {
+                record.operations.push(operation);
+            }
+        }
+        Ok(answer)
+    }
+
+    fn store(&mut self, record: JobRecord) {
         match self.jobs.get_mut(&record.name) {
             Some(present) => *present = record,
             None => self.jobs.insert(record.name.clone(), record),
         }
-        answer
     }
 
     fn executions_of(&self, job: &JobName) -> Vec<ExecutionName> {
         let all = self.executions.newest_first(u64::MAX).map(|(_, name, _)| name);
         all.filter(|name| name.job() == job).cloned().collect()
     }
+}
+
+/// What the definition of a job that cannot run ends with.
+fn unready(record: &JobRecord) -> Option<Status> {
+    let message = record.unready.clone()?;
+    Some(Status { code: Code::NotFound as i32, message, details: Vec::new() })
 }

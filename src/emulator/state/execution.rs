@@ -7,19 +7,20 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    CALLER, Ids,
+    Ids,
     condition::{condition, length},
-    etag,
+    etag, packed,
     shelf::Row,
     task::{AttemptResult, Phase, TaskRecord},
 };
 use crate::{
+    emulator::made_up,
     name::{ExecutionName, OperationName},
     proto::{
         api::LaunchStage,
         rpc::Status,
         run::v2::{
-            Condition, Execution, ExecutionReference, ExecutionTemplate,
+            Condition, Execution, ExecutionReference, ExecutionTemplate, TaskTemplate,
             condition::{ExecutionReason, State},
             execution_reference::CompletionStatus,
         },
@@ -33,6 +34,9 @@ const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-'
 pub(super) struct ExecutionRecord {
     pub(super) name: ExecutionName,
     uid: Uuid,
+    creator: Arc<str>,
+    #[serde(with = "packed::number")]
+    launch_stage: LaunchStage,
     /// Its own if it was started with overrides, else the job's. Kept apart.
     #[serde(skip)]
     pub(super) template: Arc<ExecutionTemplate>,
@@ -91,11 +95,21 @@ struct Failure {
 }
 
 impl ExecutionRecord {
-    pub(super) fn new(name: ExecutionName, template: Arc<ExecutionTemplate>, ids: &mut Ids, now: SystemTime) -> Self {
+    /// A new execution of a job of that launch stage.
+    pub(super) fn new(
+        name: ExecutionName,
+        template: Arc<ExecutionTemplate>,
+        launch_stage: LaunchStage,
+        creator: Arc<str>,
+        ids: &mut Ids,
+        now: SystemTime,
+    ) -> Self {
         let count = template.task_count.max(1);
         Self {
             name,
             uid: ids.uuid(),
+            creator,
+            launch_stage,
             template,
             template_recorded: false,
             generation: 1,
@@ -227,7 +241,7 @@ impl ExecutionRecord {
         let name = self.name.to_string();
         Execution {
             uid: self.uid.to_string(),
-            creator: CALLER.to_owned(),
+            creator: self.creator.to_string(),
             generation: self.generation,
             labels: self.template.labels.clone(),
             annotations: self.template.annotations.clone(),
@@ -237,11 +251,11 @@ impl ExecutionRecord {
             update_time: Some(self.updated.into()),
             delete_time: self.deleted.map(Into::into),
             expire_time: self.deleted.map(|at| super::job::expiry(at).into()),
-            launch_stage: LaunchStage::Ga as i32,
+            launch_stage: self.launch_stage as i32,
             job: self.name.job().id().to_owned(),
             parallelism: self.parallelism() as i32,
             task_count: self.task_count() as i32,
-            template: self.template.template.clone(),
+            template: Some(self.pinned_template()),
             reconciling: !self.is_done(),
             conditions: self.conditions(),
             observed_generation: if self.observed { self.generation } else { 0 },
@@ -255,6 +269,15 @@ impl ExecutionRecord {
             etag: etag(&name, self.updated),
             name,
         }
+    }
+
+    /// What its tasks are made from, with each image as it was found when the execution began.
+    pub(super) fn pinned_template(&self) -> TaskTemplate {
+        let mut template = self.template.template.clone().unwrap_or_default();
+        for container in &mut template.containers {
+            container.image = made_up::pinned(&container.image);
+        }
+        template
     }
 
     pub(super) fn log_uri(&self) -> String {

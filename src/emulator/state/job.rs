@@ -1,6 +1,7 @@
 //! One job: its definition, its readiness, and how it looks on the wire.
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -8,12 +9,21 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CALLER, condition::condition, etag, packed};
+use super::{
+    condition::condition,
+    etag, packed,
+    token::{Followed, Milestone, token},
+};
 use crate::{
-    name::{JobName, OperationName},
-    proto::run::v2::{
-        Condition, ExecutionReference, ExecutionTemplate, Job,
-        condition::{CommonReason, Reasons, State},
+    emulator::refusal::Refusal,
+    name::{ExecutionName, JobName, OperationName},
+    proto::{
+        api::LaunchStage,
+        iam::v1::Policy,
+        run::v2::{
+            Condition, ExecutionReference, ExecutionTemplate, Job,
+            condition::{CommonReason, Reasons, State},
+        },
     },
 };
 
@@ -24,6 +34,8 @@ const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub(super) struct JobRecord {
     pub(super) name: JobName,
     uid: Uuid,
+    creator: Arc<str>,
+    last_modifier: Arc<str>,
     /// What callers set of it, but for the template.
     #[serde(with = "packed")]
     definition: Job,
@@ -45,17 +57,27 @@ pub(super) struct JobRecord {
     started: i32,
     /// Executions of it that exist.
     pub(super) executions: usize,
+    /// The last execution that one of its definitions started.
+    pub(super) started_by_token: Option<ExecutionName>,
+    /// Those of its executions that are over, the first that was over first.
+    pub(super) completed: VecDeque<ExecutionName>,
+    /// Who may do what with it, once somebody has said so.
+    #[serde(with = "packed::optional")]
+    pub(super) policy: Option<Policy>,
     /// Set while it goes away: the operation to settle when its last execution is gone.
     pub(super) deletion: Option<OperationName>,
 }
 
 impl JobRecord {
     /// A new job from a valid and complete definition.
-    pub(super) fn new(name: JobName, uid: Uuid, definition: Job, now: SystemTime) -> Self {
+    pub(super) fn new(name: JobName, uid: Uuid, definition: Job, creator: &str, now: SystemTime) -> Self {
         let (definition, template) = split(definition);
+        let creator: Arc<str> = creator.into();
         Self {
             name,
             uid,
+            last_modifier: Arc::clone(&creator),
+            creator,
             definition,
             template: Arc::new(template),
             generation: 1,
@@ -67,15 +89,19 @@ impl JobRecord {
             latest: ExecutionReference::default(),
             started: 0,
             executions: 0,
+            started_by_token: None,
+            completed: VecDeque::new(),
+            policy: None,
             deletion: None,
         }
     }
 
     /// Replaces all that callers set. Nothing is touched by a definition that says nothing new.
-    pub(super) fn redefine(&mut self, definition: Job, now: SystemTime) {
+    pub(super) fn redefine(&mut self, definition: Job, modifier: &str, now: SystemTime) {
         let (definition, template) = split(definition);
         if definition != self.definition || template != *self.template {
             (self.definition, self.template) = (definition, Arc::new(template));
+            self.last_modifier = modifier.into();
             self.touch(now);
         }
     }
@@ -91,6 +117,29 @@ impl JobRecord {
         self.started += 1;
     }
 
+    pub(super) fn last_modifier(&self) -> Arc<str> {
+        Arc::clone(&self.last_modifier)
+    }
+
+    pub(super) fn launch_stage(&self) -> LaunchStage {
+        self.definition.launch_stage()
+    }
+
+    /// The execution that the definition's token names.
+    pub(super) fn followed(&self) -> Result<Option<Followed>, Refusal> {
+        let Some((until, token)) = token(&self.definition) else { return Ok(None) };
+        let execution = self.name.execution(format!("{}-{token}", self.name.id()));
+        let execution = execution.map_err(|error| Refusal::malformed_name("execution token", &error))?;
+        Ok(Some(Followed { execution, until }))
+    }
+
+    /// Notes that the controller is through with the last change, if that waited for this execution to come so far.
+    pub(super) fn settle(&mut self, execution: &ExecutionName, milestone: Milestone) {
+        let Ok(Some(followed)) = self.followed() else { return };
+        let is_meant = followed.execution == *execution && followed.until <= milestone;
+        self.observed |= is_meant && self.deletion.is_none();
+    }
+
     pub(super) fn etag(&self) -> String {
         etag(&self.name.to_string(), self.updated)
     }
@@ -101,8 +150,8 @@ impl JobRecord {
             uid: self.uid.to_string(),
             generation: self.generation,
             template: Some((*self.template).clone()),
-            creator: CALLER.to_owned(),
-            last_modifier: CALLER.to_owned(),
+            creator: self.creator.to_string(),
+            last_modifier: self.last_modifier.to_string(),
             create_time: Some(self.created.into()),
             update_time: Some(self.updated.into()),
             delete_time: self.deleted.map(Into::into),
@@ -132,7 +181,8 @@ impl JobRecord {
     fn touch(&mut self, now: SystemTime) {
         self.generation += 1;
         self.observed = false;
-        self.updated = now;
+        // Later than before even if no time has passed, because the etag is made from it.
+        self.updated = now.max(self.updated + Duration::from_micros(1));
     }
 }
 
@@ -145,6 +195,7 @@ fn split(job: Job) -> (Job, ExecutionTemplate) {
         client_version: job.client_version,
         launch_stage: job.launch_stage,
         binary_authorization: job.binary_authorization,
+        create_execution: job.create_execution,
         ..Job::default()
     };
     (definition, job.template.unwrap_or_default())

@@ -4,7 +4,7 @@ use prost::Name;
 use prost_types::Any;
 use serde::{Deserialize, Serialize};
 
-use super::{Machine, packed};
+use super::{Machine, packed, token::Milestone};
 use crate::{
     name::{ExecutionName, JobName, OperationName},
     proto::{
@@ -21,6 +21,8 @@ pub(super) enum Progress {
     Run(ExecutionName),
     /// An execution's way to its end: cancelled or deleted.
     Stop(ExecutionName),
+    /// A job's definition, as long as the execution that starts with it is not so far.
+    Define(JobName, Milestone),
     /// A job's way out.
     Delete(JobName),
     /// Nothing changes any more.
@@ -43,7 +45,7 @@ impl Machine {
     pub(super) fn draw(&self, name: &OperationName, progress: &Progress) -> Operation {
         match progress {
             Progress::Settled(operation) => (**operation).clone(),
-            Progress::Delete(job) => match self.jobs.get(job) {
+            Progress::Define(job, _) | Progress::Delete(job) => match self.jobs.get(job) {
                 Some(record) => unfinished(name, &record.to_proto()),
                 None => bare(name),
             },
@@ -58,12 +60,15 @@ impl Machine {
         }
     }
 
-    /// Fixes an operation as it stands at the end of what it follows.
+    /// Fixes an operation on an execution as it stands at the end of that.
     pub(super) fn settle_operation(&mut self, name: &OperationName, last: &Execution, error: Option<Status>) {
-        if let Some(progress) = self.operations.get_mut(name) {
-            let error = if matches!(progress, Progress::Run(_)) { error } else { None };
-            *progress = Progress::Settled(Box::new(finished(name, last, error)));
-        }
+        let Some(progress) = self.operations.get_mut(name) else { return };
+        let error = match progress {
+            Progress::Run(_) => error,
+            Progress::Stop(_) => None,
+            Progress::Define(..) | Progress::Delete(_) | Progress::Settled(_) => return,
+        };
+        *progress = Progress::Settled(Box::new(finished(name, last, error)));
     }
 }
 

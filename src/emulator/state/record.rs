@@ -10,7 +10,7 @@ use prost::Message as _;
 use serde::Serialize;
 
 use super::{
-    AttemptId, Ending, Ids, Machine, Start,
+    AttemptId, Ending, Machine, Start,
     execution::ExecutionRecord,
     job::JobRecord,
     operation::Progress,
@@ -140,8 +140,9 @@ pub(crate) struct Restoration {
 }
 
 impl Restoration {
-    pub(crate) fn new(ids: Ids) -> Self {
-        Self { machine: Machine::new(ids), templates: HashMap::new() }
+    /// From a machine to which nothing has happened.
+    pub(crate) fn new(machine: Machine) -> Self {
+        Self { machine, templates: HashMap::new() }
     }
 
     /// Takes a row; they come in the order of [`Table::ALL`], and of their numbers.

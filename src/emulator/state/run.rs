@@ -6,19 +6,25 @@ use super::{
     Machine, Start,
     execution::ExecutionRecord,
     operation::{Progress, unfinished},
+    token::Milestone,
 };
 use crate::{
-    emulator::{overrides, refusal::Refusal},
-    name::{ExecutionName, JobName},
+    emulator::{iam::Caller, overrides, refusal::Refusal},
+    name::{ExecutionName, JobName, Location, OperationName},
     proto::{
+        api::LaunchStage,
         longrunning::Operation,
         run::v2::{ExecutionTemplate, run_job_request::Overrides},
     },
 };
 
+/// Finished executions that a job keeps.
+const KEPT_EXECUTIONS: usize = 1000;
+
 /// A start of a job.
 #[derive(Debug)]
 pub(crate) struct RunRequest {
+    pub(crate) caller: Caller,
     pub(crate) job: JobName,
     pub(crate) overrides: Option<Overrides>,
     /// Answer, and start nothing.
@@ -27,27 +33,42 @@ pub(crate) struct RunRequest {
 
 impl Machine {
     pub(crate) fn run_job(&mut self, request: &RunRequest, now: SystemTime) -> Result<Operation, Refusal> {
-        let template = self.template_of(request)?;
+        let location = request.job.location();
+        self.meter.run_request(location, now)?;
+        let (template, launch_stage) = self.template_of(request)?;
+        self.meter.another_execution(location, || self.running(location))?;
         let name = self.execution_name(&request.job)?;
         let operation = self.operation_name(&request.job);
-        let mut record = ExecutionRecord::new(name.clone(), template, &mut self.ids, now);
+        let creator = Arc::from(request.caller.email());
+        let record = ExecutionRecord::new(name.clone(), template, launch_stage, creator, &mut self.ids, now);
         let answer = unfinished(&operation, &record.to_proto());
         if request.validate_only {
             return Ok(answer);
         }
-        if let Some(job) = self.jobs.get_mut(&request.job) {
+        self.operations.insert(operation.clone(), Progress::Run(name));
+        self.begin(record, operation, now);
+        Ok(answer)
+    }
+
+    /// Lets an execution begin, with the operation that it was asked for by.
+    pub(super) fn begin(&mut self, mut record: ExecutionRecord, operation: OperationName, now: SystemTime) {
+        let name = record.name.clone();
+        if let Some(job) = self.jobs.get_mut(name.job()) {
             job.count_execution();
             job.latest = record.reference();
         }
-        let start =
-            Start { time: now, job: request.job.clone(), execution: name.clone(), operation: operation.clone() };
-        self.ledger.push(start);
+        let (job, execution) = (name.job().clone(), name.clone());
+        self.ledger.push(Start { time: now, job, execution, operation: operation.clone() });
         record.observed = true;
-        record.operations.push(operation.clone());
-        self.operations.insert(operation, Progress::Run(name.clone()));
+        record.operations.push(operation);
         self.executions.insert(name.clone(), record);
         self.schedule(&name, now);
-        Ok(answer)
+    }
+
+    /// The executions of a location that are not finished.
+    pub(super) fn running(&self, location: &Location) -> usize {
+        let all = self.executions.newest_first(u64::MAX);
+        all.filter(|(_, name, record)| name.job().location() == location && !record.is_done()).count()
     }
 
     /// Cancels what runs. Cancelling again before the end only gives another operation to wait for.
@@ -100,13 +121,30 @@ impl Machine {
     /// Ends an execution whose last task is done, tells who waits, and removes it if it is to be deleted.
     pub(super) fn complete(&mut self, name: &ExecutionName, now: SystemTime) {
         let Some(record) = self.executions.get_mut(name) else { return };
-        if record.complete(now) {
+        let completed = record.complete(now);
+        if completed {
             self.effects.over.extend_from_slice(&record.operations);
         }
         let removable = record.is_done() && record.is_deleted();
         self.refer(name);
+        if completed {
+            self.reach(name, Milestone::Finished);
+        }
         if removable {
             self.remove(name);
+        } else if completed {
+            self.evict(name);
+        }
+    }
+
+    /// Keeps an execution that is over, in the place of the job's oldest one if those are too many.
+    fn evict(&mut self, completed: &ExecutionName) {
+        let Some(job) = self.jobs.get_mut(completed.job()) else { return };
+        job.completed.push_back(completed.clone());
+        if job.completed.len() > KEPT_EXECUTIONS
+            && let Some(oldest) = job.completed.pop_front()
+        {
+            self.remove(&oldest);
         }
     }
 
@@ -118,8 +156,8 @@ impl Machine {
         }
     }
 
-    /// The template of the start: the job's own, shared, unless there are overrides.
-    fn template_of(&self, request: &RunRequest) -> Result<Arc<ExecutionTemplate>, Refusal> {
+    /// The template of the start: the job's own, shared, unless there are overrides; and its launch stage.
+    fn template_of(&self, request: &RunRequest) -> Result<(Arc<ExecutionTemplate>, LaunchStage), Refusal> {
         let job = self.jobs.get(&request.job).ok_or_else(|| Refusal::no_job(&request.job))?;
         if job.deletion.is_some() {
             return Err(Refusal::being_deleted(request.job.id()));
@@ -130,7 +168,7 @@ impl Machine {
         };
         match &job.unready {
             Some(why) => Err(Refusal::not_ready(&request.job, why)),
-            None => Ok(template),
+            None => Ok((template, job.launch_stage())),
         }
     }
 
@@ -164,6 +202,7 @@ impl Machine {
         }
         if let Some(job) = self.jobs.get_mut(name.job()) {
             job.executions -= 1;
+            job.completed.retain(|completed| completed != name);
         }
         self.finish_deletion(name.job());
     }

@@ -133,7 +133,7 @@ impl TaskRecord {
     /// The task at this index of its execution.
     pub(super) fn to_proto(&self, execution: &ExecutionRecord, index: u32) -> Task {
         let name = format!("{}/tasks/{}-task{index}", execution.name, execution.name.id());
-        let template = execution.template.template.clone().unwrap_or_default();
+        let template = execution.pinned_template();
         Task {
             uid: self.uid.to_string(),
             generation: 1,

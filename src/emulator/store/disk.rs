@@ -17,7 +17,7 @@ use redb::{Builder, Database, DatabaseError, ReadableTable as _, TableDefinition
 
 use crate::emulator::{
     EmulatorError,
-    state::{Change, Ids, Machine, Restoration, Table},
+    state::{Change, Machine, Restoration, Table},
 };
 
 /// The database in the directory.
@@ -43,12 +43,12 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    pub(super) fn open(dir: &Path, ids: Ids) -> Result<(Self, Machine), EmulatorError> {
+    pub(super) fn open(dir: &Path, fresh: Machine) -> Result<(Self, Machine), EmulatorError> {
         make_private(dir)?;
         let database = claim(dir)?;
         let disk = Self { dir: dir.to_owned(), database };
         disk.check_format()?;
-        let machine = disk.read(ids).map_err(|error| EmulatorError::unreadable(dir, error))?;
+        let machine = disk.read(fresh).map_err(|error| EmulatorError::unreadable(dir, error))?;
         Ok((disk, machine))
     }
 
@@ -102,9 +102,9 @@ impl Disk {
         }
     }
 
-    fn read(&self, ids: Ids) -> Result<Machine, Failure> {
+    fn read(&self, fresh: Machine) -> Result<Machine, Failure> {
         let transaction = self.database.begin_read()?;
-        let mut restoration = Restoration::new(ids);
+        let mut restoration = Restoration::new(fresh);
         for table in Table::ALL {
             let rows = match transaction.open_table(rows(table)) {
                 Err(TableError::TableDoesNotExist(_)) => continue,

@@ -35,6 +35,20 @@ fn a_started_execution_is_cancelled_and_waited_for_by_its_name() {
 }
 
 #[test]
+fn equal_seeds_and_a_made_up_time_give_equal_answers() {
+    let started = || {
+        let server = Server::start_with("--runtime=simulated --clock=virtual --id-seed=7");
+        let started = server.command("execute echo --format=json").output().expect("the program runs");
+        let described = server.command("executions list --job=echo --format=json").output().expect("the program runs");
+        (started.stdout, described.stdout)
+    };
+    let (first, described) = started();
+    let executions: serde_json::Value = serde_json::from_slice(&described).expect("JSON");
+    assert_eq!(executions[0]["createTime"], "2026-01-01T00:00:00Z");
+    assert_eq!(started(), (first, described));
+}
+
+#[test]
 fn a_cancel_in_json_is_the_execution() {
     let server = Server::start();
     assert_eq!(server.ran("execute sleep --args=60").status, 0);

@@ -1,6 +1,14 @@
 //! What a start ends in when the peer is not a healthy Cloud Run: each test plays one peer over a real socket.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use h2::{Reason, server::SendResponse};
@@ -136,6 +144,103 @@ async fn a_refused_stream_has_started_nothing() {
     let peer = http2(|mut respond| respond.send_reset(Reason::REFUSED_STREAM)).await;
     let error = start(&peer).await;
     assert_eq!(error.kind(), ErrorKind::NotStarted, "{error}");
+}
+
+/// A peer that refuses the first `refusals` streams, and then answers that there is no such job.
+async fn refusing(refusals: usize) -> (Peer, Arc<AtomicUsize>) {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&requests);
+    let peer = peer(move |socket| {
+        let seen = Arc::clone(&seen);
+        async move {
+            let Ok(mut connection) = h2::server::handshake(socket).await else { return };
+            while let Some(Ok((_request, mut respond))) = connection.accept().await {
+                if seen.fetch_add(1, Relaxed) < refusals {
+                    respond.send_reset(Reason::REFUSED_STREAM);
+                } else {
+                    status(&mut respond, "5");
+                }
+            }
+        }
+    })
+    .await;
+    (peer, requests)
+}
+
+#[tokio::test]
+async fn a_start_that_was_refused_unprocessed_is_sent_again() {
+    let (peer, requests) = refusing(2).await;
+    let error = start(&peer).await;
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Rejected, Some(tonic::Code::NotFound)), "{error}");
+    assert_eq!(requests.load(Relaxed), 3);
+}
+
+#[tokio::test]
+async fn a_peer_that_always_refuses_is_not_asked_for_ever() {
+    let (peer, requests) = refusing(usize::MAX).await;
+    assert_eq!(start(&peer).await.kind(), ErrorKind::NotStarted);
+    assert_eq!(requests.load(Relaxed), 3);
+}
+
+#[tokio::test]
+async fn a_start_waits_for_a_server_that_comes_up() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    drop(listener);
+    let starting = tokio::spawn(start_at(format!("http://{address}")));
+    // The first attempts are refused by the kernel; how many there were does not matter.
+    tokio::task::yield_now().await;
+    let listener = TcpListener::bind(address).await.expect("the port is still free");
+    let (socket, _) = listener.accept().await.expect("a connection");
+    let mut connection = h2::server::handshake(socket).await.expect("HTTP/2");
+    let (_request, mut respond) = connection.accept().await.expect("a request").expect("a whole one");
+    status(&mut respond, "5");
+    tokio::spawn(async move { while connection.accept().await.is_some() {} });
+    let error = starting.await.expect("no panic");
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Rejected, Some(tonic::Code::NotFound)), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_accepted_is_not_tried_again() {
+    let peer = peer(|mut socket| async move {
+        let mut bytes = [0; 4096];
+        let _ = socket.read(&mut bytes).await;
+        // A TLS alert: handshake failure.
+        let _ = socket.write_all(&[21, 3, 3, 0, 2, 2, 40]).await;
+    })
+    .await;
+    let error = start_at(format!("https://{}", peer.address)).await;
+    assert_eq!(error.kind(), ErrorKind::NotStarted, "{error}");
+    assert!(!error.is_retryable(), "{error}");
+}
+
+#[tokio::test]
+async fn after_silence_the_next_call_has_a_connection_of_its_own() {
+    let (seen, mut connections) = tokio::sync::mpsc::unbounded_channel();
+    let peer = peer(move |socket| {
+        let seen = seen.clone();
+        async move {
+            let _ = seen.send(());
+            let Ok(mut connection) = h2::server::handshake(socket).await else { return };
+            let mut held = Vec::new();
+            while let Some(Ok((_request, respond))) = connection.accept().await {
+                held.push(respond);
+            }
+        }
+    })
+    .await;
+    let client = Client::builder()
+        .endpoint(format!("http://{}", peer.address))
+        .credentials(Credentials::anonymous())
+        .rpc_timeout(Duration::from_millis(100))
+        .build()
+        .await
+        .expect("a client");
+    for _ in 0..2 {
+        let error = client.job(&job()).await.expect_err("nobody answers");
+        assert_eq!(error.kind(), ErrorKind::Deadline, "{error}");
+        connections.recv().await.expect("a connection");
+    }
 }
 
 #[tokio::test]

@@ -8,10 +8,13 @@ use runjob::{
     emulator::{Clock, Emulator, Fault, Reason, Rpc, Runtime, Simulated, Simulation},
     proto::{
         longrunning::{Operation, WaitOperationRequest},
-        run::v2::run_job_request::Overrides,
+        run::v2::{RunJobRequest, run_job_request::Overrides},
     },
 };
-use tokio::{io::AsyncReadExt as _, task::yield_now};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    task::{JoinSet, yield_now},
+};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::ServiceExt as _;
@@ -27,6 +30,10 @@ async fn api() -> Api {
 
 async fn run(api: &mut Api) -> Result<Operation, Status> {
     api.run_with("echo", Overrides::default()).await
+}
+
+fn start() -> RunJobRequest {
+    RunJobRequest { name: job_name("echo"), ..RunJobRequest::default() }
 }
 
 /// How a start ends with this fault, and how many executions came of it. The fault acts once, so that a start after it
@@ -140,6 +147,30 @@ async fn a_goaway_covers_the_calls_before_it() {
     assert!(waiting.await.expect("no panic").expect("it was covered").into_inner().done);
 }
 
+/// Whatever else is under way on the connection: who is told that a call had no effect can send it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_calls_at_a_time_and_no_proof_is_false() {
+    const CALLS: usize = 2_000;
+    let api = api().await;
+    api.emulator.fault(Fault::before(Rpc::RunJob).go_away(Reason::NoError).random(0.02, 1));
+    api.emulator.fault(Fault::before(Rpc::RunJob).reset(Reason::RefusedStream).random(0.02, 2));
+    let (mut calls, mut accepted, mut proofs) = (JoinSet::new(), 0, 0);
+    let mut count = |answer: Result<Result<_, Status>, _>| match answer.expect("no panic") {
+        Ok(_) => accepted += 1,
+        Err(status) => proofs += usize::from(h2_error(&status).is_some()),
+    };
+    for _ in 0..CALLS {
+        let mut jobs = api.jobs.clone();
+        calls.spawn(async move { jobs.run_job(start()).await });
+        if calls.len() == 64 {
+            calls.join_next().await.into_iter().for_each(&mut count);
+        }
+    }
+    calls.join_all().await.into_iter().map(Ok).for_each(&mut count);
+    assert_eq!(api.emulator.ledger().len(), accepted);
+    assert!(proofs > CALLS / 100, "only {proofs} calls failed");
+}
+
 #[tokio::test]
 async fn a_goaway_after_the_handler_lets_the_answer_through() {
     let (answer, starts) = struck(Fault::after(Rpc::RunJob).go_away(Reason::NoError)).await;
@@ -183,8 +214,7 @@ async fn a_delay_passes_on_the_emulators_clock() {
         let mut api = api().await;
         api.emulator.fault(fault);
         let mut jobs = api.jobs.clone();
-        let request = runjob::proto::run::v2::RunJobRequest { name: job_name("echo"), ..Default::default() };
-        let call = tokio::spawn(async move { jobs.run_job(request).await });
+        let call = tokio::spawn(async move { jobs.run_job(start()).await });
         while api.emulator.journal().is_empty() {
             yield_now().await;
         }
@@ -240,7 +270,7 @@ async fn rest_calls_are_struck_as_grpc_calls_are() {
     let io = api.emulator.connector().oneshot("http://emulator".parse().expect("a URI")).await.expect("open");
     let mut io = TokioIo::into_inner(io);
     let text = format!("POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n");
-    tokio::io::AsyncWriteExt::write_all(&mut io, text.as_bytes()).await.expect("open");
+    io.write_all(text.as_bytes()).await.expect("open");
     let mut answer = Vec::new();
     io.read_to_end(&mut answer).await.expect("it ends");
     assert_eq!((answer.len(), api.emulator.ledger().len()), (0, 2));

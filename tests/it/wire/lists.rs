@@ -4,8 +4,12 @@ use std::collections::BTreeSet;
 
 use runjob::{
     emulator::Simulated,
-    proto::run::v2::{
-        Execution, GetTaskRequest, ListExecutionsRequest, ListJobsRequest, ListTasksRequest, run_job_request::Overrides,
+    proto::{
+        longrunning::ListOperationsRequest,
+        run::v2::{
+            Execution, GetTaskRequest, ListExecutionsRequest, ListJobsRequest, ListTasksRequest,
+            run_job_request::Overrides,
+        },
     },
 };
 use tonic::{Code, Status};
@@ -56,6 +60,26 @@ async fn a_wildcard_lists_the_executions_of_all_jobs_of_its_location_only() {
     let elsewhere = "projects/demo/locations/europe-west1/jobs/-";
     assert!(page(&mut api, elsewhere, 0, "").await.expect("valid").0.is_empty());
     assert_eq!(page(&mut api, &job_name("env"), 0, "").await.expect("valid").0.len(), 1);
+}
+
+/// api-facts 4.1, 5: a region serves its own resources, and no host serves those of all regions.
+#[tokio::test]
+async fn a_list_over_all_regions_is_not_implemented() {
+    let mut api = api().await;
+    let all = "projects/demo/locations/-";
+    let jobs = ListJobsRequest { parent: all.to_owned(), ..ListJobsRequest::default() };
+    let tasks = ListTasksRequest { parent: format!("{all}/jobs/-/executions/-"), ..ListTasksRequest::default() };
+    let operations = ListOperationsRequest { name: all.to_owned(), ..ListOperationsRequest::default() };
+    let refused = [
+        api.jobs.list_jobs(jobs).await.err(),
+        page(&mut api, &format!("{all}/jobs/-"), 0, "").await.err(),
+        api.tasks.list_tasks(tasks).await.err(),
+        api.operations.list_operations(operations).await.err(),
+    ];
+    for status in refused.into_iter().map(|status| status.expect("no host serves it")) {
+        let text = "Operation is not implemented, or supported, or enabled.";
+        assert_eq!((status.code(), status.message()), (Code::Unimplemented, text));
+    }
 }
 
 #[tokio::test]

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use runjob::{
     emulator::Simulated,
-    proto::run::v2::{
-        CancelExecutionRequest, DeleteExecutionRequest, Execution, ExecutionReference,
-        condition::{ExecutionReason, State},
-        execution_reference::CompletionStatus,
-        run_job_request::Overrides,
+    proto::{
+        api::LaunchStage,
+        run::v2::{
+            CancelExecutionRequest, DeleteExecutionRequest, Execution, ExecutionReference,
+            condition::{ExecutionReason, State},
+            execution_reference::CompletionStatus,
+            run_job_request::Overrides,
+        },
     },
 };
 use tonic::Code;
@@ -78,6 +81,74 @@ async fn a_success_is_a_response_with_the_execution() {
         let result = task.last_attempt_result.expect("it ran");
         assert_eq!((result.status.map(|status| status.code), result.exit_code, task.retried), (Some(0), 0, 0));
     }
+}
+
+/// api-facts 1.1: a UUID, under the project's id.
+#[tokio::test]
+async fn an_operation_is_named_by_a_uuid() {
+    let mut api = Api::simulated(|_, _| Simulated::exits(0)).await;
+    let name = api.run("echo").await.name;
+    let id = name.strip_prefix("projects/demo/locations/us-central1/operations/").expect("it is there");
+    assert_eq!(uuid::Uuid::parse_str(id).expect("a UUID").get_version_num(), 4);
+}
+
+/// api-facts 2.2: the types, their order, and what they say.
+#[tokio::test(start_paused = true)]
+async fn the_conditions_of_a_success_say_how_long_it_took() {
+    let mut api = Api::simulated(|_, _| Simulated::exits(0).after(Duration::from_millis(63_600))).await;
+    let operation = api.run("echo").await;
+    let execution: Execution = response(&api.wait(&operation).await);
+    let said: Vec<_> = execution.conditions.iter().map(|it| (it.r#type.as_str(), it.message.as_str())).collect();
+    let expected = [
+        ("Started", "Started deployed execution in 0s."),
+        ("Completed", "Execution completed successfully in 1m3.6s."),
+        ("ContainerReady", "Imported container image in 0s."),
+        ("ResourcesAvailable", "Provisioned imported containers."),
+    ];
+    assert_eq!(said, expected);
+    assert!(execution.conditions.iter().all(|condition| condition.state() == State::ConditionSucceeded));
+    assert_eq!(condition(&execution, "Started").last_transition_time, execution.start_time);
+    assert_eq!(condition(&execution, "Completed").last_transition_time, execution.completion_time);
+}
+
+/// api-facts 1.4: pinned on the execution, although the job holds a tag.
+#[tokio::test]
+async fn an_execution_shows_its_image_by_digest() {
+    let mut api = Api::simulated(|_, _| Simulated::exits(0)).await;
+    api.create("tagged", job("echo:v1", |_, _| {})).await.expect("valid");
+    let first: Execution = metadata(&api.run("tagged").await);
+    let second: Execution = metadata(&api.run("tagged").await);
+    let image = |execution: &Execution| execution.template.as_ref().expect("it has one").containers[0].image.clone();
+    let digest = image(&first);
+    let hash = digest.strip_prefix("us-docker.pkg.dev/runjob/samples/echo@sha256:").expect("a digest");
+    assert!(hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()), "{hash}");
+    assert_eq!((&image(&second), &api.tasks(&first.name).await[0].containers[0].image), (&digest, &digest));
+    let job = api.job("tagged").await.expect("it is there");
+    let task = job.template.and_then(|template| template.template).expect("it has one");
+    assert_eq!(task.containers[0].image, "us-docker.pkg.dev/runjob/samples/echo:v1");
+}
+
+/// api-facts 2.4: labels, launch stage, limits as they are stored, and the link to the logs.
+#[tokio::test]
+async fn an_execution_carries_what_its_job_says() {
+    let mut api = Api::simulated(|_, _| Simulated::exits(0)).await;
+    let mut definition = job("echo", |template, task| {
+        template.labels.insert("team".to_owned(), "a".to_owned());
+        task.containers[0].resources.get_or_insert_default().limits.insert("cpu".to_owned(), "1".to_owned());
+    });
+    definition.set_launch_stage(LaunchStage::Beta);
+    api.create("beta", definition).await.expect("valid");
+    let execution: Execution = metadata(&api.run("beta").await);
+    assert_eq!((execution.launch_stage(), execution.labels["team"].as_str()), (LaunchStage::Beta, "a"));
+    let limits = execution.template.and_then(|task| task.containers[0].resources.clone()).expect("it has some").limits;
+    assert_eq!((limits["cpu"].as_str(), limits["memory"].as_str()), ("1", "512Mi"));
+    let id = execution.name.rsplit('/').next().expect("a name");
+    let uri = format!(
+        "https://console.cloud.google.com/logs/viewer?project=demo&advancedFilter=resource.type%3D%22cloud_run_job%22\
+         %0Aresource.labels.job_name%3D%22beta%22%0Aresource.labels.location%3D%22us-central1%22\
+         %0Alabels.%22run.googleapis.com/execution_name%22%3D%22{id}%22"
+    );
+    assert_eq!(execution.log_uri, uri);
 }
 
 /// api-facts 1.3, row 2, and 3.

@@ -1,9 +1,12 @@
 //! The error envelope, and what is refused before an RPC is called (api-facts 4, 4.1, 4.2).
 
-use runjob::emulator::Simulated;
+use runjob::emulator::{Emulator, Quota, Runtime, Simulated, Simulation};
 use serde_json::json;
 
-use super::{super::Api, request};
+use super::{
+    super::{Api, LOCATION},
+    request,
+};
 
 #[tokio::test]
 async fn an_error_has_the_code_of_http_and_the_name_of_grpc() {
@@ -29,6 +32,29 @@ async fn codes_of_grpc_have_their_statuses_of_http() {
     let elsewhere = request(&api.emulator, "GET", "/v2/projects/demo/locations/-/operations", &[], "").await;
     assert_eq!((elsewhere.status, &elsewhere.json()["error"]["status"]), (501, &json!("UNIMPLEMENTED")));
     assert_eq!(elsewhere.message(), "Operation is not implemented, or supported, or enabled.");
+}
+
+/// api-facts 4.1, permission and rate: REST passes the same checks.
+#[tokio::test]
+async fn callers_and_quotas_count_over_rest_too() {
+    let alice = "user:alice@example.com";
+    let builder = Emulator::builder().runtime(Runtime::Simulated(Simulation::default()));
+    let builder = builder.caller("secret", alice).grant(alice, "roles/run.invoker");
+    let api = Api::start(builder.quota(Quota::default().run_requests_per_minute(1))).await;
+    let job = format!("/v2/{LOCATION}/jobs/echo");
+    let run = format!("{job}:run");
+    let token = [("Authorization", "Bearer secret")];
+    for (method, path, headers, expected) in [
+        ("POST", &run, &[][..], (401, "UNAUTHENTICATED")),
+        ("GET", &job, &token, (403, "PERMISSION_DENIED")),
+        ("POST", &run, &token, (200, "")),
+        ("POST", &run, &token, (429, "RESOURCE_EXHAUSTED")),
+    ] {
+        let body = if method == "POST" { "{}" } else { "" };
+        let answer = request(&api.emulator, method, path, headers, body).await;
+        let json = answer.json();
+        assert_eq!((answer.status, json["error"]["status"].as_str().unwrap_or_default()), expected, "{method} {path}");
+    }
 }
 
 #[tokio::test]
