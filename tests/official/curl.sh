@@ -54,7 +54,7 @@ diff - <(settled <<<"$answer") <<'JSON'
           "args": [
             "https://example.com"
           ],
-          "image": "us-docker.pkg.dev/runjob/samples/echo",
+          "image": "us-docker.pkg.dev/runjob/samples/echo@sha256:250e6a065802f0214f57937b03489bf62abe7e2d5e54bcb78e44dcc2773bbbc4",
           "name": "screenshot",
           "resources": {
             "limits": {
@@ -66,7 +66,7 @@ diff - <(settled <<<"$answer") <<'JSON'
       ],
       "executionEnvironment": "EXECUTION_ENVIRONMENT_GEN2",
       "maxRetries": 3,
-      "serviceAccount": "123456789012-compute@developer.gserviceaccount.com",
+      "serviceAccount": "836087675845-compute@developer.gserviceaccount.com",
       "timeout": "300s"
     },
     "uid": "UUID",

@@ -12,9 +12,6 @@ use crate::{
     proto::iam::v1::Policy,
 };
 
-/// The etag of a policy that nobody has set.
-const UNSET: &[u8] = &[0x00, 0x20, 0x01];
-
 impl Machine {
     /// Who sent a request, if that one may.
     pub(crate) fn authorize(&self, authorization: Option<&str>, request: &impl Needs) -> Result<Caller, Refusal> {
@@ -37,7 +34,7 @@ impl Machine {
 
     pub(crate) fn policy(&self, job: &JobName) -> Result<Policy, Refusal> {
         let record = self.jobs.get(job).ok_or_else(|| Refusal::no_job(job))?;
-        Ok(record.policy.clone().unwrap_or_else(|| Policy { etag: UNSET.to_vec(), ..Policy::default() }))
+        Ok(record.policy.clone())
     }
 
     /// Replaces a job's bindings. An etag has to be the current one.
@@ -53,7 +50,7 @@ impl Machine {
             audit_configs: Vec::new(),
             etag: next_etag(&before, now),
         };
-        record.policy = Some(policy.clone());
+        record.policy.clone_from(&policy);
         Ok(policy)
     }
 
@@ -70,7 +67,7 @@ impl Machine {
     fn allows(&self, caller: &Caller, permission: &str, resource: &str) -> bool {
         let of_job: Vec<_> = resource.splitn(7, '/').take(6).collect();
         let job = of_job.join("/").parse().ok().and_then(|job: JobName| self.jobs.get(&job));
-        self.iam.allows(caller, permission, job.and_then(|job| job.policy.as_ref()))
+        self.iam.allows(caller, permission, job.map(|job| &job.policy))
     }
 }
 

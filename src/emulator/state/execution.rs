@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     Ids,
     condition::{condition, length},
-    etag, packed,
+    etag,
     shelf::Row,
     task::{AttemptResult, Phase, TaskRecord},
 };
@@ -17,7 +17,6 @@ use crate::{
     emulator::made_up,
     name::{ExecutionName, OperationName},
     proto::{
-        api::LaunchStage,
         rpc::Status,
         run::v2::{
             Condition, Execution, ExecutionReference, ExecutionTemplate, TaskTemplate,
@@ -34,9 +33,8 @@ const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-'
 pub(super) struct ExecutionRecord {
     pub(super) name: ExecutionName,
     uid: Uuid,
-    creator: Arc<str>,
-    #[serde(with = "packed::number")]
-    launch_stage: LaunchStage,
+    creator: String,
+    launch_stage: i32,
     /// Its own if it was started with overrides, else the job's. Kept apart.
     #[serde(skip)]
     pub(super) template: Arc<ExecutionTemplate>,
@@ -99,8 +97,8 @@ impl ExecutionRecord {
     pub(super) fn new(
         name: ExecutionName,
         template: Arc<ExecutionTemplate>,
-        launch_stage: LaunchStage,
-        creator: Arc<str>,
+        launch_stage: i32,
+        creator: String,
         ids: &mut Ids,
         now: SystemTime,
     ) -> Self {
@@ -241,7 +239,7 @@ impl ExecutionRecord {
         let name = self.name.to_string();
         Execution {
             uid: self.uid.to_string(),
-            creator: self.creator.to_string(),
+            creator: self.creator.clone(),
             generation: self.generation,
             labels: self.template.labels.clone(),
             annotations: self.template.annotations.clone(),
@@ -251,7 +249,7 @@ impl ExecutionRecord {
             update_time: Some(self.updated.into()),
             delete_time: self.deleted.map(Into::into),
             expire_time: self.deleted.map(|at| super::job::expiry(at).into()),
-            launch_stage: self.launch_stage as i32,
+            launch_stage: self.launch_stage,
             job: self.name.job().id().to_owned(),
             parallelism: self.parallelism() as i32,
             task_count: self.task_count() as i32,

@@ -18,7 +18,6 @@ use crate::{
     emulator::refusal::Refusal,
     name::{ExecutionName, JobName, OperationName},
     proto::{
-        api::LaunchStage,
         iam::v1::Policy,
         run::v2::{
             Condition, ExecutionReference, ExecutionTemplate, Job,
@@ -30,12 +29,15 @@ use crate::{
 /// How long something deleted is said to be kept.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// The etag of a policy that nobody has set.
+const UNSET_POLICY: &[u8] = &[0x00, 0x20, 0x01];
+
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct JobRecord {
     pub(super) name: JobName,
     uid: Uuid,
-    creator: Arc<str>,
-    last_modifier: Arc<str>,
+    creator: String,
+    last_modifier: String,
     /// What callers set of it, but for the template.
     #[serde(with = "packed")]
     definition: Job,
@@ -61,9 +63,9 @@ pub(super) struct JobRecord {
     pub(super) started_by_token: Option<ExecutionName>,
     /// Those of its executions that are over, the first that was over first.
     pub(super) completed: VecDeque<ExecutionName>,
-    /// Who may do what with it, once somebody has said so.
-    #[serde(with = "packed::optional")]
-    pub(super) policy: Option<Policy>,
+    /// Who may do what with it.
+    #[serde(with = "packed")]
+    pub(super) policy: Policy,
     /// Set while it goes away: the operation to settle when its last execution is gone.
     pub(super) deletion: Option<OperationName>,
 }
@@ -72,12 +74,11 @@ impl JobRecord {
     /// A new job from a valid and complete definition.
     pub(super) fn new(name: JobName, uid: Uuid, definition: Job, creator: &str, now: SystemTime) -> Self {
         let (definition, template) = split(definition);
-        let creator: Arc<str> = creator.into();
         Self {
             name,
             uid,
-            last_modifier: Arc::clone(&creator),
-            creator,
+            creator: creator.to_owned(),
+            last_modifier: creator.to_owned(),
             definition,
             template: Arc::new(template),
             generation: 1,
@@ -91,7 +92,7 @@ impl JobRecord {
             executions: 0,
             started_by_token: None,
             completed: VecDeque::new(),
-            policy: None,
+            policy: Policy { etag: UNSET_POLICY.to_vec(), ..Policy::default() },
             deletion: None,
         }
     }
@@ -101,7 +102,7 @@ impl JobRecord {
         let (definition, template) = split(definition);
         if definition != self.definition || template != *self.template {
             (self.definition, self.template) = (definition, Arc::new(template));
-            self.last_modifier = modifier.into();
+            self.last_modifier = modifier.to_owned();
             self.touch(now);
         }
     }
@@ -117,12 +118,12 @@ impl JobRecord {
         self.started += 1;
     }
 
-    pub(super) fn last_modifier(&self) -> Arc<str> {
-        Arc::clone(&self.last_modifier)
+    pub(super) fn last_modifier(&self) -> &str {
+        &self.last_modifier
     }
 
-    pub(super) fn launch_stage(&self) -> LaunchStage {
-        self.definition.launch_stage()
+    pub(super) fn launch_stage(&self) -> i32 {
+        self.definition.launch_stage
     }
 
     /// The execution that the definition's token names.
@@ -150,8 +151,8 @@ impl JobRecord {
             uid: self.uid.to_string(),
             generation: self.generation,
             template: Some((*self.template).clone()),
-            creator: self.creator.to_string(),
-            last_modifier: self.last_modifier.to_string(),
+            creator: self.creator.clone(),
+            last_modifier: self.last_modifier.clone(),
             create_time: Some(self.created.into()),
             update_time: Some(self.updated.into()),
             delete_time: self.deleted.map(Into::into),

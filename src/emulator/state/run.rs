@@ -12,7 +12,6 @@ use crate::{
     emulator::{iam::Caller, overrides, refusal::Refusal},
     name::{ExecutionName, JobName, Location, OperationName},
     proto::{
-        api::LaunchStage,
         longrunning::Operation,
         run::v2::{ExecutionTemplate, run_job_request::Overrides},
     },
@@ -39,7 +38,7 @@ impl Machine {
         self.meter.another_execution(location, || self.running(location))?;
         let name = self.execution_name(&request.job)?;
         let operation = self.operation_name(&request.job);
-        let creator = Arc::from(request.caller.email());
+        let creator = request.caller.email().to_owned();
         let record = ExecutionRecord::new(name.clone(), template, launch_stage, creator, &mut self.ids, now);
         let answer = unfinished(&operation, &record.to_proto());
         if request.validate_only {
@@ -157,7 +156,7 @@ impl Machine {
     }
 
     /// The template of the start: the job's own, shared, unless there are overrides; and its launch stage.
-    fn template_of(&self, request: &RunRequest) -> Result<(Arc<ExecutionTemplate>, LaunchStage), Refusal> {
+    fn template_of(&self, request: &RunRequest) -> Result<(Arc<ExecutionTemplate>, i32), Refusal> {
         let job = self.jobs.get(&request.job).ok_or_else(|| Refusal::no_job(&request.job))?;
         if job.deletion.is_some() {
             return Err(Refusal::being_deleted(request.job.id()));

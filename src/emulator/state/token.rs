@@ -61,7 +61,8 @@ impl Machine {
     pub(super) fn start_defined(&mut self, name: ExecutionName, operation: OperationName, now: SystemTime) {
         let Some(job) = self.jobs.get_mut(name.job()) else { return };
         job.started_by_token = Some(name.clone());
-        let (template, stage, creator) = (Arc::clone(&job.template), job.launch_stage(), job.last_modifier());
+        let (template, stage, creator) =
+            (Arc::clone(&job.template), job.launch_stage(), job.last_modifier().to_owned());
         let record = ExecutionRecord::new(name, template, stage, creator, &mut self.ids, now);
         self.begin(record, operation, now);
     }

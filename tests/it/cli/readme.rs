@@ -21,9 +21,18 @@ fn follow(page: &str, least: usize) {
     let server = Server::start();
     for block in blocks {
         let (script, expected) = split(&block);
+        // The only tool of the sessions that is not on every machine with Rust; `.ci/run` has it.
+        if script.contains("curl ") && !on_this_machine("curl") {
+            eprintln!("left out, there is no curl: {script}");
+            continue;
+        }
         let printed = sh(&script, &server);
         assert_eq!(lines(&printed), lines(&expected), "{script}");
     }
+}
+
+fn on_this_machine(tool: &str) -> bool {
+    Command::new(tool).arg("--version").output().is_ok_and(|ran| ran.status.success())
 }
 
 /// The `console` blocks of a page.
