@@ -67,7 +67,7 @@ impl Caller {
             Ok(Ok(response)) => return Ok(response.into_inner()),
             Ok(Err(status)) => (exchange.verdict(&status), Error::from_status(status, exchange.foreign_status())),
             Err(_) => {
-                let error = Error::new(ErrorKind::Deadline, format!("no answer within {} s", limit.as_secs_f32()));
+                let error = Error::new(ErrorKind::Deadline, format!("no answer within {:.1} s", limit.as_secs_f32()));
                 (exchange.unanswered(), error)
             }
         };

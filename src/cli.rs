@@ -9,6 +9,7 @@ mod config;
 mod exit;
 mod failure;
 mod interrupt;
+mod journal;
 mod json;
 mod mask;
 mod phase;

@@ -6,6 +6,7 @@ use futures_util::stream::BoxStream;
 
 pub use self::builder::ClientBuilder;
 use crate::{
+    bulk::{self, StartRate},
     call::Caller,
     error::{Error, ErrorKind, Result},
     name::{ExecutionName, JobName, Location, NameError, OperationName, TaskName},
@@ -15,7 +16,7 @@ use crate::{
         run::v2::{Execution, Job, Task},
     },
     run::{Finished, Run},
-    start::RunBuilder,
+    start::{RunBuilder, StartKey, find},
     transport::Transport,
     watch,
 };
@@ -53,6 +54,32 @@ impl Client {
     /// Begins a start of this job (RunJob). Nothing is sent before [`RunBuilder::start`].
     pub fn run(&self, job: &JobName) -> RunBuilder {
         RunBuilder::new(self.caller.clone(), job.clone())
+    }
+
+    /// Starts many executions and yields each handle, in the order given, when the service has accepted it.
+    ///
+    /// No minute has more starts than the rate allows. When the service says that a quota is used up
+    /// (`RESOURCE_EXHAUSTED`), the starts to come are held back for as long as it advises, or a minute. A start that
+    /// fails is yielded as its error, as from [`RunBuilder::start`], and the others go on. Starts are sent as the stream
+    /// is read; dropping it leaves those that are under way with an unknown end.
+    pub fn start_all(
+        &self,
+        starts: impl IntoIterator<Item = RunBuilder, IntoIter: Send + 'static>,
+        rate: StartRate,
+    ) -> BoxStream<'static, Result<Run>> {
+        bulk::start_all(starts, rate)
+    }
+
+    /// The execution that was started with this key, looked for as [`RunBuilder::start_key`] says (ListExecutions).
+    ///
+    /// None means that none was seen, which is no proof that none was started: it may be listed later, or its request
+    /// may still be on its way.
+    ///
+    /// # Errors
+    /// [`PermissionDenied`](ErrorKind::PermissionDenied) without `run.executions.list`, and whatever keeps a read from
+    /// being answered.
+    pub async fn find_start(&self, job: &JobName, key: &StartKey) -> Result<Option<Run>> {
+        find::look(&self.caller, one(job, job.is_wildcard())?, key).await?.adopt(&self.caller)
     }
 
     /// The handle of an execution that was started elsewhere. Nothing is asked yet.

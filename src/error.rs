@@ -167,6 +167,12 @@ impl Error {
         self
     }
 
+    /// Adds what else is to be said, behind the message.
+    pub(crate) fn noting(mut self, note: &str) -> Self {
+        self.0.message = format!("{}; {note}", self.0.message);
+        self
+    }
+
     pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self

@@ -26,9 +26,10 @@
 //! process ([`Client::attach`]). How it ended is an [`Outcome`], which is not an error: an [`Error`] says that the
 //! service could not be asked, or refused.
 //!
-//! RunJob has no request id, so a start is sent once. When it fails, [`ErrorKind`] says what is proven:
-//! [`NotStarted`](ErrorKind::NotStarted), [`Rejected`](ErrorKind::Rejected), or
-//! [`StartUnknown`](ErrorKind::StartUnknown), which is never a reason to start again blindly.
+//! RunJob has no request id, so a start is sent again only with proof that it was not processed. When it fails,
+//! [`ErrorKind`] says what is proven: [`NotStarted`](ErrorKind::NotStarted), [`Rejected`](ErrorKind::Rejected), or
+//! [`StartUnknown`](ErrorKind::StartUnknown), which is never a reason to start again blindly. A start with a
+//! [key](RunBuilder::start_key) is found again instead.
 //!
 //! # The generated types
 //!
@@ -48,6 +49,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod auth;
+mod bulk;
 mod call;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -68,13 +70,14 @@ mod watch;
 
 pub use self::{
     auth::Credentials,
+    bulk::StartRate,
     client::{Client, ClientBuilder},
     error::{Error, ErrorKind, Result},
     name::{ExecutionName, JobName, Location, NameError, OperationName, TaskName},
     operation::Operation,
     outcome::{Outcome, TaskEnd, TaskFailure},
     run::{Finished, Run},
-    start::{ContainerOverrides, RunBuilder, TaskTimeout},
+    start::{ContainerOverrides, RunBuilder, StartKey, TaskTimeout},
     transport::{Routing, Transport},
 };
 

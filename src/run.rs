@@ -28,6 +28,8 @@ pub struct Run {
     /// Empty until asked for: a start that only wants the name does not pay for reading the whole execution.
     latest: OnceLock<Execution>,
     wait_limit: Option<Duration>,
+    /// There when it was found by its start key: the other executions with that key.
+    adopted: Option<Vec<ExecutionName>>,
 }
 
 /// An execution that has come to its end.
@@ -46,7 +48,17 @@ impl Run {
 
     /// The handle of an execution that goes by this name. Nothing is asked yet.
     pub(crate) fn named(caller: Caller, execution: ExecutionName) -> Self {
-        Self { caller, execution, operation: None, latest: OnceLock::new(), wait_limit: None }
+        Self { caller, execution, operation: None, latest: OnceLock::new(), wait_limit: None, adopted: None }
+    }
+
+    /// The handle of an execution that was found by its start key, as it was then.
+    pub(crate) fn adopted(
+        caller: Caller,
+        name: ExecutionName,
+        execution: Execution,
+        duplicates: Vec<ExecutionName>,
+    ) -> Self {
+        Self { latest: OnceLock::from(execution), adopted: Some(duplicates), ..Self::named(caller, name) }
     }
 
     /// The execution's name: enough to go on from in another process.
@@ -57,6 +69,17 @@ impl Run {
     /// The name of the operation that RunJob answered with, where it is known.
     pub fn operation(&self) -> Option<&OperationName> {
         self.operation.as_ref().map(Operation::name)
+    }
+
+    /// Whether it was found by its [start key](crate::RunBuilder::start_key) rather than started by this call.
+    pub fn was_adopted(&self) -> bool {
+        self.adopted.is_some()
+    }
+
+    /// Younger executions with the same start key, the newest first: the work is done more than once. None of them is
+    /// touched; usually two callers started with one key at the same moment.
+    pub fn duplicates(&self) -> &[ExecutionName] {
+        self.adopted.as_deref().unwrap_or_default()
     }
 
     /// What was last heard of the execution. After a start: what the service made of the job and the overrides.

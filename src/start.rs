@@ -3,8 +3,12 @@
 //! Knows the overrides and the safety of a start: RunJob has no request id, so what is not known to have failed is
 //! never called a failure.
 
+pub(crate) mod find;
+mod key;
+
 use std::time::Duration;
 
+pub use self::key::StartKey;
 use crate::{
     call::{Caller, Failure},
     error::{Error, ErrorKind, Result},
@@ -39,6 +43,8 @@ pub struct RunBuilder {
     named: Vec<(String, ContainerOverrides)>,
     task_count: Option<u32>,
     task_timeout: Option<TaskTimeout>,
+    key: Option<StartKey>,
+    validate_first: bool,
 }
 
 /// What to change in one container for this one execution.
@@ -60,7 +66,16 @@ pub struct TaskTimeout {
 impl RunBuilder {
     pub(crate) fn new(caller: Caller, job: JobName) -> Self {
         let container = ContainerOverrides::default();
-        Self { caller, job, container, named: Vec::new(), task_count: None, task_timeout: None }
+        Self {
+            caller,
+            job,
+            container,
+            named: Vec::new(),
+            task_count: None,
+            task_timeout: None,
+            key: None,
+            validate_first: false,
+        }
     }
 
     /// Replaces the arguments of the job's container. None at all empties them, like
@@ -108,23 +123,84 @@ impl RunBuilder {
         self
     }
 
+    /// Names this start, so that it can be found again: after a lost answer, and by a caller who was restarted and does
+    /// not know whether it has started already.
+    ///
+    /// The key travels in the overrides as the environment variable [`RUNJOB_START_KEY`](StartKey::VARIABLE), so starting
+    /// needs `run.jobs.runWithOverrides`, and looking needs `run.executions.list`. It is set in the job's only container,
+    /// or in the first one that [`container`](Self::container) names; for a job of several containers, name one, with or
+    /// without changes to it.
+    ///
+    /// [`start`](Self::start) then looks through the job's executions before it sends anything: those of the seven days
+    /// before the newest, 1,000 at most. One that carries the key is adopted, and nothing is sent
+    /// ([`Run::was_adopted`]). After an end that is unknown it looks again, for 30 seconds, and adopts what it finds. It
+    /// never sends again because it found nothing.
+    ///
+    /// A key stands for one start: overrides are not compared. It guards the repetitions of one caller. Two callers
+    /// who start with one key at the same moment may both start, and whoever looks later is told
+    /// ([`Run::duplicates`]).
+    pub fn start_key(mut self, key: StartKey) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Lets the service check the start before it is made (RunJob with `validate_only`): a missing permission or a bad
+    /// override then shows in a call that could not start anything. Costs one more call.
+    pub fn validate_first(mut self) -> Self {
+        self.validate_first = true;
+        self
+    }
+
     /// Starts the execution. Returns when the service has accepted it, and does not wait for the job.
     ///
     /// The request is sent again only when there is proof that it was not processed: it never left, or the peer
-    /// refused it. All attempts together take at most the RPC timeout.
+    /// refused it. All attempts together take at most the RPC timeout. With a [key](Self::start_key) it is looked for
+    /// before, and after an unknown end.
     ///
     /// # Errors
     /// - [`InvalidInput`](ErrorKind::InvalidInput): an override cannot be sent as it is; nothing was sent
     /// - [`Credentials`](ErrorKind::Credentials): no token; nothing was sent
+    /// - [`PermissionDenied`](ErrorKind::PermissionDenied), [`Unauthenticated`](ErrorKind::Unauthenticated),
+    ///   [`NotFound`](ErrorKind::NotFound): the key could not be looked for; nothing was sent
     /// - [`NotStarted`](ErrorKind::NotStarted): there is proof that the request was not processed
     /// - [`Rejected`](ErrorKind::Rejected): the service refused; [`Error::code`] says why
     /// - [`StartUnknown`](ErrorKind::StartUnknown): it may be running; look before starting again
     pub async fn start(self) -> Result<Run> {
         let request = self.request().map_err(|error| error.doing("start", &self.job))?;
+        let Some(key) = &self.key else { return self.send(request).await };
+        let before = find::look(&self.caller, &self.job, key).await.map_err(unlooked)?;
+        let newest = before.newest();
+        if let Some(run) = before.adopt(&self.caller).map_err(unlooked)? {
+            return Ok(run);
+        }
+        match self.send(request).await {
+            Err(error) if error.kind() == ErrorKind::StartUnknown => self.look_again(key, newest, error).await,
+            answer => answer,
+        }
+    }
+
+    /// Sends the request, checked by the service first where that was asked for.
+    async fn send(&self, request: RunJobRequest) -> Result<Run> {
+        if self.validate_first {
+            let check = RunJobRequest { validate_only: true, ..request.clone() };
+            self.caller.run_job(&self.job, check).await.map_err(unchecked)?;
+        }
         match self.caller.run_job(&self.job, request).await {
-            Ok(operation) => accepted(self.caller, operation).map_err(|error| error.doing("start", &self.job)),
+            Ok(operation) => accepted(self.caller.clone(), operation).map_err(|error| error.doing("start", &self.job)),
             Err(failure) => Err(failed(failure)),
         }
+    }
+
+    /// Adopts what was started after all, or leaves the end as unknown as it was.
+    async fn look_again(&self, key: &StartKey, newest: Option<i64>, unknown: Error) -> Result<Run> {
+        let seen = find::look_again(&self.caller, &self.job, key, newest).await;
+        let run = seen.and_then(|sight| sight.adopt(&self.caller).ok().flatten());
+        run.ok_or_else(|| {
+            let patience = find::LOOK_AGAIN.as_secs();
+            unknown.noting(&format!(
+                "no execution with start key {key} was seen within {patience} s, which proves nothing"
+            ))
+        })
     }
 
     /// The message that [`start`](Self::start) sends.
@@ -146,6 +222,9 @@ impl RunBuilder {
             overrides.task_count = i32::try_from(tasks).unwrap_or(i32::MAX);
         }
         overrides.timeout = self.task_timeout.map(TaskTimeout::message).transpose()?;
+        if let Some(key) = &self.key {
+            mark(&mut overrides.container_overrides, key)?;
+        }
         // Without overrides the permission run.jobs.run is enough; an empty message would need more.
         let overrides = (overrides != Overrides::default()).then_some(overrides);
         Ok(RunJobRequest { name: self.job.to_string(), overrides, ..RunJobRequest::default() })
@@ -253,6 +332,35 @@ fn accepted(caller: Caller, operation: longrunning::Operation) -> Result<Run> {
     }
 }
 
+/// Puts the key into the first container that is changed, or else into the only one.
+fn mark(containers: &mut Vec<ContainerOverride>, key: &StartKey) -> Result<()> {
+    if containers.iter().flat_map(|container| &container.env).any(|variable| variable.name == StartKey::VARIABLE) {
+        return Err(invalid(format!("environment variable {} is the start key's own", StartKey::VARIABLE)));
+    }
+    if containers.is_empty() {
+        containers.push(ContainerOverride::default());
+    }
+    containers[0].env.push(key.variable());
+    Ok(())
+}
+
+/// An error of the look before a start, at which nothing has been sent.
+fn unlooked(error: Error) -> Error {
+    let error = error.noting("the start key has to be looked for first, and nothing was sent");
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::Unauthenticated | ErrorKind::Credentials | ErrorKind::NotFound => {
+            error
+        }
+        _ => error.with_kind(ErrorKind::NotStarted),
+    }
+}
+
+/// An error of a check before a start, which starts nothing whatever becomes of it.
+fn unchecked(failure: Failure) -> Error {
+    let verdict = if failure.verdict == Verdict::Ambiguous { Verdict::Unprocessed } else { failure.verdict };
+    failed(Failure { verdict, ..failure }).noting("this was the check before the start")
+}
+
 fn failed(Failure { error, verdict }: Failure) -> Error {
     match verdict {
         Verdict::NeverSent if error.kind() == ErrorKind::Credentials => error,
@@ -331,6 +439,22 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             assert!(error.to_string().contains(rule), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_key_goes_into_the_first_container_that_is_changed_or_else_into_the_only_one() {
+        let b = builder().await.start_key("k".parse().expect("a key"));
+        for (builder, containers) in [
+            (b.clone(), vec![("", 1)]),
+            (b.clone().env("A", "1"), vec![("", 2)]),
+            (b.clone().container("c", |c| c).container("d", |d| d), vec![("c", 1), ("d", 0)]),
+        ] {
+            let overrides = builder.request().expect("valid").overrides.expect("overrides");
+            let marked: Vec<_> = overrides.container_overrides.iter().map(|c| (c.name.as_str(), c.env.len())).collect();
+            assert_eq!(marked, containers);
+        }
+        let error = b.env(StartKey::VARIABLE, "mine").request().expect_err("it is taken");
+        assert!(error.to_string().contains("RUNJOB_START_KEY"), "{error}");
     }
 
     #[tokio::test]

@@ -186,9 +186,8 @@ impl Service<Request<Body>> for Transport {
             }
             request.headers_mut().extend(shared.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
             let Some(exchange) = exchange else { return Ok(channel.call(request).await?) };
-            let response = channel.call(request.map(|body| exchange.watch(body))).await?;
-            exchange.answered(&response);
-            Ok(response)
+            let response = channel.call(request.map(|body| exchange.sending(body))).await?;
+            Ok(exchange.answered(response))
         })
     }
 }

@@ -11,6 +11,7 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(super) use self::sections::{Section, Sections};
+use crate::StartKey;
 
 /// Starts Google Cloud Run jobs over gRPC, waits for them, and says what happened.
 ///
@@ -63,11 +64,13 @@ pub(super) enum Format {
     Json,
 }
 
-/// The commands: those that call a service, and the emulator, which is one.
+/// The commands: those that make one call, those that make as many as there are starts to ask about, and the emulator.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     #[command(flatten)]
     Call(Verb),
+    /// Find out what became of starts that were sent and never answered: killed, interrupted, or of unknown end.
+    Recover(Recover),
     /// Run an emulator of the Cloud Run Jobs API on this machine until interrupted.
     Emulator(Emulator),
 }
@@ -107,6 +110,14 @@ pub(super) struct Execute {
     /// Limit of each attempt of a task, instead of the job's own: 1s to 168h, as in 300, 300s, 5m, 1h30m.
     #[arg(long, value_name = "DURATION", value_parser = values::task_timeout, allow_negative_numbers = true)]
     pub(super) task_timeout: Option<Duration>,
+    /// Name this start, so that it is found and not made again when the same key is given again: 1 to 128 letters,
+    /// digits and . _ - : / that are no secret, as in `order-4711`. Without KEY a new one is made up and printed.
+    /// Sets RUNJOB_START_KEY in the first container that is overridden, or the only one.
+    #[arg(long, value_name = "KEY", num_args = 0..=1, require_equals = true)]
+    pub(super) start_key: Option<Option<StartKey>>,
+    /// Let the service check the start before it is made: one call more, and its refusals then start nothing.
+    #[arg(long)]
+    pub(super) validate_first: bool,
     /// Wait for the execution to end.
     #[arg(long)]
     pub(super) wait: bool,
@@ -115,6 +126,20 @@ pub(super) struct Execute {
     pub(super) r#async: bool,
     #[command(flatten)]
     pub(super) waiting: Waiting,
+}
+
+/// `runjob recover`
+#[derive(Debug, clap::Args)]
+pub(super) struct Recover {
+    /// Only this job's: its id or its full name. With --key it is looked for even if the journal does not know it.
+    #[arg(long, value_name = "JOB")]
+    pub(super) job: Option<String>,
+    /// Only the start with this key.
+    #[arg(long, value_name = "KEY")]
+    pub(super) key: Option<StartKey>,
+    /// Do not list those again that are not found now.
+    #[arg(long)]
+    pub(super) forget: bool,
 }
 
 /// Flags of a command that waits for an execution.

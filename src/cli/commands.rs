@@ -8,6 +8,7 @@ mod executions;
 mod follow;
 mod jobs;
 mod output;
+mod recover;
 mod tasks;
 mod wait;
 
@@ -23,6 +24,7 @@ use super::{
 pub(super) async fn run(config: Config, printer: &Printer) -> Result<Exit, Failure> {
     match config {
         Config::Serve(serve) => emulator::run(serve, printer).await,
+        Config::Recover(target, starts) => recover::run(&target, starts, printer).await,
         Config::Call(target, call) => session(&target, call, printer).await,
     }
 }
@@ -38,9 +40,7 @@ async fn session(target: &Target, call: Call, printer: &Printer) -> Result<Exit,
 async fn dispatch(session: &Session, call: Call, printer: &Printer) -> Result<Exit, Failure> {
     let client = &session.client;
     match call {
-        Call::Execute { job, overrides, waiting } => {
-            return execute::run(session, printer, &job, overrides, waiting.as_ref()).await;
-        }
+        Call::Execute { start, waiting } => return execute::run(session, printer, start, waiting.as_ref()).await,
         Call::Wait { execution, waiting } => return wait::run(session, printer, &execution, &waiting).await,
         Call::Describe { execution, show_env } => describe::run(client, printer, &execution, show_env).await?,
         Call::Cancel { execution } => cancel::run(client, printer, &execution).await?,

@@ -9,16 +9,24 @@ mod gcloud;
 mod lists;
 mod overrides;
 mod place;
+mod state;
 
-use std::{collections::HashMap, ffi::OsString, net::SocketAddr, path::PathBuf};
+use std::{
+    collections::HashMap,
+    ffi::OsString,
+    fmt::{self, Display, Formatter},
+    net::SocketAddr,
+    path::PathBuf,
+};
 
 pub(super) use self::overrides::Overrides;
 use self::place::{Places, Scope};
 use super::{
     args::{self, Args, ClockArg, Command, Executions, Global, Jobs, RuntimeArg, Tasks, Verb, Waiting},
     failure::Failure,
+    journal::Journal,
 };
-use crate::{ExecutionName, JobName, Location, emulator::Clock, proto::run::v2::Job};
+use crate::{ExecutionName, JobName, Location, StartKey, emulator::Clock, proto::run::v2::Job};
 
 /// The variables that name an emulator, the first that is set wins.
 const EMULATOR_VARIABLES: [&str; 2] = ["RUN_EMULATOR_HOST", "CLOUD_RUN_EMULATOR_HOST"];
@@ -40,11 +48,12 @@ impl Environment {
     }
 }
 
-/// What a command line means: to serve, or to call.
+/// What a command line means: to serve, to call, or to ask about earlier calls.
 #[derive(Debug)]
 pub(super) enum Config {
     Serve(Serve),
     Call(Target, Call),
+    Recover(Target, Recover),
 }
 
 /// How to run an emulator.
@@ -75,13 +84,41 @@ pub(super) enum Target {
     Service { endpoint: Option<String> },
 }
 
+/// Which starts to ask about.
+#[derive(Debug)]
+pub(super) struct Recover {
+    pub(super) job: Option<JobName>,
+    pub(super) key: Option<StartKey>,
+    /// Give up those that are not found.
+    pub(super) forget: bool,
+    pub(super) journal: Journal,
+}
+
+/// What to start, and with which precautions.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) job: JobName,
+    pub(super) overrides: Overrides,
+    pub(super) key: Option<Key>,
+    pub(super) validate_first: bool,
+    /// Where it is written down first; nowhere for an emulator that ends with this process.
+    pub(super) journal: Option<Journal>,
+}
+
+/// A start key, and who knows it.
+#[derive(Debug)]
+pub(super) enum Key {
+    Given(StartKey),
+    /// To be made up, so that nobody knows it unless it is written down.
+    New,
+}
+
 /// What to call for.
 #[derive(Debug)]
 pub(super) enum Call {
     /// `waiting` is there when the end is waited for.
     Execute {
-        job: JobName,
-        overrides: Overrides,
+        start: Start,
         waiting: Option<Waiting>,
     },
     Wait {
@@ -124,7 +161,7 @@ impl Call {
     /// The project and region that are called.
     pub(super) fn location(&self) -> &Location {
         match self {
-            Self::Execute { job, .. }
+            Self::Execute { start: Start { job, .. }, .. }
             | Self::DescribeJob { job, .. }
             | Self::CreateJob { job, .. }
             | Self::DeleteJob { job }
@@ -142,18 +179,30 @@ impl Config {
     /// The meaning of what was typed, in this environment.
     pub(super) fn resolve(typed: Args, env: &Environment) -> Result<Self, Failure> {
         let Args { global, command } = typed;
-        let verb = match command {
-            Command::Emulator(typed) => return Ok(Self::Serve(serve(typed, &global, env)?)),
-            Command::Call(verb) => verb,
-        };
         let target = target(&global, env);
         let scope = match target {
             Target::InProcess => Scope::Flags,
             Target::Emulator { .. } => Scope::Variables,
             Target::Service { .. } => Scope::Machine,
         };
-        let call = call(verb, &Places { global: &global, env, scope })?;
-        Ok(Self::Call(target, call))
+        let places = Places { global: &global, env, scope };
+        let journal = (target != Target::InProcess).then(|| Journal::new(state::directory(env), target.to_string()));
+        match command {
+            Command::Emulator(typed) => Ok(Self::Serve(serve(typed, &global, env)?)),
+            Command::Recover(typed) => Ok(Self::Recover(target, recover(typed, journal, &places)?)),
+            Command::Call(verb) => Ok(Self::Call(target, call(verb, journal, &places)?)),
+        }
+    }
+}
+
+/// As it stands in the journal: what tells one server from another.
+impl Display for Target {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InProcess => "in process",
+            Self::Emulator { host, .. } => host,
+            Self::Service { endpoint } => endpoint.as_deref().unwrap_or("Cloud Run"),
+        })
     }
 }
 
@@ -172,9 +221,9 @@ fn target(global: &Global, env: &Environment) -> Target {
     }
 }
 
-fn call(verb: Verb, places: &Places<'_>) -> Result<Call, Failure> {
+fn call(verb: Verb, journal: Option<Journal>, places: &Places<'_>) -> Result<Call, Failure> {
     Ok(match verb {
-        Verb::Execute(typed) => execute(*typed, places)?,
+        Verb::Execute(typed) => execute(*typed, journal, places)?,
         Verb::Wait(typed) => Call::Wait { execution: places.execution(&typed.execution)?, waiting: typed.waiting },
         Verb::Describe(typed) => {
             Call::Describe { execution: places.execution(&typed.execution)?, show_env: typed.env.show_env }
@@ -194,7 +243,7 @@ fn call(verb: Verb, places: &Places<'_>) -> Result<Call, Failure> {
     })
 }
 
-fn execute(typed: args::Execute, places: &Places<'_>) -> Result<Call, Failure> {
+fn execute(typed: args::Execute, journal: Option<Journal>, places: &Places<'_>) -> Result<Call, Failure> {
     let waiting = &typed.waiting;
     let only_waiting = [
         ("--wait-limit", waiting.wait_limit.is_some()),
@@ -204,9 +253,22 @@ fn execute(typed: args::Execute, places: &Places<'_>) -> Result<Call, Failure> {
     if let Some((flag, _)) = only_waiting.iter().find(|(_, typed_it)| *typed_it && !typed.wait) {
         return Err(Failure::usage(format!("{flag} says how to wait")).hint("add --wait"));
     }
-    let job = places.job(&typed.job)?;
-    let overrides = overrides::resolve(&typed)?;
-    Ok(Call::Execute { job, overrides, waiting: typed.wait.then_some(typed.waiting) })
+    let start = Start {
+        job: places.job(&typed.job)?,
+        overrides: overrides::resolve(&typed)?,
+        key: typed.start_key.map(|given| given.map_or(Key::New, Key::Given)),
+        validate_first: typed.validate_first,
+        journal,
+    };
+    Ok(Call::Execute { start, waiting: typed.wait.then_some(typed.waiting) })
+}
+
+fn recover(typed: args::Recover, journal: Option<Journal>, places: &Places<'_>) -> Result<Recover, Failure> {
+    let journal = journal.ok_or_else(|| {
+        Failure::usage("an emulator inside this process has no earlier starts: --emulator has no meaning here")
+    })?;
+    let job = typed.job.as_deref().map(|job| places.job(job)).transpose()?;
+    Ok(Recover { job, key: typed.key, forget: typed.forget, journal })
 }
 
 fn jobs(typed: Jobs, places: &Places<'_>) -> Result<Call, Failure> {
@@ -281,7 +343,7 @@ mod tests {
     fn called(line: &str, variables: &[(&str, &str)]) -> (Target, Call) {
         match resolve(line, variables).expect("the line has a meaning") {
             Config::Call(target, call) => (target, call),
-            Config::Serve(serve) => panic!("not a call: {serve:?}"),
+            other => panic!("not a call: {other:?}"),
         }
     }
 

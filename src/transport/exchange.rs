@@ -7,10 +7,7 @@
 use std::{
     error::Error as StdError,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU16, Ordering::Relaxed},
-    },
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
 };
 
@@ -30,48 +27,88 @@ pub(crate) struct Exchange(Arc<Record>);
 
 #[derive(Debug, Default)]
 struct Record {
-    left: AtomicBool,
-    /// The HTTP status of an answer that is not gRPC; 0 for none.
-    foreign_status: AtomicU16,
+    /// What became of the message. Whoever asks first settles it: a message that was declared not sent stays here,
+    /// although a task of the connection may still hold the request.
+    message: OnceLock<Fate>,
+    /// What the head of the answer was, once it came.
+    head: OnceLock<Head>,
+    /// The `grpc-status` that the peer sent. tonic makes up codes of its own for an answer that it cannot read: an
+    /// answer that is too large is `OUT_OF_RANGE`, one that is compressed is `UNIMPLEMENTED`.
+    code: OnceLock<Code>,
+}
+
+#[derive(Debug, PartialEq)]
+enum Fate {
+    /// It was handed to the connection.
+    Left,
+    /// It was given up before that.
+    Withdrawn,
+}
+
+#[derive(Debug)]
+enum Head {
+    Grpc,
+    Foreign(StatusCode),
 }
 
 impl Exchange {
-    /// The body, noting when its message is handed over.
-    pub(super) fn watch(&self, body: Body) -> Body {
-        Body::new(Watched { body, exchange: self.clone() })
+    /// The request's body, noting when its message is handed over.
+    pub(super) fn sending(&self, body: Body) -> Body {
+        let exchange = self.clone();
+        let note = move |_: &Frame<Bytes>| match exchange.0.message.get_or_init(|| Fate::Left) {
+            Fate::Left => Ok(()),
+            Fate::Withdrawn => Err(Status::cancelled("the request was given up before its message left")),
+        };
+        Body::new(Watched { body, note })
     }
 
-    /// Notes what kind of answer came.
-    pub(super) fn answered(&self, response: &Response<Body>) {
+    /// The answer, noting what kind it is and the status that the peer gives.
+    pub(super) fn answered(&self, response: Response<Body>) -> Response<Body> {
         let grpc = response.status() == StatusCode::OK && is_grpc(response.headers());
-        if !grpc {
-            self.0.foreign_status.store(response.status().as_u16(), Relaxed);
+        let _ = self.0.head.set(if grpc { Head::Grpc } else { Head::Foreign(response.status()) });
+        self.note_code(response.headers());
+        let exchange = self.clone();
+        let note = move |frame: &Frame<Bytes>| {
+            frame.trailers_ref().into_iter().for_each(|trailers| exchange.note_code(trailers));
+            Ok(())
+        };
+        response.map(|body| Body::new(Watched { body, note }))
+    }
+
+    fn note_code(&self, headers: &HeaderMap) {
+        if let Some(status) = Status::from_header_map(headers) {
+            let _ = self.0.code.set(status.code());
         }
     }
 
     /// The HTTP status of an answer that was no gRPC.
     pub(crate) fn foreign_status(&self) -> Option<u16> {
-        match self.0.foreign_status.load(Relaxed) {
-            0 => None,
-            status => Some(status),
+        match self.0.head.get() {
+            Some(Head::Foreign(status)) => Some(status.as_u16()),
+            Some(Head::Grpc) | None => None,
         }
     }
 
-    /// What is known of the request after no answer came at all.
+    /// What is known of the request after no answer came at all. A message that has not left will not.
     pub(crate) fn unanswered(&self) -> Verdict {
-        if self.0.left.load(Relaxed) { Verdict::Ambiguous } else { Verdict::NeverSent }
+        match self.0.message.get_or_init(|| Fate::Withdrawn) {
+            Fate::Left => Verdict::Ambiguous,
+            Fate::Withdrawn => Verdict::NeverSent,
+        }
     }
 
-    /// What is known of the request after it failed with `status`.
+    /// What is known of the request after it failed with `status`. A message that has not left will not.
     pub(crate) fn verdict(&self, status: &Status) -> Verdict {
-        if self.unanswered() == Verdict::NeverSent {
-            return Verdict::NeverSent;
-        }
-        match status.source() {
-            Some(cause) if refused_unprocessed(cause) => Verdict::Unprocessed,
-            Some(_) => Verdict::Ambiguous,
-            None if self.foreign_status().is_none() && is_rejection(status.code()) => Verdict::Rejected,
-            None => Verdict::Ambiguous,
+        let unanswered = self.unanswered();
+        match self.0.head.get() {
+            Some(Head::Grpc) if self.0.code.get() == Some(&status.code()) && is_rejection(status.code()) => {
+                Verdict::Rejected
+            }
+            // Once a peer has begun to answer, nothing that it says of the stream is proof any more.
+            None if unanswered == Verdict::Ambiguous && status.source().is_some_and(refused_unprocessed) => {
+                Verdict::Unprocessed
+            }
+            _ => unanswered,
         }
     }
 }
@@ -79,15 +116,12 @@ impl Exchange {
 /// Whether the peer proved that it did not process the request.
 ///
 /// h2 gives the remote GOAWAY as the error only to streams above its last id, which RFC 9113 6.8 says were not
-/// processed; a stream that it covers fails otherwise. hyper reports "canceled" only for a request that it never
-/// handed to a connection.
+/// processed; a stream that it covers fails otherwise. Only what the peer sent counts: h2 makes the same two errors
+/// of its own for a connection that it gives up.
 fn refused_unprocessed(cause: &(dyn StdError + 'static)) -> bool {
     foreign_peer(cause).is_some()
-        || chain(cause).any(|e| {
-            let refused = e.downcast_ref::<h2::Error>().is_some_and(|e| {
-                e.is_remote() && (e.is_go_away() || e.is_reset() && e.reason() == Some(h2::Reason::REFUSED_STREAM))
-            });
-            refused || e.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
+        || chain(cause).filter_map(|e| e.downcast_ref::<h2::Error>()).any(|e| {
+            e.is_remote() && (e.is_go_away() || e.is_reset() && e.reason() == Some(h2::Reason::REFUSED_STREAM))
         })
 }
 
@@ -112,22 +146,19 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// A request body that notes when it yields its first frame.
-struct Watched {
+/// A body whose frames are noted as they pass, or kept back.
+struct Watched<F> {
     body: Body,
-    exchange: Exchange,
+    note: F,
 }
 
-impl HttpBody for Watched {
+impl<F: FnMut(&Frame<Bytes>) -> Result<(), Status> + Unpin> HttpBody for Watched<F> {
     type Data = Bytes;
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if matches!(frame, Some(Ok(_))) {
-            self.exchange.0.left.store(true, Relaxed);
-        }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.and_then(|frame| (self.note)(&frame).map(|()| frame))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -145,8 +176,30 @@ mod tests {
 
     fn sent() -> Exchange {
         let exchange = Exchange::default();
-        exchange.0.left.store(true, Relaxed);
+        assert!(hand_over(&exchange).is_ok());
         exchange
+    }
+
+    /// Does with the request's body what a connection does.
+    fn hand_over(exchange: &Exchange) -> Result<Frame<Bytes>, Status> {
+        let mut body = exchange.sending(Body::new("message".to_owned()));
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        match Pin::new(&mut body).poll_frame(&mut context) {
+            Poll::Ready(Some(frame)) => frame,
+            _ => panic!("one frame"),
+        }
+    }
+
+    /// An exchange whose answer had this HTTP status and these headers.
+    fn answered(status: u16, headers: &[(&str, &str)]) -> Exchange {
+        let head = headers.iter().fold(Response::builder().status(status), |head, (k, v)| head.header(*k, *v));
+        let exchange = sent();
+        let _ = exchange.answered(head.body(Body::empty()).expect("a response"));
+        exchange
+    }
+
+    fn refused_by_peer(code: &str) -> Exchange {
+        answered(200, &[("content-type", "application/grpc"), ("grpc-status", code)])
     }
 
     #[test]
@@ -157,26 +210,40 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_was_declared_not_sent_is_not_sent_later() {
+        let exchange = Exchange::default();
+        assert_eq!(exchange.unanswered(), Verdict::NeverSent);
+        assert!(hand_over(&exchange).is_err());
+        assert_eq!(sent().unanswered(), Verdict::Ambiguous);
+    }
+
+    #[test]
     fn only_a_code_that_means_no_effect_is_a_rejection() {
-        assert_eq!(sent().verdict(&Status::not_found("")), Verdict::Rejected);
+        assert_eq!(refused_by_peer("5").verdict(&Status::not_found("")), Verdict::Rejected);
         for status in
             [Status::unavailable(""), Status::resource_exhausted(""), Status::internal(""), Status::unknown("")]
         {
-            assert_eq!(sent().verdict(&status), Verdict::Ambiguous, "{status}");
+            let exchange = refused_by_peer(&i32::from(status.code()).to_string());
+            assert_eq!(exchange.verdict(&status), Verdict::Ambiguous, "{status}");
         }
     }
 
     #[test]
+    fn a_code_that_the_peer_did_not_send_is_no_rejection() {
+        assert_eq!(sent().verdict(&Status::not_found("")), Verdict::Ambiguous);
+        assert_eq!(refused_by_peer("0").verdict(&Status::out_of_range("")), Verdict::Ambiguous);
+    }
+
+    #[test]
     fn an_error_page_proves_nothing() {
-        let exchange = sent();
-        exchange.answered(&Response::builder().status(404).body(Body::empty()).expect("a response"));
+        let exchange = answered(404, &[]);
         assert_eq!(exchange.verdict(&Status::unimplemented("")), Verdict::Ambiguous);
         assert_eq!(exchange.foreign_status(), Some(404));
     }
 
     #[test]
-    fn a_refused_stream_was_not_processed_and_an_internal_reset_may_have_been() {
-        // What the peer sent cannot be made here (`is_remote`): tests/it plays it over a socket. Ours is ambiguous.
+    fn a_refused_stream_that_the_peer_did_not_send_proves_nothing() {
+        // What the peer sent cannot be made here (`is_remote`): tests/it plays it over a socket.
         let local = h2::Error::from(h2::Reason::REFUSED_STREAM);
         assert_eq!(sent().verdict(&Status::from_error(Box::new(local))), Verdict::Ambiguous);
     }

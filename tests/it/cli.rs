@@ -4,6 +4,7 @@ mod bad_input;
 mod execute;
 mod interrupt;
 mod readme;
+mod recover;
 mod resources;
 mod restarts;
 mod security;
@@ -15,6 +16,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 const JOBS: &str = "projects/demo/locations/us-central1/jobs";
 
@@ -131,6 +133,8 @@ impl Drop for Running {
 struct Server {
     running: Running,
     variable: String,
+    /// Where the programs that call it keep their journal.
+    state: TempDir,
 }
 
 impl Server {
@@ -139,16 +143,20 @@ impl Server {
     }
 
     fn start_with(flags: &str) -> Self {
-        let mut running = Running::start(runjob(&format!("emulator --listen=127.0.0.1:0 {flags}")));
+        Self::over(Running::start(runjob(&format!("emulator --listen=127.0.0.1:0 {flags}"))))
+    }
+
+    /// The emulator that this program is.
+    fn over(mut running: Running) -> Self {
         let variable = running.line_of_stdout();
-        Self { running, variable }
+        Self { running, variable, state: tempfile::tempdir().expect("a directory") }
     }
 
     /// The program with this command line, sent to the emulator as its first line of output says.
     fn command(&self, line: &str) -> Command {
         let (name, value) = self.variable.split_once('=').expect("a variable");
         let mut command = runjob(line);
-        command.env(name, value);
+        command.env(name, value).env("XDG_STATE_HOME", self.state.path());
         command
     }
 

@@ -1,5 +1,8 @@
 //! The library's client, through its public face.
 
+mod frames;
+mod headers;
+mod keys;
 mod many;
 mod peers;
 mod runs;

@@ -1,36 +1,80 @@
 //! `runjob execute`: start a job once, and wait for its end where that was asked for.
+//!
+//! The start is written down before it is sent, and what became of it as soon as that is known. What is neither known
+//! nor found is left to `runjob recover`.
+
+use std::io;
+
+use uuid::Uuid;
 
 use super::follow;
 use crate::{
-    JobName, Run,
+    Error, ErrorKind, JobName, Result as Started, Run, RunBuilder, StartKey,
     cli::{
-        args::Waiting, config::Overrides, exit::Exit, failure::Failure, interrupt::Interrupt, printer::Printer,
-        report::Report, session::Session,
+        args::Waiting,
+        config::{Key, Overrides, Start},
+        exit::Exit,
+        failure::Failure,
+        interrupt::Interrupt,
+        journal::{Intent, Journal, Settled},
+        printer::Printer,
+        report::Report,
+        session::Session,
     },
 };
 
-/// Starts the job with these overrides.
+/// Starts the job as it was asked for.
 pub(super) async fn run(
     session: &Session,
     printer: &Printer,
-    job: &JobName,
-    overrides: Overrides,
+    start: Start,
     waiting: Option<&Waiting>,
 ) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::listen()?;
+    let Start { job, overrides, key, validate_first, journal } = start;
+    let is_new = matches!(key, Some(Key::New));
+    let key = key.map(|key| chosen(key, printer)).transpose()?;
+    let note = match &journal {
+        Some(journal) => Note::take(journal, &job, key.as_ref(), is_new, printer)?,
+        None => None,
+    };
     // From before the start, so that no line of a quick task is missed.
     let output = session.output();
-    let mut run = tokio::select! {
-        started = start(session, job, overrides) => started?,
-        () = interrupt.next() => return Err(interrupted(job)),
+    let builder = builder(session, &job, overrides, key.as_ref(), validate_first);
+    let started = tokio::select! {
+        started = builder.start() => started,
+        () = interrupt.next() => return Err(interrupted(&job, key.as_ref())),
     };
+    if let Some(note) = note {
+        note.settle(&started, printer);
+    }
+    let mut run = started.map_err(|error| failed(error, &job, key.as_ref()))?;
+    tell_adopted(printer, &run, key.as_ref());
     match waiting {
         Some(waiting) => follow::to_the_end(session, printer, &mut run, waiting, output, interrupt).await,
         None => accepted(session, printer, &run),
     }
 }
 
-async fn start(session: &Session, job: &JobName, overrides: Overrides) -> Result<Run, Failure> {
+/// The key that was given, or a new one that nobody else has.
+fn chosen(key: Key, printer: &Printer) -> Result<StartKey, Failure> {
+    match key {
+        Key::Given(key) => Ok(key),
+        Key::New => {
+            let key: StartKey = Uuid::new_v4().simple().to_string().parse()?;
+            printer.note(&format!("note: the start key is {key}"));
+            Ok(key)
+        }
+    }
+}
+
+fn builder(
+    session: &Session,
+    job: &JobName,
+    overrides: Overrides,
+    key: Option<&StartKey>,
+    validate_first: bool,
+) -> RunBuilder {
     let mut start = session.client.run(job);
     for container in overrides.containers {
         let name = container.name.unwrap_or_default();
@@ -49,7 +93,65 @@ async fn start(session: &Session, job: &JobName, overrides: Overrides) -> Result
     if let Some(timeout) = overrides.task_timeout {
         start = start.task_timeout(timeout);
     }
-    Ok(start.start().await?)
+    if let Some(key) = key {
+        start = start.start_key(key.clone());
+    }
+    if validate_first { start.validate_first() } else { start }
+}
+
+/// The start's line in the journal.
+struct Note<'a> {
+    journal: &'a Journal,
+    intent: Intent,
+}
+
+impl<'a> Note<'a> {
+    /// Writes the start down. A journal that cannot be written costs the recovery after a crash and not the start,
+    /// unless a key was made up that would be lost with it.
+    fn take(
+        journal: &'a Journal,
+        job: &JobName,
+        key: Option<&StartKey>,
+        is_new: bool,
+        printer: &Printer,
+    ) -> Result<Option<Self>, Failure> {
+        match journal.intend(job, key) {
+            Ok(intent) => Ok(Some(Self { journal, intent })),
+            Err(error) if is_new => {
+                Err(Failure::new(Exit::NotStarted, format!("could not write the new start key down: {error}"))
+                    .hint("give a key of your own, --start-key=KEY, or set XDG_STATE_HOME to where files can be kept"))
+            }
+            Err(error) => {
+                unwritten(&error, printer);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Writes down what became of it, unless that is not known.
+    fn settle(&self, started: &Started<Run>, printer: &Printer) {
+        let settled = match started {
+            Ok(run) => Settled::started(run.execution()),
+            Err(error) if error.kind() == ErrorKind::StartUnknown => return,
+            Err(_) => Settled::NotStarted,
+        };
+        if let Err(error) = self.journal.settle(&self.intent, settled) {
+            unwritten(&error, printer);
+        }
+    }
+}
+
+fn unwritten(error: &io::Error, printer: &Printer) {
+    printer.note(&format!("warning: no journal is kept, so `runjob recover` will not know of this start: {error}"));
+}
+
+fn tell_adopted(printer: &Printer, run: &Run, key: Option<&StartKey>) {
+    if let (true, Some(key)) = (run.was_adopted(), key) {
+        printer.note(&format!("note: found by start key {key}, and not started again"));
+    }
+    for duplicate in run.duplicates() {
+        printer.note(&format!("warning: {duplicate} has the same start key"));
+    }
 }
 
 fn accepted(session: &Session, printer: &Printer, run: &Run) -> Result<Exit, Failure> {
@@ -63,8 +165,22 @@ fn accepted(session: &Session, printer: &Printer, run: &Run) -> Result<Exit, Fai
     Ok(Exit::Done)
 }
 
+/// A start that failed, with the way to find out where that is open.
+fn failed(error: Error, job: &JobName, key: Option<&StartKey>) -> Failure {
+    let is_open = error.kind() == ErrorKind::StartUnknown;
+    let failure = Failure::from(error);
+    if is_open { failure.hint(way_to_find_out(job, key)) } else { failure }
+}
+
 /// The request may have left, so this is no detaching from something that is known to run.
-fn interrupted(job: &JobName) -> Failure {
+fn interrupted(job: &JobName, key: Option<&StartKey>) -> Failure {
     Failure::new(Exit::Interrupted, format!("interrupted before the service had answered: job {job} may have started"))
-        .hint(format!("look at its newest executions: runjob executions list --job={job}"))
+        .hint(way_to_find_out(job, key))
+}
+
+fn way_to_find_out(job: &JobName, key: Option<&StartKey>) -> String {
+    match key {
+        Some(key) => format!("look for it before starting again: runjob recover --job={job} --key={key}"),
+        None => format!("look at its newest executions before starting again: runjob executions list --job={job}"),
+    }
 }

@@ -14,6 +14,11 @@ fn the_sessions_of_the_emulators_page_print_what_it_says() {
     follow("docs/emulator.md", 1);
 }
 
+#[test]
+fn the_sessions_of_the_page_about_reliability_print_what_it_says() {
+    follow("docs/reliability.md", 1);
+}
+
 /// Runs the sessions of a page, of which there are so many at least.
 fn follow(page: &str, least: usize) {
     let blocks = sessions(page);

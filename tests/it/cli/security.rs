@@ -48,10 +48,10 @@ fn no_task_outlives_an_emulator_that_was_killed_outright() {
                 echo \"leader $$ $HOME\"\nwhile :; do sleep 1000; done\n";
     fs::write(&script, text).expect("a file");
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("it is ours");
-    let mut running =
-        Running::start(runjob(&format!("emulator --listen=127.0.0.1:0 --image=example.com/task={}", script.display())));
-    let variable = running.line_of_stdout();
-    let mut server = Server { running, variable };
+    let mut server = Server::over(Running::start(runjob(&format!(
+        "emulator --listen=127.0.0.1:0 --image=example.com/task={}",
+        script.display()
+    ))));
     assert_eq!(server.ran("jobs create task --image=example.com/task").status, 0);
     assert_eq!(server.ran("execute task").status, 0);
     let found = [(); 2].map(|()| server.running.line_of_stderr("task0 | "));
@@ -73,9 +73,7 @@ fn a_task_sees_no_secret_of_the_host() {
     for name in ["GOOGLE_APPLICATION_CREDENTIALS", "AWS_SECRET_ACCESS_KEY", "SSH_AUTH_SOCK", "CANARY"] {
         command.env(name, "canary-in-a-mine");
     }
-    let mut running = Running::start(command);
-    let variable = running.line_of_stdout();
-    let mut server = Server { running, variable };
+    let mut server = Server::over(Running::start(command));
     assert_eq!(server.ran("execute env --wait").status, 0);
     let mut seen = String::new();
     server.running.signal(rustix::process::Signal::TERM);
@@ -112,10 +110,8 @@ fn an_address_that_is_not_loopback_needs_a_token_and_the_token_is_private() {
 /// Case 50: without files to open it waits, and goes on.
 #[test]
 fn an_emulator_that_can_open_no_more_files_serves_who_is_there() {
-    let mut running = limited("ulimit -n 48", "");
-    let variable = running.line_of_stdout();
-    let address = variable.split_once('=').expect("a variable").1.to_owned();
-    let server = Server { running, variable };
+    let server = Server::over(limited("ulimit -n 48", ""));
+    let address = server.variable.split_once('=').expect("a variable").1.to_owned();
     assert_eq!(server.ran("jobs list").status, 0);
     let crowd: Vec<_> = (0..200).map(|_| TcpStream::connect(&address).expect("the system takes it")).collect();
     drop(crowd);
@@ -129,10 +125,10 @@ fn an_emulator_without_room_says_so_and_starts_nothing_that_it_cannot_keep() {
     let place = tempfile::tempdir().expect("a place");
     let dir = place.path().join("state");
     // A full disk, as far as this process can tell: no file may grow beyond 2 MiB.
-    let mut running =
-        limited("trap '' XFSZ; ulimit -f 4096", &format!("--runtime=simulated --data-dir={}", dir.display()));
-    let variable = running.line_of_stdout();
-    let mut server = Server { running, variable };
+    let mut server = Server::over(limited(
+        "trap '' XFSZ; ulimit -f 4096",
+        &format!("--runtime=simulated --data-dir={}", dir.display()),
+    ));
     let mut started = Vec::new();
     let failed = loop {
         let mut command = server.command("execute echo --tasks=1000");
@@ -150,12 +146,10 @@ fn an_emulator_without_room_says_so_and_starts_nothing_that_it_cannot_keep() {
     server.running.stderr.read_to_string(&mut said).expect("Unicode");
     assert!(said.contains("cannot keep its state"), "{said}");
 
-    let mut running = Running::start(runjob(&format!(
+    let server = Server::over(Running::start(runjob(&format!(
         "emulator --listen=127.0.0.1:0 --runtime=simulated --data-dir={}",
         dir.display()
-    )));
-    let variable = running.line_of_stdout();
-    let server = Server { running, variable };
+    ))));
     for name in &started {
         assert_eq!(server.ran(&format!("describe {name}")).status, 0, "{name} was lost");
     }

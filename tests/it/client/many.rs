@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use runjob::{
-    Client, ErrorKind, JobName, Outcome,
+    Client, ErrorKind, JobName, Outcome, StartRate,
     emulator::{Emulator, Fault, Rpc, Runtime, Simulated, Simulation},
 };
 
@@ -116,4 +116,30 @@ async fn a_wait_costs_one_long_poll_each_half_minute() {
     assert!(run.wait().await.expect("waited").outcome().is_success());
     let polls = count(&emulator, &SINGLE);
     assert!((110..=130).contains(&polls), "{polls} requests for an hour");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_starts_keep_to_the_quota_of_a_minute() {
+    let (client, emulator) = setup(Duration::ZERO).await;
+    let began = tokio::time::Instant::now();
+    let starts = (0..400).map(|_| client.run(&job("echo"))).collect::<Vec<_>>();
+    let runs: Vec<_> = client.start_all(starts, StartRate::default()).try_collect().await.expect("all started");
+    assert_eq!((runs.len(), emulator.ledger().len()), (400, 400));
+    assert_eq!(began.elapsed().as_secs(), 120, "180 at once, 180 after a minute, the rest after two");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_that_is_used_up_slows_the_starts_and_doubles_none() {
+    let (client, emulator) = setup(Duration::ZERO).await;
+    let exhausted = tonic::Status::resource_exhausted("Quota exceeded.");
+    emulator.fault(Fault::before(Rpc::RunJob).answer(exhausted).nth(3));
+    let mut rate = StartRate::default();
+    rate.in_flight = 1;
+    let began = tokio::time::Instant::now();
+    let starts = (0..5).map(|_| client.run(&job("echo"))).collect::<Vec<_>>();
+    let ends: Vec<_> = client.start_all(starts, rate).collect().await;
+    let kinds: Vec<_> = ends.iter().map(|end| end.as_ref().err().map(runjob::Error::kind)).collect();
+    assert_eq!(kinds, [None, None, Some(ErrorKind::StartUnknown), None, None]);
+    assert_eq!(emulator.ledger().len(), 4);
+    assert_eq!(began.elapsed().as_secs(), 60);
 }
