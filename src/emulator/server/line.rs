@@ -4,7 +4,7 @@
 //! a GOAWAY between two of them. Knows frames by their heads only.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
@@ -141,7 +141,10 @@ impl<S: AsyncWrite + Unpin> Tapped<S> {
         if state.cut {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
-        state.waker = Some(context.waker().clone());
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
         Ok(())
     }
 
@@ -193,6 +196,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tapped<S> {
         let written = ready!(Pin::new(&mut this.socket).poll_write(context, &bytes[..until]))?;
         this.outgoing.pass(&bytes[..written], |_, _| {});
         Poll::Ready(Ok(written))
+    }
+
+    /// Frames of HTTP/2 come in pieces, and each piece by itself would be a packet of its own.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.check(context)?;
+        ready!(this.poll_insert(context))?;
+        if !this.line.lock().insert.is_empty() {
+            let first = pieces.iter().find(|piece| !piece.is_empty());
+            return Pin::new(this).poll_write(context, first.map_or(&[], |piece| &**piece));
+        }
+        let written = ready!(Pin::new(&mut this.socket).poll_write_vectored(context, pieces))?;
+        let mut left = written;
+        for piece in pieces {
+            let passed = left.min(piece.len());
+            this.outgoing.pass(&piece[..passed], |_, _| {});
+            left -= passed;
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -290,6 +320,28 @@ mod tests {
         let said = tokio::spawn(async move { line.go_away(0).await });
         tokio::task::yield_now().await;
         tapped.write_all(&[&first[11..], &second].concat()).await.expect("open");
+        said.await.expect("no panic");
+        drop(tapped);
+        let mut seen = Vec::new();
+        far.read_to_end(&mut seen).await.expect("open");
+        let goaway = frame(GOAWAY, 0, &[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+        assert_eq!(seen, [first, goaway, second].concat());
+    }
+
+    #[tokio::test]
+    async fn a_goaway_comes_between_two_frames_that_are_written_in_pieces() {
+        let (near, mut far) = duplex(1000);
+        let mut tapped = Tapped::new(near);
+        let line = tapped.connect_info();
+        let (first, second) = (frame(HEADERS, 1, b"abcdef"), frame(0, 1, b"x"));
+        let pieces = [IoSlice::new(&first[..3]), IoSlice::new(&first[3..11])];
+        assert_eq!(tapped.write_vectored(&pieces).await.expect("open"), 11);
+        let said = tokio::spawn(async move { line.go_away(0).await });
+        tokio::task::yield_now().await;
+        // Nothing but the rest of the frame passes before it.
+        let pieces = [IoSlice::new(&first[11..]), IoSlice::new(&second)];
+        assert_eq!(tapped.write_vectored(&pieces).await.expect("open"), first.len() - 11);
+        assert_eq!(tapped.write_vectored(&pieces[1..]).await.expect("open"), second.len());
         said.await.expect("no panic");
         drop(tapped);
         let mut seen = Vec::new();

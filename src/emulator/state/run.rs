@@ -141,7 +141,7 @@ impl Machine {
         let Some(job) = self.jobs.get_mut(completed.job()) else { return };
         job.completed.push_back(completed.clone());
         if job.completed.len() > KEPT_EXECUTIONS
-            && let Some(oldest) = job.completed.pop_front()
+            && let Some(oldest) = job.completed.front().cloned()
         {
             self.remove(&oldest);
         }
@@ -201,7 +201,10 @@ impl Machine {
         }
         if let Some(job) = self.jobs.get_mut(name.job()) {
             job.executions -= 1;
-            job.completed.retain(|completed| completed != name);
+            // Found at once if it is the oldest one, which has to go most often.
+            if let Some(index) = job.completed.iter().position(|completed| completed == name) {
+                job.completed.remove(index);
+            }
         }
         self.finish_deletion(name.job());
     }
