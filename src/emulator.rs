@@ -34,21 +34,25 @@ mod refusal;
 mod rest;
 mod rpc;
 mod runtime;
+mod seed;
 mod server;
 mod service;
 mod state;
+mod store;
 mod validate;
 
 use std::{
-    mem,
+    fs, io, mem,
     net::{Ipv4Addr, SocketAddr},
     panic::AssertUnwindSafe,
+    path::PathBuf,
     sync::Arc,
     thread,
     time::Duration,
 };
 
 use futures_util::FutureExt as _;
+use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 pub use self::{
@@ -75,7 +79,8 @@ use self::{
         output::OutputSender,
         process::{Groups, ProcessRuntime},
     },
-    server::gate::{Panic, Rules},
+    seed::Seed,
+    server::gate::{Exposure, Panic, Rules},
     state::{Ids, Machine},
 };
 use crate::name::Location;
@@ -172,10 +177,16 @@ impl Emulator {
         self.controls.reset();
     }
 
+    /// Resolves when the emulator cannot keep its state any more, and answers nothing because of that; [`stop`](Self::stop)
+    /// says why. Never without a [`data_dir`](EmulatorBuilder::data_dir).
+    pub async fn failed(&self) {
+        self.controls.engine.failed().await;
+    }
+
     /// Kills all tasks, ends all calls, and waits until nothing is left.
     ///
     /// # Errors
-    /// When the emulator panicked while it ran, or could not serve any more.
+    /// When the emulator panicked while it ran, or could not serve or keep its state any more.
     pub async fn stop(mut self) -> Result<(), EmulatorError> {
         self.stop.send_replace(true);
         self.controls.engine.shut_down();
@@ -191,6 +202,9 @@ impl Emulator {
         };
         // A call that does not end by then is cut off.
         _ = timeout(STOP_LIMIT, all).await;
+        if let Some(text) = self.controls.engine.close() {
+            ended = Err(EmulatorError::store(&text));
+        }
         self.panic.take().map_or(ended, |text| Err(EmulatorError::panicked(&text)))
     }
 }
@@ -199,6 +213,7 @@ impl Drop for Emulator {
     fn drop(&mut self) {
         self.controls.engine.shut_down();
         self.workers.abort_all();
+        self.controls.engine.close();
         if let Some(text) = self.panic.take().filter(|_| !thread::panicking()) {
             panic!("{}", EmulatorError::panicked(&text));
         }
@@ -217,6 +232,9 @@ pub struct EmulatorBuilder {
     runtime: Runtime,
     clock: Clock,
     seed: Option<u64>,
+    data_dir: Option<PathBuf>,
+    seed_file: Option<PathBuf>,
+    token: Option<Token>,
     lenient: bool,
     callers: Vec<(Token, String)>,
     grants: Vec<(String, String)>,
@@ -234,6 +252,9 @@ impl Default for EmulatorBuilder {
             runtime: Runtime::default(),
             clock: Clock::default(),
             seed: None,
+            data_dir: None,
+            seed_file: None,
+            token: None,
             lenient: false,
             callers: Vec::new(),
             grants: Vec::new(),
@@ -243,7 +264,8 @@ impl Default for EmulatorBuilder {
 }
 
 impl EmulatorBuilder {
-    /// Listens here. Default is 127.0.0.1 with a free port; only loopback addresses are taken.
+    /// Listens here. Default is 127.0.0.1 with a free port. An address that is not loopback is taken only with
+    /// [`require_token`](Self::require_token).
     pub fn listen(self, addr: SocketAddr) -> Self {
         Self { listen: Some(addr), ..self }
     }
@@ -292,6 +314,26 @@ impl EmulatorBuilder {
         Self { seed: Some(seed), ..self }
     }
 
+    /// Keeps everything in this directory, so that another emulator can go on from there, whatever happened to this one: no
+    /// reply leaves and no task starts before what led to it is on disk. The directory is made if need be, for this user
+    /// alone. Attempts that were under way when the last emulator went have failed, and are tried again if they may be.
+    /// Default is to keep nothing.
+    pub fn data_dir(self, dir: impl Into<PathBuf>) -> Self {
+        Self { data_dir: Some(dir.into()), ..self }
+    }
+
+    /// Reads this YAML or JSON file when it starts: images, and jobs in a place of the file's own or in
+    /// [`location`](Self::location). A job that is there already, from a [`data_dir`](Self::data_dir), stays as it is.
+    /// An [`image`](Self::image) given here wins over the file's.
+    pub fn seed_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { seed_file: Some(path.into()), ..self }
+    }
+
+    /// Answers on its port only calls with `Authorization: Bearer TOKEN`. Default is to answer everybody on this machine.
+    pub fn require_token(self, token: impl Into<String>) -> Self {
+        Self { token: Some(Token::from(token.into())), ..self }
+    }
+
     /// Whether calls without the `x-goog-request-params` header are answered. Default is no, as on the service.
     pub fn lenient(self, lenient: bool) -> Self {
         Self { lenient, ..self }
@@ -320,38 +362,72 @@ impl EmulatorBuilder {
     /// Starts it, within a tokio runtime.
     ///
     /// # Errors
-    /// When the address cannot be listened on or is not loopback, when an image's command is not there, or when a member,
-    /// role or permission is none.
+    /// When the address cannot be listened on or is not loopback, when an image's command is not there, or when the data
+    /// directory is in use, cannot be written or read, or is open to other users, when the seed file is wrong, or when
+    /// a member, role or permission is none.
     pub async fn start(self) -> Result<Emulator, EmulatorError> {
+        let seed = self.seed_file.as_deref().map(Seed::read).transpose()?.unwrap_or_default();
         let output = OutputSender::new();
-        let (engine, driver) = Engine::new(self.machine()?, self.clock, self.backend(&output)?);
-        if self.samples {
+        let fresh = self.machine(&seed)?;
+        let (kept, machine) = match &self.data_dir {
+            Some(dir) => {
+                let (kept, machine) = store::open(dir, fresh).await?;
+                (Some(kept), machine)
+            }
+            None => (None, fresh),
+        };
+        let (engine, driver) = Engine::new(machine, self.clock, self.backend(&seed, &output)?, kept);
+        engine.lose_attempts();
+        if self.samples && engine.read(Machine::is_new) {
             add_samples(&engine, &self.location)?;
         }
+        if let Some(path) = &self.seed_file {
+            let added = seed.add_jobs(&engine, &self.location);
+            added.map_err(|reason| EmulatorError::seed(path, reason))?;
+        }
+        engine.flushed().await.map_err(|text| EmulatorError::store(&text))?;
         engine.settle_in();
         let controls = Controls::new(&engine);
         let routes = server::routes(&controls).await?;
         let api = Arc::new(rest::Api::new()?);
         let (stop, stopped) = watch::channel(false);
         let panic = Arc::new(Panic::default());
-        let rules = |exposed| Arc::new(Rules { lenient: self.lenient, exposed, panic: Arc::clone(&panic) });
+        let rules = |exposure| {
+            Arc::new(Rules { lenient: self.lenient, exposure, panic: Arc::clone(&panic), engine: Arc::clone(&engine) })
+        };
 
         let mut workers = JoinSet::new();
         let mut addr = None;
         if let Some(listen) = self.listen {
+            let exposure = match (&self.token, listen.ip().is_loopback()) {
+                (Some(token), _) => Exposure::Token(token.clone()),
+                (None, true) => Exposure::ThisMachine,
+                (None, false) => return Err(EmulatorError::not_loopback(listen)),
+            };
             let listener = server::bind(listen).await?;
             addr = Some(listener.local_addr().map_err(|error| EmulatorError::listen(listen, error))?);
             let connections = server::accept(listener);
             let (routes, api) = (routes.clone(), Arc::clone(&api));
-            workers.spawn(server::serve(connections, routes, api, rules(true), stopped.clone()));
+            workers.spawn(server::serve(connections, routes, api, rules(exposure), stopped.clone()));
         }
         let (connector, calls) = Connector::new();
-        workers.spawn(server::serve(server::dialled(calls), routes, api, rules(false), stopped.clone()));
+        workers.spawn(server::serve(server::dialled(calls), routes, api, rules(Exposure::None), stopped.clone()));
         workers.spawn(drive(driver, Arc::clone(&engine), stopped, Arc::clone(&panic)));
         Ok(Emulator { addr, connector, controls, output, stop, panic, workers })
     }
 
-    fn machine(&self) -> Result<Machine, EmulatorError> {
+    /// A place for the homes of tasks. In the data directory, which is ours alone, what the last emulator left goes first.
+    fn homes(&self) -> io::Result<TempDir> {
+        let Some(dir) = &self.data_dir else { return tempfile::Builder::new().prefix("runjob-").tempdir() };
+        let homes = dir.join("homes");
+        if homes.exists() {
+            fs::remove_dir_all(&homes)?;
+        }
+        fs::create_dir(&homes)?;
+        TempDir::new_in(homes)
+    }
+
+    fn machine(&self, seed: &Seed) -> Result<Machine, EmulatorError> {
         let mut iam = Iam::default();
         for (token, member) in &self.callers {
             iam.add_caller(token.clone(), member.clone())?;
@@ -359,26 +435,33 @@ impl EmulatorBuilder {
         for (member, granted) in &self.grants {
             iam.grant(member.clone(), granted)?;
         }
+        for (token, caller) in &seed.callers {
+            iam.add_caller(token.clone().into(), caller.member.clone())?;
+            for role in &caller.roles {
+                iam.grant(caller.member.clone(), role)?;
+            }
+        }
         let ids = self.seed.map_or_else(Ids::random, Ids::seeded);
-        Ok(Machine::new(ids, iam, self.quota.clone()))
+        Ok(Machine::new(ids, iam, seed.quotas.clone().unwrap_or_else(|| self.quota.clone())))
     }
 
-    fn backend(&self, output: &OutputSender) -> Result<Backend, EmulatorError> {
+    fn backend(&self, seed: &Seed, output: &OutputSender) -> Result<Backend, EmulatorError> {
         if let Runtime::Simulated(simulation) = &self.runtime {
             return Ok(Backend::Simulated(simulation.clone()));
         }
         let mut images = if self.samples { Images::samples() } else { Images::default() };
-        for (image, command) in &self.images {
+        for (image, command) in seed.images.iter().chain(self.images.iter().map(|(image, command)| (image, command))) {
             images.insert(image.clone(), command.clone());
         }
         images.resolve()?;
+        let root = self.homes().map_err(EmulatorError::homes)?;
         Ok(Backend::Live(Arc::new(ProcessRuntime {
             images,
             allow_command: self.allow_command,
             output: output.clone(),
             grace: GRACE,
-            root: tempfile::Builder::new().prefix("runjob-").tempdir().map_err(EmulatorError::homes)?,
-            groups: Arc::new(Groups::default()),
+            groups: Arc::new(Groups::new(root.path())),
+            root,
         })))
     }
 }

@@ -10,6 +10,8 @@ use std::{
     sync::Arc,
 };
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
 /// The id that stands for every resource of a collection in a list request (AIP-159).
 const WILDCARD: &str = "-";
 
@@ -308,6 +310,25 @@ impl Display for OperationName {
 fn write_all<const N: usize>(f: &mut Formatter<'_>, parts: [&str; N]) -> fmt::Result {
     parts.into_iter().try_for_each(|part| f.write_str(part))
 }
+
+/// A name is kept as the text it prints as, and is checked when it is read back.
+macro_rules! kept_as_text {
+    ($($name:ty),+) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+            }
+        }
+    )+};
+}
+
+kept_as_text!(Location, JobName, ExecutionName, TaskName, OperationName);
 
 /// A text that is not the name it was given for.
 ///

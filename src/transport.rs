@@ -23,11 +23,13 @@ use tonic::{
 };
 use tower::Service;
 
+use self::preface::{Checked, Findings};
 pub use self::routing::Routing;
 pub(crate) use self::{endpoint::Target, exchange::Exchange};
 use crate::{
     auth::Credentials,
     error::{Error, ErrorKind, Result},
+    retry::Verdict,
 };
 
 const USER_AGENT: &str = concat!("runjob/", env!("CARGO_PKG_VERSION"));
@@ -63,6 +65,7 @@ pub struct Transport {
 struct Shared {
     connect: Box<dyn Fn() -> Channel + Send + Sync>,
     current: Mutex<Connection>,
+    findings: Findings,
     credentials: Credentials,
     headers: HeaderMap,
 }
@@ -91,11 +94,12 @@ impl Transport {
         }
         let endpoint = configured(target.endpoint()?, options.connect_timeout);
         let connector = tcp_connector();
+        let findings = Findings::default();
         if target.is_tls() {
-            Self::over(move || endpoint.connect_with_connector_lazy(connector.clone()), options)
+            Self::over(move || endpoint.connect_with_connector_lazy(connector.clone()), findings, options)
         } else {
-            let connector = preface::Checked::new(connector);
-            Self::over(move || endpoint.connect_with_connector_lazy(connector.clone()), options)
+            let connector = Checked::new(connector, findings.clone());
+            Self::over(move || endpoint.connect_with_connector_lazy(connector.clone()), findings, options)
         }
     }
 
@@ -109,10 +113,14 @@ impl Transport {
     {
         // The name is never resolved: the connector decides where it leads.
         let endpoint = configured(Endpoint::from_static("http://localhost"), options.connect_timeout);
-        Self::over(move || endpoint.connect_with_connector_lazy(connector.clone()), options)
+        Self::over(move || endpoint.connect_with_connector_lazy(connector.clone()), Findings::default(), options)
     }
 
-    fn over(connect: impl Fn() -> Channel + Send + Sync + 'static, options: Options) -> Result<Self> {
+    fn over(
+        connect: impl Fn() -> Channel + Send + Sync + 'static,
+        findings: Findings,
+        options: Options,
+    ) -> Result<Self> {
         let mut headers = HeaderMap::from_iter([API_CLIENT]);
         if let Some(project) = options.quota_project.as_deref().or(options.credentials.quota_project()) {
             let value = HeaderValue::from_str(project).map_err(|_| {
@@ -124,6 +132,7 @@ impl Transport {
         let shared = Shared {
             connect: Box::new(connect),
             current: Mutex::new(connection.clone()),
+            findings,
             credentials: options.credentials,
             headers,
         };
@@ -186,8 +195,15 @@ impl Service<Request<Body>> for Transport {
             }
             request.headers_mut().extend(shared.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
             let Some(exchange) = exchange else { return Ok(channel.call(request).await?) };
-            let response = channel.call(request.map(|body| exchange.sending(body))).await?;
-            Ok(exchange.answered(response))
+            match channel.call(request.map(|body| exchange.sending(body))).await {
+                Ok(response) => Ok(exchange.answered(response)),
+                Err(cause) => match shared.findings.foreign() {
+                    Some(what) if exchange.unanswered() == Verdict::NeverSent => {
+                        Err(Error::new(ErrorKind::NotGrpc, what).into())
+                    }
+                    _ => Err(cause.into()),
+                },
+            }
         })
     }
 }

@@ -6,7 +6,7 @@
 mod sections;
 mod values;
 
-use std::{ffi::OsString, net::SocketAddr, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -295,7 +295,7 @@ pub(super) struct TasksList {
 /// `runjob emulator`
 #[derive(Debug, clap::Args)]
 pub(super) struct Emulator {
-    /// Loopback address to listen on; port 0 picks a free one.
+    /// Address to listen on, loopback unless there is --require-token; port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8085")]
     pub(super) listen: SocketAddr,
     /// Let an image stand for a local command, which is split at spaces. May be repeated.
@@ -307,6 +307,15 @@ pub(super) struct Emulator {
     /// How tasks are carried out.
     #[arg(long, value_enum, default_value_t = RuntimeArg::Process)]
     pub(super) runtime: RuntimeArg,
+    /// Answer only calls with a bearer token, which is made anew and written to this file, for its owner only.
+    #[arg(long, value_name = "FILE")]
+    pub(super) require_token: Option<PathBuf>,
+    /// YAML or JSON file of what to have from the start: images and jobs.
+    #[arg(long, value_name = "FILE")]
+    pub(super) seed: Option<PathBuf>,
+    /// Keep everything in this directory, so that it is still there after a restart, whatever ended the emulator.
+    #[arg(long, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
     /// How time passes for timeouts and simulated tasks.
     #[arg(long, value_enum, default_value_t = ClockArg::Real)]
     pub(super) clock: ClockArg,

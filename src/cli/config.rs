@@ -16,6 +16,7 @@ use std::{
     ffi::OsString,
     fmt::{self, Display, Formatter},
     net::SocketAddr,
+    path::PathBuf,
 };
 
 pub(super) use self::overrides::Overrides;
@@ -64,6 +65,9 @@ pub(super) struct Serve {
     pub(super) images: Vec<(String, Vec<String>)>,
     pub(super) allow_command: bool,
     pub(super) simulated: bool,
+    pub(super) require_token: Option<PathBuf>,
+    pub(super) seed: Option<PathBuf>,
+    pub(super) data_dir: Option<PathBuf>,
     pub(super) clock: Clock,
     pub(super) id_seed: Option<u64>,
     pub(super) lenient: bool,
@@ -285,9 +289,10 @@ fn serve(typed: args::Emulator, global: &Global, env: &Environment) -> Result<Se
             "`runjob emulator` calls nobody: --emulator and --endpoint have no meaning with it",
         ));
     }
-    if !typed.listen.ip().is_loopback() {
-        return Err(Failure::usage(format!("--listen: {} is not a loopback address", typed.listen))
-            .hint("the emulator runs commands for whoever reaches it; use 127.0.0.1 or [::1]"));
+    if !typed.listen.ip().is_loopback() && typed.require_token.is_none() {
+        return Err(Failure::usage(format!("--listen: {} is not a loopback address", typed.listen)).hint(
+            "the emulator runs commands for whoever reaches it; use 127.0.0.1 or [::1], or --require-token=FILE",
+        ));
     }
     let images = typed.image.iter().map(|typed| image(typed)).collect::<Result<_, _>>()?;
     Ok(Serve {
@@ -296,6 +301,9 @@ fn serve(typed: args::Emulator, global: &Global, env: &Environment) -> Result<Se
         images,
         allow_command: typed.allow_command,
         simulated: typed.runtime == RuntimeArg::Simulated,
+        require_token: typed.require_token,
+        seed: typed.seed,
+        data_dir: typed.data_dir,
         clock: match typed.clock {
             ClockArg::Real => Clock::Real,
             ClockArg::Virtual => Clock::Virtual,

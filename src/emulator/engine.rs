@@ -26,6 +26,7 @@ use crate::{
         refusal::Refusal,
         runtime::{Backend, Control, Inadmissible, Report, Runner, Stop, simulated::Agenda},
         state::{AttemptId, Effects, Launch, Machine, Order},
+        store::{Opened, Store},
     },
     name::OperationName,
     proto::{longrunning::Operation, run::v2::Container},
@@ -35,7 +36,9 @@ use crate::{
 pub(crate) struct Engine {
     state: Mutex<State>,
     backend: Arc<Backend>,
-    commands: mpsc::UnboundedSender<Command>,
+    outlet: Arc<Outlet>,
+    /// Without one nothing lasts, and what follows from an event follows at once.
+    store: Option<Store<Step>>,
     /// Told when the next thing that is due is another one.
     due: Notify,
 }
@@ -45,8 +48,21 @@ struct State {
     schedule: Schedule,
     /// What a reset goes back to.
     origin: Machine,
+}
+
+/// What follows from an event, or from a reset, after which nothing of before counts.
+#[derive(Debug)]
+struct Step {
+    afresh: bool,
+    effects: Effects,
+}
+
+/// Where what follows from an event goes: to the driver, and to those who wait.
+#[derive(Debug)]
+struct Outlet {
+    commands: mpsc::UnboundedSender<Command>,
     /// Dropping a sender wakes everybody who waits for that operation.
-    waits: HashMap<OperationName, watch::Sender<()>>,
+    waits: Mutex<HashMap<OperationName, watch::Sender<()>>>,
 }
 
 /// What the driver is told.
@@ -67,7 +83,8 @@ enum Wake {
 
 impl Engine {
     /// The engine, and the driver that has to be run for anything to happen. A reset goes back to the machine given here.
-    pub(crate) fn new(machine: Machine, clock: Clock, backend: Backend) -> (Arc<Self>, Driver) {
+    /// With a place to keep it the machine lasts.
+    pub(crate) fn new(machine: Machine, clock: Clock, backend: Backend, kept: Option<Opened>) -> (Arc<Self>, Driver) {
         // Unbounded, since the machine must not wait; it gives two orders per attempt at most.
         let (commands, queue) = mpsc::unbounded_channel();
         let agenda = match &backend {
@@ -75,10 +92,16 @@ impl Engine {
             Backend::Live(_) => None,
         };
         let origin = machine.clone();
-        let schedule = Schedule::new(machine, Hands::new(clock), agenda);
-        let state = Mutex::new(State { schedule, origin, waits: HashMap::new() });
+        let mut hands = Hands::new(clock);
+        // Time does not go back over a restart either.
+        machine.last_moment().into_iter().for_each(|last| hands.move_to(last));
+        let schedule = Schedule::new(machine, hands, agenda);
+        let state = Mutex::new(State { schedule, origin });
         let backend = Arc::new(backend);
-        let engine = Arc::new(Self { state, backend: Arc::clone(&backend), commands, due: Notify::new() });
+        let outlet = Arc::new(Outlet { commands, waits: Mutex::default() });
+        let release = Arc::clone(&outlet);
+        let store = kept.map(|kept| Store::start(kept, move |step| release.pass_on(step)));
+        let engine = Arc::new(Self { state, backend: Arc::clone(&backend), outlet, store, due: Notify::new() });
         let (reports, inbox) = mpsc::unbounded_channel();
         let attempts = Attempts { tasks: JoinSet::new(), stops: HashMap::new(), reports };
         let driver = Driver { engine: Arc::clone(&engine), backend, queue, inbox, attempts };
@@ -133,12 +156,43 @@ impl Engine {
     /// Ends all attempts, and is again as it was in the beginning: its things, its ids, and its time.
     pub(crate) fn reset(&self) {
         let mut state = self.lock();
-        let State { schedule, origin, waits } = &mut *state;
+        let State { schedule, origin } = &mut *state;
         let hands = Hands::new(schedule.hands().clock());
         schedule.reset(origin.clone(), hands);
-        waits.clear();
-        // Without a driver nothing is running.
-        _ = self.commands.send(Command::Forget);
+        let ((), effects) = schedule.apply(Machine::lose_attempts);
+        self.keep(schedule, Step { afresh: true, effects });
+    }
+
+    /// Accounts for the attempts that were under way when the machine was last kept.
+    pub(crate) fn lose_attempts(&self) {
+        self.apply(Machine::lose_attempts);
+    }
+
+    /// Waits until all that was changed before is on disk, if anything is kept at all: what a caller is told is so from
+    /// then on, whatever happens to the emulator.
+    ///
+    /// # Errors
+    /// When it cannot be kept; says why.
+    pub(crate) async fn flushed(&self) -> Result<(), Arc<str>> {
+        match &self.store {
+            Some(store) => store.flushed().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Resolves with the reason when the state cannot be kept any more.
+    pub(crate) async fn failed(&self) -> Arc<str> {
+        match &self.store {
+            Some(store) => store.failed().await,
+            None => pending().await,
+        }
+    }
+
+    /// Lets go of the place where the state is kept; gives the reason if it could not be kept.
+    pub(crate) fn close(&self) -> Option<Arc<str>> {
+        let store = self.store.as_ref()?;
+        store.close();
+        store.failure()
     }
 
     /// Whether a job may have this container here.
@@ -148,17 +202,19 @@ impl Engine {
 
     /// Ends all attempts by force, before it returns, and sends everybody home who waits.
     pub(crate) fn shut_down(&self) {
+        // First, so that no attempt is kept as failed because of this: the next emulator accounts for it.
+        self.store.iter().for_each(Store::seal);
         self.backend.kill_all();
-        self.lock().waits.clear();
+        self.outlet.waits().clear();
     }
 
     /// What changes when the operation is done; nothing if it already is.
     fn register(&self, name: &OperationName) -> Result<Option<watch::Receiver<()>>, Refusal> {
-        let mut state = self.lock();
+        let state = self.lock();
         if state.schedule.machine().operation(name)?.done {
             return Ok(None);
         }
-        Ok(Some(state.waits.entry(name.clone()).or_insert_with(|| watch::Sender::new(())).subscribe()))
+        Ok(Some(self.outlet.waits().entry(name.clone()).or_insert_with(|| watch::Sender::new(())).subscribe()))
     }
 
     /// Changes the schedule, and passes on what follows from it.
@@ -166,18 +222,24 @@ impl Engine {
         let mut state = self.lock();
         let before = state.schedule.next_due();
         // The time is read under the lock, so that the machine's never goes back.
-        let (answer, Effects { orders, over }) = change(&mut state.schedule);
-        for order in orders {
-            // Sent under the lock, so that the driver sees them in order. Without a driver nothing starts any more.
-            _ = self.commands.send(Command::CarryOut(order));
-        }
-        for operation in over {
-            state.waits.remove(&operation);
-        }
+        let (answer, effects) = change(&mut state.schedule);
+        // Under the lock, so that everything goes on in the order of the events.
+        self.keep(&mut state.schedule, Step { afresh: false, effects });
         if state.schedule.next_due() != before {
             self.due.notify_one();
         }
         answer
+    }
+
+    /// Passes on what follows from an event, after what it has changed is kept, if anything is.
+    fn keep(&self, schedule: &mut Schedule, step: Step) {
+        match &self.store {
+            Some(store) => store.write(schedule.take_changes(step.afresh), step),
+            None => {
+                schedule.drop_changes();
+                self.outlet.pass_on(step);
+            }
+        }
     }
 
     fn next_wake(&self) -> Wake {
@@ -199,6 +261,27 @@ impl Engine {
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic under the lock is reported where it happened.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Outlet {
+    fn pass_on(&self, Step { afresh, effects: Effects { orders, over } }: Step) {
+        // Without a driver nothing is running, and nothing starts any more.
+        if afresh {
+            _ = self.commands.send(Command::Forget);
+            self.waits().clear();
+        }
+        for order in orders {
+            _ = self.commands.send(Command::CarryOut(order));
+        }
+        let mut waits = self.waits();
+        for operation in over {
+            waits.remove(&operation);
+        }
+    }
+
+    fn waits(&self) -> MutexGuard<'_, HashMap<OperationName, watch::Sender<()>>> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can go wrong with an emulator itself.
 
-use std::{error::Error as StdError, fmt, io, net::SocketAddr};
+use std::{error::Error as StdError, fmt, io, net::SocketAddr, path::Path};
 
 use crate::{emulator::refusal::Refusal, name::NameError};
 
@@ -16,7 +16,8 @@ pub struct EmulatorError {
 impl EmulatorError {
     pub(crate) fn not_loopback(addr: SocketAddr) -> Self {
         let reason = "it runs commands for whoever reaches it";
-        Self::new(format!("the emulator does not listen on {addr}, because {reason}: use 127.0.0.1 or [::1]"), None)
+        let hint = "use 127.0.0.1 or [::1], or require a token";
+        Self::new(format!("the emulator does not listen on {addr}, because {reason}: {hint}"), None)
     }
 
     pub(crate) fn listen(addr: SocketAddr, error: io::Error) -> Self {
@@ -45,6 +46,35 @@ impl EmulatorError {
 
     pub(crate) fn homes(error: io::Error) -> Self {
         Self::new("the emulator cannot make a temporary directory for its tasks: check TMPDIR", Some(error.into()))
+    }
+
+    pub(crate) fn unwritable(dir: &Path, error: impl Into<Source>) -> Self {
+        let hint = "it needs a directory that it can write to, with room";
+        Self::new(format!("the emulator cannot keep its state in {}: {hint}", dir.display()), Some(error.into()))
+    }
+
+    pub(crate) fn unreadable(dir: &Path, error: impl Into<Source>) -> Self {
+        let hint = "use another directory, or remove it";
+        Self::new(format!("the state in {} cannot be read: {hint}", dir.display()), Some(error.into()))
+    }
+
+    pub(crate) fn in_use(dir: &Path) -> Self {
+        let hint = "stop that one, or use another directory";
+        Self::new(format!("another emulator keeps its state in {}: {hint}", dir.display()), None)
+    }
+
+    pub(crate) fn open_to_others(dir: &Path) -> Self {
+        let (dir, reason) = (dir.display(), "it holds what jobs are given, also secrets");
+        Self::new(format!("{dir} is open to other users, and {reason}: chmod 700 {dir}"), None)
+    }
+
+    pub(crate) fn seed(path: &Path, error: impl Into<Source>) -> Self {
+        Self::new(format!("the seed file {} cannot be used", path.display()), Some(error.into()))
+    }
+
+    /// The state could not be kept while the emulator ran.
+    pub(crate) fn store(text: &str) -> Self {
+        Self::new(text, None)
     }
 
     pub(crate) fn samples(refusal: Refusal) -> Self {

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use serde::Deserialize;
+
 use crate::{emulator::refusal::Refusal, name::Location};
 
 /// What the quota of run requests is counted over.
@@ -22,7 +24,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 ///
 /// let strict = Emulator::builder().quota(Quota::documented().run_requests_per_minute(60));
 /// ```
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct Quota {
     run_requests_per_minute: Option<u32>,
     running_executions: Option<u32>,

@@ -2,7 +2,7 @@
 //!
 //! The texts are wire facts that clients have been seen to match. Knows no state and no transport.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -150,6 +150,12 @@ impl Refusal {
         let message =
             format!("Resource '{id}' of kind '{kind}' in region '{region}' in project '{project}' does not exist.");
         Self::plain(Code::NotFound, message)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod images;
 pub(crate) mod output;
 pub(crate) mod process;
 pub(crate) mod simulated;
+mod survivors;
 
 use std::{fmt, future::pending, sync::Arc, time::Duration};
 

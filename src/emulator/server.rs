@@ -1,23 +1,20 @@
 //! One port, and connections without one, in front of the services. Knows no message.
 
+mod accept;
 pub(crate) mod connector;
 mod fate;
 pub(crate) mod gate;
 mod line;
 mod point;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, sync::Arc};
 
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
     sync::watch,
 };
-use tonic::{
-    service::Routes,
-    transport::server::{Server, TcpIncoming},
-};
+use tonic::{service::Routes, transport::server::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::layer::layer_fn;
 
@@ -41,18 +38,12 @@ use crate::{
     },
 };
 
+pub(crate) use self::accept::{accept, bind};
+
 /// Calls in flight on one connection; more wait at the client.
 const MAX_STREAMS: u32 = 256;
 /// All headers of one call.
 const MAX_HEADERS: u32 = 16 * 1024;
-
-/// A bound listener; only on loopback, since whoever reaches it starts processes.
-pub(crate) async fn bind(addr: SocketAddr) -> Result<TcpListener, EmulatorError> {
-    if !addr.ip().is_loopback() {
-        return Err(EmulatorError::not_loopback(addr));
-    }
-    TcpListener::bind(addr).await.map_err(|error| EmulatorError::listen(addr, error))
-}
 
 /// The API, watched, with health, reflection and the emulator's own pages.
 pub(crate) async fn routes(controls: &Arc<Controls>) -> Result<Routes, EmulatorError> {
@@ -109,11 +100,6 @@ where
         .serve_with_incoming_shutdown(connections.map(|socket| socket.map(Tapped::new)), stopped)
         .await
         .map_err(EmulatorError::serve)
-}
-
-/// What comes in on a listener.
-pub(crate) fn accept(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true))
 }
 
 /// What comes in by [`connector::Connector`].

@@ -12,7 +12,9 @@ mod execution;
 mod ids;
 mod job;
 mod operation;
+mod packed;
 mod read;
+mod record;
 mod run;
 mod shelf;
 mod task;
@@ -22,11 +24,13 @@ use std::{collections::BTreeSet, mem, sync::Arc, time::SystemTime};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message as _;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
     define::JobRequest,
     ids::Ids,
     read::{Cursor, Everything},
+    record::{Change, Restoration, Table},
     run::RunRequest,
     task::Ending,
 };
@@ -53,7 +57,7 @@ pub struct AttemptId {
 }
 
 /// An entry of the ledger: one execution that was really made.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Start {
     /// When the start was accepted.
@@ -107,6 +111,8 @@ pub(crate) struct Machine {
     /// When running attempts run out of time.
     deadlines: BTreeSet<(SystemTime, AttemptId)>,
     ledger: Vec<Start>,
+    /// How many entries of the ledger were written down.
+    recorded: usize,
     effects: Effects,
 }
 
@@ -121,8 +127,14 @@ impl Machine {
             operations: Shelf::default(),
             deadlines: BTreeSet::new(),
             ledger: Vec::new(),
+            recorded: 0,
             effects: Effects::default(),
         }
+    }
+
+    /// Whether nothing ever happened to it.
+    pub(crate) fn is_new(&self) -> bool {
+        self.jobs.is_new() && self.operations.is_new()
     }
 
     /// What the events since the last call ask for.

@@ -6,6 +6,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -18,15 +19,33 @@ use tower::Service;
 const FRAME_HEADER: usize = 9;
 const SETTINGS: u8 = 4;
 
+/// What the latest connection found its peer to be.
+///
+/// For requests that were given up unsent when it ended: hyper does not tell them why.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Findings(Arc<Mutex<Option<&'static str>>>);
+
+impl Findings {
+    /// What the peer is, if it does not speak HTTP/2.
+    pub(super) fn foreign(&self) -> Option<&'static str> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, foreign: Option<&'static str>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = foreign;
+    }
+}
+
 /// A connector whose connections are checked.
 #[derive(Clone, Debug)]
 pub(super) struct Checked<C> {
     inner: C,
+    findings: Findings,
 }
 
 impl<C> Checked<C> {
-    pub(super) fn new(inner: C) -> Self {
-        Self { inner }
+    pub(super) fn new(inner: C, findings: Findings) -> Self {
+        Self { inner, findings }
     }
 }
 
@@ -45,7 +64,8 @@ where
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = self.inner.call(uri);
-        Box::pin(async move { Ok(Stream { inner: connecting.await?, first: Some(First::default()) }) })
+        let findings = self.findings.clone();
+        Box::pin(async move { Ok(Stream { inner: connecting.await?, first: Some(First::default()), findings }) })
     }
 }
 
@@ -54,6 +74,7 @@ where
 pub(super) struct Stream<T> {
     inner: T,
     first: Option<First>,
+    findings: Findings,
 }
 
 #[derive(Debug, Default)]
@@ -95,9 +116,12 @@ impl<T: Read + Unpin> Read for Stream<T> {
         let verdict = first.read(buffer.filled());
         match verdict {
             None => self.first = Some(first),
-            Some(Ok(())) => {}
-            // Unsupported is an error that no socket has: `error::foreign_peer` looks for it.
-            Some(Err(what)) => return Poll::Ready(Err(io::Error::new(io::ErrorKind::Unsupported, what))),
+            Some(Ok(())) => self.findings.note(None),
+            Some(Err(what)) => {
+                self.findings.note(Some(what));
+                // Unsupported is an error that no socket has: `error::foreign_peer` looks for it.
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::Unsupported, what)));
+            }
         }
         ready!(polled)?;
         out.put_slice(buffer.filled());

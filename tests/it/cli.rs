@@ -6,6 +6,8 @@ mod interrupt;
 mod readme;
 mod recover;
 mod resources;
+mod restarts;
+mod security;
 mod server;
 
 use std::{
@@ -141,7 +143,11 @@ impl Server {
     }
 
     fn start_with(flags: &str) -> Self {
-        let mut running = Running::start(runjob(&format!("emulator --listen=127.0.0.1:0 {flags}")));
+        Self::over(Running::start(runjob(&format!("emulator --listen=127.0.0.1:0 {flags}"))))
+    }
+
+    /// The emulator that this program is.
+    fn over(mut running: Running) -> Self {
         let variable = running.line_of_stdout();
         Self { running, variable, state: tempfile::tempdir().expect("a directory") }
     }

@@ -1,5 +1,13 @@
 //! `runjob emulator`: the emulator as a program, until it is interrupted.
 
+use std::{
+    fs::File,
+    io::{self, Read as _, Write as _},
+    path::Path,
+};
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use tempfile::NamedTempFile;
 use tokio::select;
 
 use super::output;
@@ -11,7 +19,8 @@ use crate::{
 /// Serves until Ctrl-C or SIGTERM. Says on stdout how to reach it, and on stderr what its tasks write.
 pub(super) async fn run(serve: Serve, printer: &Printer) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::listen()?;
-    let emulator = start(serve).await?;
+    let token = serve.require_token.as_deref().map(make_token).transpose()?;
+    let emulator = start(serve, token).await?;
     // Apart from the signals, because a stderr that nobody reads blocks whoever writes to it.
     let log = tokio::spawn(log(printer.clone(), emulator.output()));
     if let Some(address) = emulator.addr() {
@@ -21,6 +30,7 @@ pub(super) async fn run(serve: Serve, printer: &Printer) -> Result<Exit, Failure
         () = interrupt.next() => {}
         // The output ends when the emulator does.
         _ = log => {}
+        () = emulator.failed() => {}
     }
     emulator.stop().await?;
     Ok(Exit::Done)
@@ -32,7 +42,23 @@ async fn log(printer: Printer, mut lines: OutputReader) {
     }
 }
 
-async fn start(serve: Serve) -> Result<Emulator, EmulatorError> {
+/// A new token, in a file that only its owner can read. Whoever has the old file keeps the old token, which is none any more.
+fn make_token(path: &Path) -> Result<String, Failure> {
+    let make = || -> io::Result<String> {
+        let mut random = [0; 32];
+        File::open("/dev/urandom")?.read_exact(&mut random)?;
+        let token = BASE64_URL_SAFE_NO_PAD.encode(random);
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut file = NamedTempFile::new_in(folder)?;
+        writeln!(file, "{token}")?;
+        file.persist(path)?;
+        Ok(token)
+    };
+    let unwritable = |error| Failure::usage(format!("--require-token: {} cannot be written: {error}", path.display()));
+    make().map_err(unwritable)
+}
+
+async fn start(serve: Serve, token: Option<String>) -> Result<Emulator, EmulatorError> {
     let runtime = if serve.simulated { Runtime::Simulated(Simulation::default()) } else { Runtime::Process };
     let builder = Emulator::builder()
         .listen(serve.listen)
@@ -41,6 +67,9 @@ async fn start(serve: Serve) -> Result<Emulator, EmulatorError> {
         .lenient(serve.lenient)
         .clock(serve.clock)
         .runtime(runtime);
+    let builder = serve.data_dir.into_iter().fold(builder, EmulatorBuilder::data_dir);
+    let builder = token.into_iter().fold(builder, EmulatorBuilder::require_token);
+    let builder = serve.seed.into_iter().fold(builder, EmulatorBuilder::seed_file);
     let builder = serve.id_seed.into_iter().fold(builder, EmulatorBuilder::seed);
     let images = serve.images.into_iter();
     images.fold(builder, |builder, (image, command)| builder.image(image, command)).start().await

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::emulator::{
     clock::Hands,
     runtime::{Report, simulated::Agenda},
-    state::{Effects, Machine, Order},
+    state::{Change, Effects, Machine, Order},
 };
 
 #[derive(Debug)]
@@ -88,6 +88,22 @@ impl Schedule {
         (self.machine, self.hands) = (machine, hands);
         self.agenda.iter_mut().for_each(Agenda::clear);
         self.alarms.clear();
+    }
+
+    /// What the machine has changed since the last call, or all of it.
+    pub(super) fn take_changes(&mut self, afresh: bool) -> Vec<Change> {
+        if !afresh {
+            return self.machine.take_changes();
+        }
+        self.machine.touch_all();
+        let mut changes = vec![Change::Clear];
+        changes.extend(self.machine.take_changes());
+        changes
+    }
+
+    /// Forgets what the machine has changed.
+    pub(super) fn drop_changes(&mut self) {
+        self.machine.drop_changes();
     }
 
     /// Lets everything happen that is due until then, each thing at its own time.

@@ -8,7 +8,7 @@ use std::{
     collections::BTreeSet,
     fs, io,
     os::unix::process::ExitStatusExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -16,6 +16,8 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use rustix::process::{Pid, Signal, kill_process_group};
+#[cfg(target_os = "linux")]
+use rustix::process::{Resource, Rlimit, prlimit};
 use tempfile::TempDir;
 use tokio::{
     process::{Child, Command},
@@ -27,6 +29,7 @@ use super::{
     Control, Inadmissible, Runner, Stop,
     images::Images,
     output::{AttemptOutput, OutputSender, Stream},
+    survivors::{self, Watchdog},
 };
 use crate::{
     emulator::state::{Ending, Launch},
@@ -37,6 +40,9 @@ use crate::{
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// How long a pipe is read after its writers were killed: only a process that left its group still holds it then.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+/// Bytes of one file of a task: twice the memory that a job gets by default, where its files are on the service.
+#[cfg(target_os = "linux")]
+const MAX_FILE: u64 = 1024 * 1024 * 1024;
 /// Variables with these prefixes choose code for a program to load.
 const LOADER_PREFIXES: [&str; 2] = ["LD_", "DYLD_"];
 
@@ -81,13 +87,18 @@ impl Runner for ProcessRuntime {
                 }
             };
             // Apart, since nobody knows how much there is to remove; what cannot be removed goes with the root.
-            _ = spawn_blocking(move || drop(home)).await;
+            let clean = move || {
+                survivors::kill(home.path());
+                drop(home);
+            };
+            _ = spawn_blocking(clean).await;
             ending
         })
     }
 
     fn kill_all(&self) {
         self.groups.close();
+        survivors::kill(self.root.path());
         // Here too, since others may hold on to this runtime; what a dying task still writes goes when it is dropped.
         _ = fs::remove_dir_all(self.root.path());
     }
@@ -131,16 +142,26 @@ impl ProcessRuntime {
 }
 
 /// The process groups that are alive, so that all of them can be killed at once and without waiting.
-#[derive(Debug, Default)]
-pub(crate) struct Groups(Mutex<Registry>);
+#[derive(Debug)]
+pub(crate) struct Groups {
+    /// Holds the homes of all of them.
+    homes: PathBuf,
+    registry: Mutex<Registry>,
+}
 
 #[derive(Debug, Default)]
 struct Registry {
     alive: BTreeSet<i32>,
+    /// There from the first group on.
+    watchdog: Option<Watchdog>,
     closed: bool,
 }
 
 impl Groups {
+    pub(crate) fn new(homes: &Path) -> Self {
+        Self { homes: homes.to_owned(), registry: Mutex::default() }
+    }
+
     /// Starts a process as the leader of a new group, unless nothing may start any more.
     fn spawn(self: &Arc<Self>, command: &mut Command) -> io::Result<Process> {
         // Held over the spawn: a group is either refused or seen by `close`.
@@ -148,10 +169,16 @@ impl Groups {
         if registry.closed {
             return Err(io::Error::other("the emulator has stopped"));
         }
+        let watchdog = match &mut registry.watchdog {
+            Some(watchdog) => watchdog,
+            none => none.insert(Watchdog::start(&self.homes)?),
+        };
         let child = command.spawn()?;
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
+        watchdog.began(pid.as_raw_nonzero().get());
         registry.alive.insert(pid.as_raw_nonzero().get());
+        limit(pid);
         Ok(Process { child, group: Group { pid, groups: Arc::clone(self) } })
     }
 
@@ -162,12 +189,27 @@ impl Groups {
         for pid in std::mem::take(&mut registry.alive) {
             kill(pid);
         }
+        registry.watchdog = None;
     }
 
     fn lock(&self) -> MutexGuard<'_, Registry> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Keeps a task from filling the disk with one file, or with what is left of it when it crashes.
+#[cfg(target_os = "linux")]
+fn limit(pid: Pid) {
+    let at_most = |bytes| Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    for (resource, limit) in [(Resource::Core, at_most(0)), (Resource::Fsize, at_most(MAX_FILE))] {
+        // One that is already gone needs no limit.
+        _ = prlimit(Some(pid), resource, limit);
+    }
+}
+
+/// Elsewhere nobody can limit another process.
+#[cfg(not(target_os = "linux"))]
+fn limit(_: Pid) {}
 
 fn kill(pid: i32) {
     if let Some(pid) = Pid::from_raw(pid) {
@@ -194,8 +236,10 @@ impl Drop for Group {
     /// gone through all other ids in between.
     fn drop(&mut self) {
         let pid = self.pid.as_raw_nonzero().get();
-        if self.groups.lock().alive.remove(&pid) {
+        let mut registry = self.groups.lock();
+        if registry.alive.remove(&pid) {
             kill(pid);
+            registry.watchdog.iter_mut().for_each(|watchdog| watchdog.ended(pid));
         }
     }
 }
@@ -288,13 +332,14 @@ mod tests {
     fn runtime(script: &str, grace: Duration) -> ProcessRuntime {
         let mut images = Images::default();
         images.insert("shell".to_owned(), ["/bin/sh", "-c", script].map(str::to_owned).to_vec());
+        let root = tempfile::tempdir().expect("a place");
         ProcessRuntime {
             images,
             allow_command: false,
             output: OutputSender::new(),
             grace,
-            root: tempfile::tempdir().expect("a place"),
-            groups: Arc::default(),
+            groups: Arc::new(Groups::new(root.path())),
+            root,
         }
     }
 

@@ -14,10 +14,10 @@ use std::{
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
-use tonic::{Status, body::Body};
+use tonic::{Code, Status, body::Body};
 use tower::Service;
 
-use crate::emulator::refusal::Refusal;
+use crate::emulator::{engine::Engine, iam::Token, refusal::Refusal};
 
 /// Routes a call to its region; the service does not answer without it.
 pub(crate) const ROUTING_HEADER: &str = "x-goog-request-params";
@@ -32,10 +32,22 @@ const PANICKED: &str = "The emulator panicked, which is a bug in it: stop it to 
 pub(crate) struct Rules {
     /// Whether a call may come without its routing header.
     pub(crate) lenient: bool,
-    /// Whether a web page could reach this place, so that a call has to show that it comes from none.
-    pub(crate) exposed: bool,
+    pub(crate) exposure: Exposure,
     /// Where a handler's panic goes. After one, of whatever part, nothing is answered any more.
     pub(crate) panic: Arc<Panic>,
+    /// What every reply waits for: all that led to it is kept.
+    pub(crate) engine: Arc<Engine>,
+}
+
+/// Who could reach this place, and so what a call has to show.
+#[derive(Debug)]
+pub(crate) enum Exposure {
+    /// This process only.
+    None,
+    /// Everybody on this machine, and any web page that is open on it: a call has to come from none.
+    ThisMachine,
+    /// Anybody, but only who knows the token is answered.
+    Token(Token),
 }
 
 /// The first panic, for the one who reports it.
@@ -63,17 +75,26 @@ impl Panic {
 }
 
 impl Rules {
-    /// The refusal of a call that a web page, or another machine by a rebound name, could have made.
+    /// The refusal of a call by somebody who may not call here.
     pub(crate) fn foreign<B>(&self, request: &Request<B>) -> Option<Status> {
+        let refused = match &self.exposure {
+            Exposure::None => return None,
+            Exposure::Token(token) if !token.is_in(request.headers()) => {
+                return Some(Status::unauthenticated("The emulator answers only calls with its token."));
+            }
+            Exposure::Token(_) => is_from_page(request.headers()),
+            Exposure::ThisMachine => !is_local(request),
+        };
         let text = "The emulator answers callers of this machine only, and no web page.";
-        (self.exposed && !is_local(request)).then(|| Status::permission_denied(text))
+        refused.then(|| Status::permission_denied(text))
     }
 
     /// The answer to a call that does not get as far as its handler.
     fn refusal<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
         if let Some(status) = self.foreign(request) {
+            let unknown = status.code() == Code::Unauthenticated;
             let mut response = status.into_http::<Body>();
-            *response.status_mut() = StatusCode::FORBIDDEN;
+            *response.status_mut() = if unknown { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
             return Some(response);
         }
         if self.panic.happened() {
@@ -120,10 +141,14 @@ where
         let rules = Arc::clone(&self.rules);
         let handled = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
         Box::pin(async move {
-            handled.await.unwrap_or_else(|panic| {
+            let response = handled.await.unwrap_or_else(|panic| {
                 rules.panic.record(&*panic);
                 Ok(Status::internal(PANICKED).into_http())
-            })
+            });
+            match rules.engine.flushed().await {
+                Ok(()) => response,
+                Err(reason) => Ok(Status::internal(&*reason).into_http()),
+            }
         })
     }
 }

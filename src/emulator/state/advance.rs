@@ -95,7 +95,7 @@ impl Machine {
             let index = record.counts.scheduled;
             record.counts.scheduled += 1;
             record.counts.running += 1;
-            let task = &mut record.tasks[index as usize];
+            let task = &mut record.tasks[index];
             task.phase = Phase::Starting;
             task.scheduled = Some(now);
             task.updated = now;
@@ -108,7 +108,7 @@ impl Machine {
         let Some(record) = self.executions.get_mut(name).filter(|record| record.can_cancel()) else { return };
         for index in record.cancel(now) {
             let id = attempt(record, index);
-            let task = &mut record.tasks[index as usize];
+            let task = &mut record.tasks[index];
             if let Phase::Running { deadline } = task.phase {
                 self.deadlines.remove(&(deadline, id.clone()));
             }
@@ -123,13 +123,13 @@ impl Machine {
 
 /// The task of an attempt, unless that attempt is already over.
 fn current<'a>(record: &'a mut ExecutionRecord, id: &AttemptId) -> Option<&'a mut TaskRecord> {
-    let task = record.tasks.get_mut(id.task_index as usize)?;
+    let task = record.tasks.get_mut(id.task_index)?;
     let active = !matches!(task.phase, Phase::Pending | Phase::Done);
     (active && task.retried == id.attempt).then_some(task)
 }
 
 fn attempt(record: &ExecutionRecord, task_index: u32) -> AttemptId {
-    AttemptId { execution: record.name.clone(), task_index, attempt: record.tasks[task_index as usize].retried }
+    AttemptId { execution: record.name.clone(), task_index, attempt: record.tasks[task_index].retried }
 }
 
 fn launch(record: &ExecutionRecord, task_index: u32) -> Launch {

@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::SystemTime};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use tonic::Code;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
     Ids,
     condition::{condition, length},
     etag,
+    shelf::Row,
     task::{AttemptResult, Phase, TaskRecord},
 };
 use crate::{
@@ -28,14 +29,18 @@ use crate::{
 /// What a query of the log viewer leaves as it is.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'/');
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct ExecutionRecord {
     pub(super) name: ExecutionName,
     uid: Uuid,
     creator: String,
     launch_stage: i32,
-    /// Its own if it was started with overrides, else the job's.
+    /// Its own if it was started with overrides, else the job's. Kept apart.
+    #[serde(skip)]
     pub(super) template: Arc<ExecutionTemplate>,
+    /// Whether the template was written down, which needs to be done once.
+    #[serde(skip)]
+    pub(super) template_recorded: bool,
     generation: i64,
     /// Whether the controller has seen it: false only in the answer to RunJob.
     pub(super) observed: bool,
@@ -46,7 +51,9 @@ pub(super) struct ExecutionRecord {
     /// When it goes away as soon as nothing of it runs any more.
     deleted: Option<SystemTime>,
     completion: Option<Completion>,
-    pub(super) tasks: Vec<TaskRecord>,
+    /// Kept apart, each by itself.
+    #[serde(skip)]
+    pub(super) tasks: Row<TaskRecord>,
     pub(super) counts: Counts,
     /// The first task that failed for good speaks for the execution.
     first_failure: Option<Failure>,
@@ -55,7 +62,7 @@ pub(super) struct ExecutionRecord {
 }
 
 /// How many tasks are where; what is missing of all is pending.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Counts {
     pub(super) running: u32,
     pub(super) succeeded: u32,
@@ -66,24 +73,23 @@ pub(super) struct Counts {
     pub(super) scheduled: u32,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 enum Verdict {
     Succeeded,
     Failed,
     Cancelled,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Completion {
     at: SystemTime,
     verdict: Verdict,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Failure {
-    code: Code,
-    reason: Option<ExecutionReason>,
-    message: String,
+    task_index: u32,
+    result: AttemptResult,
 }
 
 impl ExecutionRecord {
@@ -103,6 +109,7 @@ impl ExecutionRecord {
             creator,
             launch_stage,
             template,
+            template_recorded: false,
             generation: 1,
             observed: false,
             created: now,
@@ -150,15 +157,16 @@ impl ExecutionRecord {
         self.cancelled = Some(now);
         self.updated = now;
         let mut running = Vec::new();
-        for (index, task) in self.tasks.iter_mut().enumerate() {
-            match task.phase {
+        for index in 0..self.task_count() {
+            match self.tasks[index].phase {
                 Phase::Pending => {
+                    let task = &mut self.tasks[index];
                     (task.phase, task.completed, task.updated) = (Phase::Done, Some(now), now);
                     task.last = Some(AttemptResult::Cancelled);
                     self.counts.cancelled += 1;
                 }
                 Phase::Done => {}
-                Phase::Starting | Phase::Running { .. } | Phase::Stopping(_) => running.push(index as u32),
+                Phase::Starting | Phase::Running { .. } | Phase::Stopping(_) => running.push(index),
             }
         }
         running
@@ -182,13 +190,7 @@ impl ExecutionRecord {
             self.counts.cancelled += 1;
         } else {
             self.counts.failed += 1;
-            let message = format!(
-                "Task {}-task{index} failed with exit code: {} and message: {}",
-                self.name.id(),
-                result.exit_code(),
-                result.message()
-            );
-            self.first_failure.get_or_insert(Failure { code: result.code(), reason: result.reason(), message });
+            self.first_failure.get_or_insert_with(|| Failure { task_index: index, result: result.clone() });
         }
     }
 
@@ -212,7 +214,7 @@ impl ExecutionRecord {
     pub(super) fn error(&self) -> Option<Status> {
         let failed = self.completion.as_ref().is_some_and(|completion| completion.verdict == Verdict::Failed);
         let failure = self.first_failure.as_ref().filter(|_| failed)?;
-        Some(Status { code: failure.code as i32, message: failure.message.clone(), details: Vec::new() })
+        Some(Status { code: failure.result.code() as i32, message: self.blame(failure), details: Vec::new() })
     }
 
     /// How the job refers to it.
@@ -297,6 +299,12 @@ impl ExecutionRecord {
         }
     }
 
+    /// What a failed execution says of the task that speaks for it.
+    fn blame(&self, Failure { task_index, result }: &Failure) -> String {
+        let (execution, exit_code, message) = (self.name.id(), result.exit_code(), result.message());
+        format!("Task {execution}-task{task_index} failed with exit code: {exit_code} and message: {message}")
+    }
+
     fn conditions(&self) -> Vec<Condition> {
         if !self.observed {
             return vec![condition("Completed", State::ConditionPending, self.created)];
@@ -332,8 +340,8 @@ impl ExecutionRecord {
                 of(State::ConditionFailed, at).saying("Cancelled by user.").because(ExecutionReason::Cancelled)
             }
             (_, Some(failure)) => {
-                let failed = of(State::ConditionFailed, at).saying(failure.message.as_str());
-                failure.reason.into_iter().fold(failed, Condition::because)
+                let failed = of(State::ConditionFailed, at).saying(self.blame(failure));
+                failure.result.reason().into_iter().fold(failed, Condition::because)
             }
             (_, None) => of(State::ConditionSucceeded, at)
                 .saying(format!("Execution completed successfully in {}.", length(self.created, at))),

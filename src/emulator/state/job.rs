@@ -6,11 +6,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
     condition::condition,
-    etag,
+    etag, packed,
     token::{Followed, Milestone, token},
 };
 use crate::{
@@ -31,25 +32,29 @@ const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The etag of a policy that nobody has set.
 const UNSET_POLICY: &[u8] = &[0x00, 0x20, 0x01];
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct JobRecord {
     pub(super) name: JobName,
     uid: Uuid,
     creator: String,
     last_modifier: String,
     /// What callers set of it, but for the template.
+    #[serde(with = "packed")]
     definition: Job,
     /// Shared with the executions that have no overrides.
+    #[serde(with = "packed::shared")]
     pub(super) template: Arc<ExecutionTemplate>,
     generation: i64,
     /// Whether the controller has seen the last change: false only in the answer to that change.
     pub(super) observed: bool,
     created: SystemTime,
-    updated: SystemTime,
+    pub(super) updated: SystemTime,
     deleted: Option<SystemTime>,
     /// Why it cannot run, if it cannot.
     pub(super) unready: Option<String>,
-    pub(super) latest: Option<ExecutionReference>,
+    /// Empty until there is one.
+    #[serde(with = "packed")]
+    pub(super) latest: ExecutionReference,
     /// Executions that were ever made of it.
     started: i32,
     /// Executions of it that exist.
@@ -59,6 +64,7 @@ pub(super) struct JobRecord {
     /// Those of its executions that are over, the first that was over first.
     pub(super) completed: VecDeque<ExecutionName>,
     /// Who may do what with it.
+    #[serde(with = "packed")]
     pub(super) policy: Policy,
     /// Set while it goes away: the operation to settle when its last execution is gone.
     pub(super) deletion: Option<OperationName>,
@@ -81,7 +87,7 @@ impl JobRecord {
             updated: now,
             deleted: None,
             unready: None,
-            latest: None,
+            latest: ExecutionReference::default(),
             started: 0,
             executions: 0,
             started_by_token: None,
@@ -155,7 +161,7 @@ impl JobRecord {
             reconciling: !self.observed,
             terminal_condition: Some(self.terminal_condition()),
             execution_count: self.started,
-            latest_created_execution: Some(self.latest.clone().unwrap_or_default()),
+            latest_created_execution: Some(self.latest.clone()),
             etag: self.etag(),
             ..self.definition.clone()
         }

@@ -2,8 +2,9 @@
 
 use prost::Name;
 use prost_types::Any;
+use serde::{Deserialize, Serialize};
 
-use super::{Machine, token::Milestone};
+use super::{Machine, packed, token::Milestone};
 use crate::{
     name::{ExecutionName, JobName, OperationName},
     proto::{
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// What an operation stands for. While that exists the operation is drawn from it, so that it is never out of date.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) enum Progress {
     /// An execution's whole run: fails when the execution fails.
     Run(ExecutionName),
@@ -25,14 +26,20 @@ pub(super) enum Progress {
     /// A job's way out.
     Delete(JobName),
     /// Nothing changes any more.
-    Settled(Box<Operation>),
+    Settled(#[serde(with = "packed")] Box<Operation>),
 }
 
 impl Machine {
-    /// A fresh name for an operation on something in that job's location.
+    /// A name that no operation has, for one on something in that job's location.
     pub(super) fn operation_name(&mut self, job: &JobName) -> OperationName {
-        let id = self.ids.uuid().to_string();
-        job.location().operation(id).expect("a UUID is a valid operation id")
+        loop {
+            let id = self.ids.uuid().to_string();
+            let name = job.location().operation(id).expect("a UUID is a valid operation id");
+            // Equal seeds give equal ids again after a restart.
+            if self.operations.get(&name).is_none() {
+                return name;
+            }
+        }
     }
 
     pub(super) fn draw(&self, name: &OperationName, progress: &Progress) -> Operation {

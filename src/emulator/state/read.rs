@@ -49,9 +49,7 @@ impl Machine {
     pub(crate) fn everything(&self) -> Everything {
         let executions = || self.executions.oldest_first().map(|(_, record)| record);
         let tasks = |record: &'_ ExecutionRecord| {
-            (0..record.task_count())
-                .map(|index| record.tasks[index as usize].to_proto(record, index))
-                .collect::<Vec<_>>()
+            (0..record.task_count()).map(|index| record.tasks[index].to_proto(record, index)).collect::<Vec<_>>()
         };
         Everything {
             jobs: self.jobs.oldest_first().map(|(_, record)| record.to_proto()).collect(),
@@ -109,7 +107,7 @@ impl Machine {
         within.flat_map(move |(serial, _, record)| {
             let first = if serial == last.serial { last.index.saturating_add(1) } else { 0 };
             (first..record.task_count())
-                .map(move |index| (Cursor { serial, index }, record.tasks[index as usize].to_proto(record, index)))
+                .map(move |index| (Cursor { serial, index }, record.tasks[index].to_proto(record, index)))
         })
     }
 

@@ -54,7 +54,7 @@ impl Machine {
         let name = record.name.clone();
         if let Some(job) = self.jobs.get_mut(name.job()) {
             job.count_execution();
-            job.latest = Some(record.reference());
+            job.latest = record.reference();
         }
         let (job, execution) = (name.job().clone(), name.clone());
         self.ledger.push(Start { time: now, job, execution, operation: operation.clone() });
@@ -150,8 +150,8 @@ impl Machine {
     /// Brings the job's reference to its latest execution up to date.
     pub(super) fn refer(&mut self, name: &ExecutionName) {
         let (Some(record), Some(job)) = (self.executions.get(name), self.jobs.get_mut(name.job())) else { return };
-        if let Some(latest) = job.latest.as_mut().filter(|latest| latest.name == name.id()) {
-            *latest = record.reference();
+        if job.latest.name == name.id() {
+            job.latest = record.reference();
         }
     }
 

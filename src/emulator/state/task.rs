@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
 use tonic::Code;
 use uuid::Uuid;
 
@@ -16,7 +17,7 @@ use crate::proto::{
 };
 
 /// How an attempt ended, as the runtime that carried it out tells.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) enum Ending {
     /// The process ended by itself, with this status.
     Exited(i32),
@@ -24,10 +25,12 @@ pub(crate) enum Ending {
     Signalled(i32),
     /// There never was a process, for this reason.
     NotStarted(String),
+    /// Nobody saw its end: the emulator died before.
+    Lost,
 }
 
 /// How an attempt counts.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) enum AttemptResult {
     Ended(Ending),
     TimedOut,
@@ -35,13 +38,13 @@ pub(super) enum AttemptResult {
 }
 
 /// Why a running attempt is being stopped.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) enum StopReason {
     Timeout,
     Cancel,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) enum Phase {
     /// Waits for its turn.
     Pending,
@@ -55,7 +58,7 @@ pub(super) enum Phase {
     Done,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct TaskRecord {
     pub(super) uid: Uuid,
     pub(super) phase: Phase,
@@ -98,6 +101,7 @@ impl AttemptResult {
             Self::Ended(Ending::Exited(_)) => "The container exited with an error.".to_owned(),
             Self::Ended(Ending::Signalled(signal)) => format!("The container was terminated by signal {signal}."),
             Self::Ended(Ending::NotStarted(why)) => format!("The container could not be started: {why}"),
+            Self::Ended(Ending::Lost) => "The container was lost: the emulator stopped while it ran.".to_owned(),
             Self::TimedOut => "The configured timeout was reached.".to_owned(),
             Self::Cancelled => "Cancelled by user.".to_owned(),
         }

@@ -5,6 +5,8 @@
 
 use std::{sync::Arc, time::SystemTime};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Machine,
     execution::ExecutionRecord,
@@ -18,7 +20,7 @@ use crate::{
 };
 
 /// How far an execution is.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub(super) enum Milestone {
     Started,
     Finished,

@@ -76,11 +76,12 @@ async fn a_thousand_processes_counted_alone() {
     let task = definition.template.as_mut().and_then(|template| template.template.as_mut()).expect("it has one");
     task.containers[0].image = "example.com/true".to_owned();
     api.create("wide", definition).await.expect("valid");
-    // What the first process brings for good, such as the pipe of the signal handler, is no leak.
+    // What the first process brings for good, such as the pipe of the signal handler and the watchdog, is no leak.
     let one = Overrides { task_count: 1, ..Overrides::default() };
     let first = api.run_with("wide", one).await.expect("accepted");
     api.wait(&first).await;
-    let descriptors = open_descriptors();
+    let (descriptors, watchdog) = (open_descriptors(), children());
+    assert_eq!(watchdog.len(), 1, "{watchdog:?}");
 
     let operation = api.run("wide").await;
     let name = metadata::<Execution>(&operation).name;
@@ -91,7 +92,9 @@ async fn a_thousand_processes_counted_alone() {
     assert_eq!(tasks.iter().map(|task| task.index).collect::<Vec<_>>(), (0..1000).collect::<Vec<_>>());
     assert!(tasks.iter().all(|task| task.start_time.is_some() && task.completion_time.is_some() && !task.reconciling));
 
-    assert_eq!(open_descriptors(), descriptors);
+    assert_eq!((open_descriptors(), children().len()), (descriptors, 1));
+    let Api { emulator, .. } = api;
+    emulator.stop().await.expect("it did not panic");
     assert_eq!(children(), [""; 0]);
 }
 

@@ -1,0 +1,117 @@
+//! Connections as they come in: so many at a time, and a system that has no more to give is waited for.
+//!
+//! A connection beyond the limit is not refused: it waits in the system's own queue until another one ends.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::{Stream, stream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Sleep, sleep},
+};
+
+use crate::emulator::EmulatorError;
+
+/// Connections at a time: well below the files that a process may usually open.
+const MAX_CONNECTIONS: usize = 512;
+/// What a connection has to say, and by when, to keep its place: HTTP/2 begins with so many bytes, and any other request
+/// that makes sense has more. From then on HTTP has its own limits.
+const GREETING: usize = 24;
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to let things be when a connection cannot be taken: mostly no more files can be opened.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A bound listener.
+pub(crate) async fn bind(addr: SocketAddr) -> Result<TcpListener, EmulatorError> {
+    TcpListener::bind(addr).await.map_err(|error| EmulatorError::listen(addr, error))
+}
+
+/// What comes in on a listener; it never ends, and never fails.
+pub(crate) fn accept(listener: TcpListener) -> impl Stream<Item = io::Result<Admitted>> {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    stream::unfold((listener, places), |(listener, places)| async {
+        let place = Arc::clone(&places).acquire_owned().await.ok()?;
+        let socket = loop {
+            match listener.accept().await {
+                Ok((socket, _)) => break socket,
+                // Trying again at once would be a busy loop.
+                Err(_) => sleep(PAUSE).await,
+            }
+        };
+        // Without it answers are only slower.
+        _ = socket.set_nodelay(true);
+        let silence = Some(Silence { heard: 0, end: Box::pin(sleep(PATIENCE)) });
+        Some((Ok(Admitted { socket, silence, _place: place }), (listener, places)))
+    })
+}
+
+/// A connection that holds its place among all.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    socket: TcpStream,
+    /// Until the other side has said what it wants.
+    silence: Option<Silence>,
+    _place: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+struct Silence {
+    heard: usize,
+    end: Pin<Box<Sleep>>,
+}
+
+impl AsyncRead for Admitted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(context, buffer);
+        let Some(silence) = &mut self.silence else { return read };
+        silence.heard += buffer.filled().len() - before;
+        if silence.heard >= GREETING {
+            self.silence = None;
+        } else if read.is_pending() && silence.end.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Admitted {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        // It is being answered.
+        self.silence = None;
+        Pin::new(&mut self.socket).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+}
