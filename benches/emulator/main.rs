@@ -19,6 +19,7 @@ type Result<T> = std::result::Result<T, Box<dyn StdError + Send + Sync>>;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<ExitCode> {
+    process::open_many_files()?;
     let mut claims = Claims::default();
     // First, while the process has nothing else in its memory.
     executions::measure(&mut claims).await?;

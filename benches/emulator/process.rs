@@ -1,8 +1,17 @@
-//! What the system knows of this process: its memory and its processor time.
+//! What the system knows of this process: its memory, its processor time, and how many files it may open.
 
-use std::{fs, time::Duration};
+use std::{fs, io, time::Duration};
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::{
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+    time::{ClockId, clock_gettime},
+};
+
+/// Lets this process open as many files as it can be allowed: both ends of every connection are in it.
+pub(crate) fn open_many_files() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
+}
 
 /// Bytes that are in memory now. Only Linux tells.
 pub(crate) fn resident() -> Option<usize> {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use runjob::emulator::{Emulator, Runtime, Simulation};
+use runjob::emulator::{Emulator, Rpc, Runtime, Simulation};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -17,25 +17,20 @@ const ROUNDS: usize = 9;
 const ROUND: Duration = Duration::from_millis(200);
 
 pub(crate) async fn measure(claims: &mut Claims) -> Result<()> {
-    let emulator = Emulator::builder().runtime(Runtime::Simulated(Simulation::default())).start().await?;
-    let job = format!("{LOCATION}/jobs/echo");
-    let operation = Grpc::connect(&emulator).await?.run(&job).await?.name;
-
     println!("Calls per second: median of {ROUNDS} rounds of {} ms\n", ROUND.as_millis());
     println!("| RPC | in flight | gRPC | REST, HTTP/1.1 | REST, h2c | REST/gRPC, HTTP/1.1 | REST/gRPC, h2c |");
     println!("|---|---|---|---|---|---|---|");
     let mut calls = Calls::default();
-    for (rpc, ask) in [("RunJob", Ask::Run(job)), ("GetOperation", Ask::Poll(operation))] {
+    for rpc in [Rpc::RunJob, Rpc::GetOperation] {
         for width in WIDTHS {
-            let [grpc, http1, http2] = rates(&emulator, width, &ask, &mut calls).await?;
+            let [grpc, http1, http2] = rates(rpc, width, &mut calls).await?;
             let (of_http1, of_http2) = (ratio(&http1, &grpc), ratio(&http2, &grpc));
             let [grpc, http1, http2] = [grpc, http1, http2].map(median);
-            println!("| {rpc} | {width} | {grpc:.0} | {http1:.0} | {http2:.0} | {of_http1:.2} | {of_http2:.2} |");
+            println!("| {rpc:?} | {width} | {grpc:.0} | {http1:.0} | {http2:.0} | {of_http1:.2} | {of_http2:.2} |");
         }
     }
     println!();
     claims.count(format!("calls that failed, of {}", calls.answered + calls.failed), 0, calls.failed);
-    emulator.stop().await?;
     Ok(())
 }
 
@@ -46,17 +41,13 @@ struct Calls {
 }
 
 /// Of each way, round by round.
-async fn rates(emulator: &Emulator, width: usize, ask: &Ask, calls: &mut Calls) -> Result<[Vec<f64>; 3]> {
-    let mut grpc = Grpc::many(emulator, width).await?;
-    let mut http1 = Http1::many(emulator, width).await?;
-    let mut http2 = Http2::many(emulator, width).await?;
+async fn rates(rpc: Rpc, width: usize, calls: &mut Calls) -> Result<[Vec<f64>; 3]> {
+    let mut grpc = Side::<Grpc>::new(rpc, width).await?;
+    let mut http1 = Side::<Http1>::new(rpc, width).await?;
+    let mut http2 = Side::<Http2>::new(rpc, width).await?;
     let mut rates = [const { Vec::new() }; 3];
     for number in 0..=ROUNDS {
-        let of_round = [
-            round(&mut grpc, ask, calls).await?,
-            round(&mut http1, ask, calls).await?,
-            round(&mut http2, ask, calls).await?,
-        ];
+        let of_round = [grpc.round(calls).await?, http1.round(calls).await?, http2.round(calls).await?];
         // The first round warms up.
         if number > 0 {
             rates.iter_mut().zip(of_round).for_each(|(rates, rate)| rates.push(rate));
@@ -65,32 +56,54 @@ async fn rates(emulator: &Emulator, width: usize, ask: &Ask, calls: &mut Calls) 
     Ok(rates)
 }
 
-/// All callers call, again and again.
-async fn round<C: Caller>(callers: &mut Vec<C>, ask: &Ask, calls: &mut Calls) -> Result<f64> {
-    let began = Instant::now();
-    let mut tasks = JoinSet::new();
-    for mut caller in callers.drain(..) {
-        let ask = ask.clone();
-        tasks.spawn(async move {
-            let mut calls = Calls::default();
-            while began.elapsed() < ROUND {
-                match caller.call(&ask).await {
-                    Ok(()) => calls.answered += 1,
-                    Err(_) => calls.failed += 1,
+/// The callers of one way, and an emulator of their own: it has no more connections than they may need.
+struct Side<C> {
+    _emulator: Emulator,
+    ask: Ask,
+    callers: Vec<C>,
+}
+
+impl<C: Caller> Side<C> {
+    async fn new(rpc: Rpc, width: usize) -> Result<Self> {
+        let emulator = Emulator::builder().runtime(Runtime::Simulated(Simulation::default())).start().await?;
+        let job = format!("{LOCATION}/jobs/echo");
+        let ask = match rpc {
+            Rpc::GetOperation => Ask::Poll(Grpc::connect(&emulator).await?.run(&job).await?.name),
+            _ => Ask::Run(job),
+        };
+        let callers = C::many(&emulator, width).await?;
+        Ok(Self { _emulator: emulator, ask, callers })
+    }
+
+    /// All callers call, again and again.
+    async fn round(&mut self, calls: &mut Calls) -> Result<f64> {
+        let began = Instant::now();
+        let mut tasks = JoinSet::new();
+        for mut caller in self.callers.drain(..) {
+            let ask = self.ask.clone();
+            tasks.spawn(async move {
+                let mut answered = 0;
+                let mut failed = false;
+                // Whoever has failed may be cut off, and would do nothing but fail again.
+                while !failed && began.elapsed() < ROUND {
+                    match caller.call(&ask).await {
+                        Ok(()) => answered += 1,
+                        Err(_) => failed = true,
+                    }
                 }
-            }
-            (caller, calls)
-        });
+                (caller, answered, failed)
+            });
+        }
+        let mut all = 0;
+        while let Some(ended) = tasks.join_next().await {
+            let (caller, answered, failed) = ended?;
+            self.callers.push(caller);
+            all += answered;
+            calls.failed += usize::from(failed);
+        }
+        calls.answered += all;
+        Ok(all as f64 / began.elapsed().as_secs_f64())
     }
-    let mut answered = 0;
-    while let Some(ended) = tasks.join_next().await {
-        let (caller, of_caller) = ended?;
-        callers.push(caller);
-        answered += of_caller.answered;
-        calls.failed += of_caller.failed;
-    }
-    calls.answered += answered;
-    Ok(answered as f64 / began.elapsed().as_secs_f64())
 }
 
 fn ratio(these: &[f64], those: &[f64]) -> f64 {
