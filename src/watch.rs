@@ -101,7 +101,6 @@ impl Shared {
                 }
                 Ok(None) => break,
                 Err(error) if may_pass(&error) => {
-                    unseen.clear();
                     self.pause = error.retry_after().unwrap_or(TICK).max(TICK);
                     return;
                 }

@@ -207,3 +207,17 @@ fn reason(condition: &Condition) -> Option<condition::ExecutionReason> {
         _ => None,
     }
 }
+
+/// The image of [`scripted`].
+const SHELL: &str = "example.com/shell";
+
+/// An emulator whose one image is a shell script.
+async fn scripted(script: &str) -> Api {
+    let command = ["/bin/sh", "-c", script, "script"].map(str::to_owned).to_vec();
+    let mut api = Api::start(Emulator::builder().image(SHELL, command)).await;
+    let mut definition = job("echo", |_, task| task.retries = retries(0));
+    let task = definition.template.as_mut().and_then(|template| template.template.as_mut()).expect("it has one");
+    task.containers[0].image = SHELL.to_owned();
+    api.create("script", definition).await.expect("valid");
+    api
+}
