@@ -65,7 +65,7 @@ impl Caller {
         let transport = self.transport.clone();
         let (verdict, error) = match tokio::time::timeout(limit, rpc.send(transport.clone(), request)).await {
             Ok(Ok(response)) => return Ok(response.into_inner()),
-            Ok(Err(status)) => (exchange.verdict(&status), Error::from_status(status, exchange.foreign_status())),
+            Ok(Err(status)) => (exchange.verdict(&status), Error::from_status(status, exchange.foreign_answer())),
             Err(_) => {
                 let error = Error::new(ErrorKind::Deadline, format!("no answer within {:.1} s", limit.as_secs_f32()));
                 (exchange.unanswered(), error)

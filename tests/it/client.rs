@@ -1,6 +1,6 @@
 //! The library's client, through its public face.
 
-mod frames;
+pub(crate) mod frames;
 mod headers;
 mod keys;
 mod many;
