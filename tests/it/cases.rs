@@ -4,6 +4,7 @@
 //! docs/reliability.md has the table of all of them; the cases that are tested elsewhere are named there.
 
 mod starts;
+mod tokens;
 
 use runjob::{Client, Error, ErrorKind, JobName, Run, emulator::Fault};
 
