@@ -112,7 +112,7 @@ impl Run {
             return self.finish().await.map(Some);
         }
         // The operation knows the execution from the first moment; a read by name may come before it can be seen.
-        if let Some(operation) = &mut self.operation {
+        if let Some(operation) = self.operation.as_mut().filter(|operation| !operation.is_done()) {
             match operation.poll().await {
                 Ok(_) => self.hear_of_operation(),
                 Err(error) if error.kind() == ErrorKind::NotFound => self.operation = None,

@@ -3,12 +3,23 @@
 //!
 //! docs/reliability.md has the table of all of them; the cases that are tested elsewhere are named there.
 
+mod metadata;
 mod starts;
+mod tls;
 mod tokens;
+mod waits;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 use runjob::{Client, Error, ErrorKind, JobName, Run, emulator::Fault};
 
-use crate::cli::{JOBS, Ran, place::Place};
+use crate::{
+    cli::{JOBS, Ran, place::Place},
+    client::frames::{self, Peer},
+};
 
 /// What becomes of a start, whoever makes it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -81,4 +92,49 @@ fn ran_at(address: impl ToString, line: &str) -> Ran {
     let mut command = crate::cli::runjob(line);
     command.env("RUN_EMULATOR_HOST", address.to_string());
     Ran::of(command)
+}
+
+/// A service that answers each RPC with a message, or with NOT_FOUND: by its name, by how often it was called before, and
+/// by the bytes of the request.
+async fn scripted<F>(script: F) -> Peer
+where
+    F: Fn(&str, usize, &[u8]) -> Option<Vec<u8>> + Send + Sync + 'static,
+{
+    let (script, calls) = (Arc::new(script), Arc::new(Mutex::new(HashMap::<String, usize>::new())));
+    frames::raw(move |socket| {
+        let (script, calls) = (Arc::clone(&script), Arc::clone(&calls));
+        async move {
+            let Ok(mut connection) = h2::server::handshake(socket).await else { return Ok(()) };
+            while let Some(Ok((request, respond))) = connection.accept().await {
+                let rpc = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+                let (script, calls) = (Arc::clone(&script), Arc::clone(&calls));
+                tokio::spawn(async move {
+                    let message = request.into_body().data().await.and_then(Result::ok).unwrap_or_default();
+                    let before = {
+                        let mut calls = calls.lock().expect("nothing panics");
+                        let count = calls.entry(rpc.clone()).or_default();
+                        *count += 1;
+                        *count - 1
+                    };
+                    answer(respond, script(&rpc, before, &message));
+                });
+            }
+            Ok(())
+        }
+    })
+    .await
+}
+
+/// A gRPC answer with this message, or NOT_FOUND.
+fn answer(mut respond: h2::server::SendResponse<bytes::Bytes>, message: Option<Vec<u8>>) {
+    let head = http::Response::builder().header("content-type", "application/grpc");
+    let Some(message) = message else {
+        let _ = respond.send_response(head.header("grpc-status", "5").body(()).expect("a head"), true);
+        return;
+    };
+    let ok = (http::HeaderName::from_static("grpc-status"), http::HeaderValue::from_static("0"));
+    if let Ok(mut stream) = respond.send_response(head.body(()).expect("a head"), false) {
+        let _ = stream.send_data(frames::prefixed(0, message.len(), &message).into(), false);
+        let _ = stream.send_trailers(http::HeaderMap::from_iter([ok]));
+    }
 }
