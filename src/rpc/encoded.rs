@@ -26,7 +26,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct EncodedJob {
     bytes: Bytes,
-    known: Job,
+    known: Box<Job>,
 }
 
 impl EncodedJob {
@@ -34,7 +34,7 @@ impl EncodedJob {
         let known = Job::decode(bytes.clone()).map_err(|cause| {
             Error::new(ErrorKind::Protocol, "the service answered with bytes that are no job").with_source(cause)
         })?;
-        Ok(Self { bytes, known })
+        Ok(Self { bytes, known: Box::new(known) })
     }
 
     /// What our protos know of it.

@@ -346,9 +346,9 @@ async fn a_refusal_has_started_nothing_and_is_not_repeated() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_not_understood_leaves_the_start_unknown() {
     let place = Place::new().await;
-    for fault in [Fault::after(Rpc::RunJob).truncate_reply(), Fault::after(Rpc::RunJob).corrupt_reply()] {
-        start_ends(&place, &[fault.clone()], UNKNOWN_1).await;
-        start_with_key_is_adopted(&place, &[fault]).await;
+    for faults in [[Fault::after(Rpc::RunJob).truncate_reply()], [Fault::after(Rpc::RunJob).corrupt_reply()]] {
+        start_ends(&place, &faults, UNKNOWN_1).await;
+        start_with_key_is_adopted(&place, &faults).await;
     }
     let of_another_type =
         prost_types::Any { type_url: "type.googleapis.com/google.cloud.run.v2.Job".into(), value: vec![] };
