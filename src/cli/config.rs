@@ -458,9 +458,14 @@ mod tests {
     #[test]
     fn a_token_takes_the_job_as_it_is_and_is_written_down_nowhere() {
         let server = [("RUN_EMULATOR_HOST", "127.0.0.1:1")];
-        for flag in
-            ["--args=a", "--clear-args", "--update-env-vars=A=1", "--container=c", "--tasks=2", "--task-timeout=5s"]
-        {
+        for flag in [
+            "--args=a",
+            "--clear-args",
+            "--update-env-vars=A=1",
+            "--container=c --args=a",
+            "--tasks=2",
+            "--task-timeout=5s",
+        ] {
             let failure = resolve(&format!("runjob execute echo --exactly-once=t {flag}"), &server).expect_err(flag);
             assert_eq!((failure.exit(), failure.way_out().is_some()), (Exit::Usage, true), "{flag}");
         }
