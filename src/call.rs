@@ -2,7 +2,10 @@
 
 use std::{
     fmt::Display,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -15,13 +18,15 @@ use crate::{
     transport::{Exchange, Routing, Transport},
 };
 
-/// Makes calls over one transport. Cheap to clone; clones share the throttle.
+/// Makes calls over one transport. Cheap to clone; clones share what they have learned of the service.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) transport: Transport,
     /// The limit of one attempt, connecting included, and of a start with all its attempts.
     pub(crate) rpc_timeout: Duration,
     throttle: Arc<Mutex<Throttle>>,
+    /// Whether the service has ever answered, be it with an error: then it is there, and may be waited for.
+    answered: Arc<AtomicBool>,
 }
 
 /// One RPC to make: what for, about what, and with which message.
@@ -48,7 +53,7 @@ impl<'a, M> Call<'a, M> {
 
 impl Caller {
     pub(crate) fn new(transport: Transport, rpc_timeout: Duration) -> Self {
-        Self { transport, rpc_timeout, throttle: Arc::default() }
+        Self { transport, rpc_timeout, throttle: Arc::default(), answered: Arc::default() }
     }
 
     /// Makes the call once, within `limit`: it covers the token, the connection, the request and the answer.
@@ -64,13 +69,19 @@ impl Caller {
         request.extensions_mut().insert(exchange.clone());
         let transport = self.transport.clone();
         let (verdict, error) = match tokio::time::timeout(limit, rpc.send(transport.clone(), request)).await {
-            Ok(Ok(response)) => return Ok(response.into_inner()),
+            Ok(Ok(response)) => {
+                self.answered.store(true, Relaxed);
+                return Ok(response.into_inner());
+            }
             Ok(Err(status)) => (exchange.verdict(&status), Error::from_status(status, exchange.foreign_status())),
             Err(_) => {
                 let error = Error::new(ErrorKind::Deadline, format!("no answer within {:.1} s", limit.as_secs_f32()));
                 (exchange.unanswered(), error)
             }
         };
+        if error.is_from_peer() {
+            self.answered.store(true, Relaxed);
+        }
         if error.kind() == ErrorKind::Deadline {
             // A connection that has died without a word shows as silence, and reconnects only when it is closed.
             transport.replace_connection();
@@ -144,6 +155,21 @@ impl Caller {
                 _ => return Err(failure),
             }
         }
+    }
+
+    /// Whether a wait goes on after this error: it may pass, and the service is there. One that has never answered is
+    /// more likely the wrong one, and nobody waits for that.
+    pub(crate) fn rides_out(&self, error: &Error) -> bool {
+        let may_pass = matches!(
+            error.kind(),
+            ErrorKind::Unreachable
+                | ErrorKind::NotGrpc
+                | ErrorKind::Deadline
+                | ErrorKind::Exhausted
+                | ErrorKind::Service
+                | ErrorKind::Credentials
+        );
+        may_pass && self.answered.load(Relaxed)
     }
 
     /// Whether a token that the service did not accept was given up for a new one, which happens once a call.
