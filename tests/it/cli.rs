@@ -11,21 +11,16 @@ mod security;
 mod server;
 
 use std::{
-    io::{BufRead, BufReader, Read},
-    process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio},
+    io::Read,
+    process::{Command, Output},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-const JOBS: &str = "projects/demo/locations/us-central1/jobs";
+use crate::program::{Running, line, runjob};
 
-/// The program with this command line and an empty environment.
-fn runjob(line: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_runjob"));
-    command.env_clear().args(line.split_whitespace()).stdin(Stdio::null());
-    command
-}
+const JOBS: &str = "projects/demo/locations/us-central1/jobs";
 
 /// What the program did with this command line and an empty environment.
 fn ran(line: &str) -> Ran {
@@ -78,25 +73,7 @@ fn without_suffixes(text: &str) -> String {
     text
 }
 
-/// A program that is still running, with its output at hand. It is killed when dropped.
-struct Running {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    stderr: BufReader<ChildStderr>,
-}
-
 impl Running {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
-        let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        let stderr = BufReader::new(child.stderr.take().expect("piped"));
-        Self { child, stdout, stderr }
-    }
-
-    fn line_of_stdout(&mut self) -> String {
-        line(&mut self.stdout)
-    }
-
     /// The next line of stderr that holds this text.
     fn line_of_stderr(&mut self, wanted: &str) -> String {
         loop {
@@ -119,13 +96,6 @@ impl Running {
         self.stderr.read_to_end(&mut stderr).expect("stderr");
         let status = self.child.wait().expect("the program ends");
         Ran::from(Output { status, stdout, stderr })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        _ = self.child.kill();
-        _ = self.child.wait();
     }
 }
 
@@ -173,10 +143,4 @@ impl Drop for Server {
             _ = self.running.child.wait();
         }
     }
-}
-
-fn line(stream: &mut impl BufRead) -> String {
-    let mut line = String::new();
-    stream.read_line(&mut line).expect("Unicode");
-    line.trim_end().to_owned()
 }

@@ -2,4 +2,6 @@
 
 mod cli;
 mod client;
+#[path = "../program.rs"]
+mod program;
 mod wire;
