@@ -224,6 +224,11 @@ impl Error {
         self.0.kind == ErrorKind::Unreachable && !self.0.lasting
     }
 
+    /// Whether it is what the service itself has answered.
+    pub(crate) fn is_from_peer(&self) -> bool {
+        self.0.code.is_some() && self.0.kind != ErrorKind::Unreachable
+    }
+
     pub(crate) fn advice(&self) -> Option<Advice> {
         self.0.advice
     }

@@ -97,11 +97,11 @@ impl<T: Message + Name + Default> Operation<T> {
 
     /// Waits for the end, however long that takes, and returns what the operation ended with.
     ///
-    /// Once the service has answered, trouble on the way is ridden out: broken connections, deadlines, quotas and
-    /// failures of the service.
+    /// Once the service has answered this client anything at all, trouble on the way is ridden out: broken connections,
+    /// deadlines, quotas and failures of the service.
     ///
     /// # Errors
-    /// When the operation itself failed, when the service was never reached, or when it says that waiting is
+    /// When the operation itself failed, when the service has never answered, or when it says that waiting is
     /// pointless: the operation is not there or may not be read.
     pub async fn wait(&mut self) -> Result<T> {
         self.until_done().await?;
@@ -120,10 +120,13 @@ impl<T: Message + Name + Default> Operation<T> {
 
     /// Waits until the operation is done, whatever its result.
     pub(crate) async fn until_done(&mut self) -> Result<()> {
-        if self.latest.is_none() {
-            self.poll().await?;
-        }
         let mut pace = Pace::default();
+        while self.latest.is_none() {
+            match self.poll().await {
+                Err(error) if self.caller.rides_out(&error) => pace.pause(error.retry_after()).await,
+                answer => _ = answer?,
+            }
+        }
         let mut long_polls = true;
         while !self.is_done() {
             let asked = Instant::now();
@@ -136,7 +139,7 @@ impl<T: Message + Name + Default> Operation<T> {
                     }
                     None
                 }
-                Err(error) if may_pass(&error) => error.retry_after(),
+                Err(error) if self.caller.rides_out(&error) => error.retry_after(),
                 Err(error) => return Err(error),
             };
             // An answer that came early, or none: never ask in a busy loop.
@@ -187,19 +190,6 @@ impl Pace {
         // Advice of nothing at all would be a busy loop.
         sleep(advice.map_or(own, |advice| advice.clamp(POLLS.first, LONGEST_ADVICE))).await;
     }
-}
-
-/// Whether asking again later may work. What the service says about the caller or the resource is final.
-pub(crate) fn may_pass(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Unreachable
-            | ErrorKind::NotGrpc
-            | ErrorKind::Deadline
-            | ErrorKind::Exhausted
-            | ErrorKind::Service
-            | ErrorKind::Credentials
-    )
 }
 
 /// The name of the resource in an `Any`, which must be a `T`, without reading the rest of it.

@@ -10,7 +10,7 @@ use crate::{
     call::Caller,
     error::{Error, ErrorKind, Result},
     name::{ExecutionName, OperationName},
-    operation::{Operation, Pace, may_pass},
+    operation::{Operation, Pace},
     outcome::{Outcome, is_finished},
     proto::run::v2::{Execution, Task},
 };
@@ -135,8 +135,8 @@ impl Run {
     /// May be dropped and called again at any time.
     ///
     /// # Errors
-    /// [`WaitLimit`](ErrorKind::WaitLimit) when the limit that the caller has set passes; otherwise when the service
-    /// was never reached, or when it says that waiting is pointless (`PERMISSION_DENIED`, ...). Never because the
+    /// [`WaitLimit`](ErrorKind::WaitLimit) when the limit that the caller has set passes; otherwise when the service has
+    /// never answered this client, or when it says that waiting is pointless (`PERMISSION_DENIED`, ...). Never because the
     /// execution ended badly: that is an [`Outcome`].
     pub async fn wait(&mut self) -> Result<Finished> {
         let Some(limit) = self.wait_limit else { return self.until_finished().await };
@@ -179,7 +179,7 @@ impl Run {
             match self.poll().await {
                 Ok(Some(finished)) => return Ok(finished),
                 Ok(None) => pace.pause(None).await,
-                Err(error) if self.latest().is_some() && may_pass(&error) => pace.pause(error.retry_after()).await,
+                Err(error) if self.caller.rides_out(&error) => pace.pause(error.retry_after()).await,
                 Err(error) => return Err(error),
             }
         }
@@ -213,7 +213,7 @@ impl Run {
                 Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::NotFound) => {
                     return Ok(Vec::new());
                 }
-                Err(error) if may_pass(&error) => pace.pause(error.retry_after()).await,
+                Err(error) if self.caller.rides_out(&error) => pace.pause(error.retry_after()).await,
                 answer => return answer,
             }
         }

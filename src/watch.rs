@@ -17,7 +17,7 @@ use crate::{
     call::Caller,
     error::Result,
     name::{ExecutionName, JobName},
-    operation::{LONGEST_ADVICE, may_pass},
+    operation::LONGEST_ADVICE,
     outcome::is_finished,
     rpc::PAGE_SIZE,
     run::{Finished, Run},
@@ -100,7 +100,7 @@ impl Shared {
                     }
                 }
                 Ok(None) => break,
-                Err(error) if may_pass(&error) => {
+                Err(error) if self.caller.rides_out(&error) => {
                     self.pause = error.retry_after().unwrap_or(TICK).clamp(TICK, LONGEST_ADVICE);
                     return;
                 }
@@ -120,7 +120,7 @@ impl Shared {
         let Some(mut run) = self.pending.remove(name) else { return };
         match run.poll().await {
             Ok(None) => _ = self.pending.insert(name.to_owned(), run),
-            Err(error) if may_pass(&error) => _ = self.pending.insert(name.to_owned(), run),
+            Err(error) if self.caller.rides_out(&error) => _ = self.pending.insert(name.to_owned(), run),
             Ok(Some(finished)) => self.ended.push_back((run.execution().clone(), Ok(finished))),
             Err(error) => self.ended.push_back((run.execution().clone(), Err(error))),
         }

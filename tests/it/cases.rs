@@ -89,7 +89,7 @@ async fn start_at(address: impl ToString) -> Result<Run, Error> {
 
 /// The same by the program.
 fn ran_at(address: impl ToString, line: &str) -> Ran {
-    let mut command = crate::cli::runjob(line);
+    let mut command = crate::program::runjob(line);
     command.env("RUN_EMULATOR_HOST", address.to_string());
     Ran::of(command)
 }

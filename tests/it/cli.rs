@@ -12,21 +12,16 @@ mod security;
 mod server;
 
 use std::{
-    io::{BufRead, BufReader, Read},
-    process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio},
+    io::Read,
+    process::{Command, Output},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-pub(crate) const JOBS: &str = "projects/demo/locations/us-central1/jobs";
+use crate::program::{Running, line, runjob};
 
-/// The program with this command line and an empty environment.
-pub(crate) fn runjob(line: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_runjob"));
-    command.env_clear().args(line.split_whitespace()).stdin(Stdio::null());
-    command
-}
+pub(crate) const JOBS: &str = "projects/demo/locations/us-central1/jobs";
 
 /// What the program did with this command line and an empty environment.
 fn ran(line: &str) -> Ran {
@@ -79,25 +74,7 @@ fn without_suffixes(text: &str) -> String {
     text
 }
 
-/// A program that is still running, with its output at hand. It is killed when dropped.
-pub(crate) struct Running {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    stderr: BufReader<ChildStderr>,
-}
-
 impl Running {
-    pub(crate) fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
-        let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        let stderr = BufReader::new(child.stderr.take().expect("piped"));
-        Self { child, stdout, stderr }
-    }
-
-    pub(crate) fn line_of_stdout(&mut self) -> String {
-        line(&mut self.stdout)
-    }
-
     /// The next line of stderr that holds this text.
     pub(crate) fn line_of_stderr(&mut self, wanted: &str) -> String {
         loop {
@@ -120,13 +97,6 @@ impl Running {
         self.stderr.read_to_end(&mut stderr).expect("stderr");
         let status = self.child.wait().expect("the program ends");
         Ran::from(Output { status, stdout, stderr })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        _ = self.child.kill();
-        _ = self.child.wait();
     }
 }
 
@@ -174,10 +144,4 @@ impl Drop for Server {
             _ = self.running.child.wait();
         }
     }
-}
-
-fn line(stream: &mut impl BufRead) -> String {
-    let mut line = String::new();
-    stream.read_line(&mut line).expect("Unicode");
-    line.trim_end().to_owned()
 }

@@ -3,4 +3,6 @@
 mod cases;
 mod cli;
 mod client;
+#[path = "../program.rs"]
+mod program;
 mod wire;

@@ -19,7 +19,10 @@ use tokio::{
 use tonic::Status;
 
 use super::job;
-use crate::cli::{Ran, Running, place::Place, runjob};
+use crate::{
+    cli::{Ran, place::Place},
+    program::{Running, runjob},
+};
 
 /// A metadata server whose tokens are `canary-1`, `canary-2`, ..., while it answers at all.
 pub(super) struct Metadata {

@@ -32,8 +32,9 @@ use super::{
     start_with_key_is_adopted,
 };
 use crate::{
-    cli::{Running, place::Place},
+    cli::place::Place,
     client::frames::{self, Peer, Wire},
+    program::Running,
 };
 
 const REASONS: [Reason; 3] = [Reason::NoError, Reason::InternalError, Reason::EnhanceYourCalm];

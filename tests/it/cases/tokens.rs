@@ -19,7 +19,10 @@ use tokio::{sync::mpsc, task::yield_now};
 use tonic::Status;
 
 use super::{arm, job, scripted};
-use crate::cli::{JOBS, Ran, place::Place, runjob};
+use crate::{
+    cli::{JOBS, Ran, place::Place},
+    program::runjob,
+};
 
 const HELD: Duration = Duration::from_secs(5);
 

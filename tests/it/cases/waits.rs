@@ -18,7 +18,10 @@ use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{arm, job, ran_at, scripted};
-use crate::cli::{JOBS, Running, place::Place};
+use crate::{
+    cli::{JOBS, place::Place},
+    program::Running,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
