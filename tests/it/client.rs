@@ -7,3 +7,4 @@ mod many;
 mod peers;
 mod runs;
 mod stubs;
+mod trials;

@@ -1,0 +1,65 @@
+//! What came of many trials, counted and printed. Judges nothing.
+
+use std::{collections::BTreeMap, fmt, ops::AddAssign};
+
+use super::oracle::Told;
+
+pub(super) const TRIALS: &str = "trials";
+pub(super) const UNKNOWN: &str = "told: unknown";
+pub(super) const DUPLICATES: &str = "started more than once";
+pub(super) const NAIVE_DUPLICATES: &str = "naive client: started more than once";
+pub(super) const NAIVE_HIDDEN: &str = "naive client: told of a failure, and had started";
+
+/// Counts by what was counted, in the order of the table.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally(BTreeMap<(usize, &'static str), u64>);
+
+impl Tally {
+    /// Of one trial: what our caller was told, how often it had started, and the same of the naive one.
+    pub(super) fn of(told: &[Told], starts: usize, naive_is_told: bool, naive_starts: usize) -> Self {
+        let end = match told.last() {
+            Some(Told::Started(_)) => "told: started",
+            Some(Told::Adopted(..)) => "told: adopted",
+            Some(Told::NotStarted) => "told: not started",
+            Some(Told::Rejected) => "told: rejected",
+            Some(Told::NothingSent) => "told: another error, nothing sent",
+            _ => UNKNOWN,
+        };
+        let is = u64::from;
+        Self(BTreeMap::from([
+            ((0, TRIALS), 1),
+            ((1, "calls of start"), told.len() as u64),
+            ((2, end), 1),
+            ((3, "told: unknown, and had started"), is(end == UNKNOWN && starts > 0)),
+            ((4, "starts"), starts as u64),
+            ((5, DUPLICATES), is(starts > 1)),
+            ((6, "naive client: starts"), naive_starts as u64),
+            ((7, NAIVE_DUPLICATES), is(naive_starts > 1)),
+            ((8, NAIVE_HIDDEN), is(!naive_is_told && naive_starts > 0)),
+        ]))
+    }
+
+    pub(super) fn count(&self, what: &str) -> u64 {
+        self.0.iter().filter(|((_, known), _)| *known == what).map(|(_, count)| count).sum()
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        for (what, count) in other.0 {
+            *self.0.entry(what).or_default() += count;
+        }
+    }
+}
+
+/// A table in Markdown.
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let trials = self.count(TRIALS).max(1);
+        writeln!(f, "| | | of the trials |\n|---|--:|--:|")?;
+        for ((_, what), count) in &self.0 {
+            writeln!(f, "| {what} | {count} | {:.3} % |", *count as f64 * 100.0 / trials as f64)?;
+        }
+        Ok(())
+    }
+}
