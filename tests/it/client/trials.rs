@@ -12,6 +12,7 @@ mod trial;
 
 use std::{env, ops::Range, sync::Mutex, thread};
 
+use futures_util::future::join_all;
 use runjob::emulator::Reason;
 use tokio::runtime;
 
@@ -19,61 +20,105 @@ use self::{
     mishap::{Kind, Mishap},
     oracle::{Found, Told, judge},
     stage::{Stage, Starts, emulator, started},
-    tally::{NAIVE_DUPLICATES, Tally, UNKNOWN},
+    tally::{NAIVE_DUPLICATES, TRIALS, Tally, UNKNOWN},
     trial::Trial,
 };
 
 /// So many trials are on one emulator before they are judged and it begins anew: few, because a start with a key reads
 /// through the executions before it.
-const BATCH: usize = 16;
-/// Where our client starts, and where the naive one does.
+const BATCH: usize = 4;
+/// How many trials there are over sockets before they are judged.
+const ROUND: usize = 25_000;
+/// Where our client starts in process, and where the naive one does.
 const OURS: &str = "echo";
 const NAIVE: &str = "env";
 
-/// A proof that the call had no effect, after which it is sent again.
-const REFUSED: Mishap = Mishap::Before(Kind::Reset(Reason::RefusedStream));
-
+/// Every kind of fault, at each of the first three calls: those before are refused unprocessed, and so sent again.
 #[test]
 fn every_fault_at_every_attempt_is_told_as_it_is() {
+    let refused = Mishap::Before(Kind::Reset(Reason::RefusedStream));
     let mut trials = Vec::new();
-    for is_keyed in [false, true] {
+    for (is_keyed, validates_first) in [(false, false), (false, true), (true, false), (true, true)] {
+        let caller = Trial::calm(is_keyed, validates_first);
         for mishap in Mishap::all() {
-            for refusals in 0..3 {
-                let mut calls = vec![Some(REFUSED); refusals];
-                calls.push(Some(mishap));
-                trials.push(Trial::of(trials.len() as u64, is_keyed, calls));
-            }
+            let second = caller.then(refused);
+            trials.extend([&caller, &second, &second.then(refused)].map(|before| before.then(mishap)));
         }
     }
-    let tally = in_process(trials.into_iter());
+    let tally = in_process(numbered(trials), |_, _| {});
     println!("{tally}");
     assert!(tally.count(NAIVE_DUPLICATES) > 0 && tally.count(UNKNOWN) > 0);
 }
 
+/// Every sequence of up to three faults, as far as there are calls that they can meet: by sort, or with
+/// `RUNJOB_EVERY_FAULT=1` by kind, code and advice.
 #[test]
-fn every_sequence_of_three_sorts_of_faults_is_told_as_it_is() {
-    let sorts: Vec<_> = Mishap::sorts().into_iter().map(Some).chain([None]).collect();
-    let mut trials = Vec::new();
-    for is_keyed in [false, true] {
-        for first in &sorts {
-            for second in &sorts {
-                for third in &sorts {
-                    trials.push(Trial::of(trials.len() as u64, is_keyed, vec![*first, *second, *third]));
-                }
+fn every_sequence_of_three_faults_is_told_as_it_is() {
+    let mishaps = if number("RUNJOB_EVERY_FAULT") == Some(1) { Mishap::all() } else { Mishap::sorts() };
+    let mut tally = Tally::default();
+    let mut trials = [false, true].map(|is_keyed| Trial::calm(is_keyed, false)).to_vec();
+    for faults in 0..=3 {
+        let open = Mutex::new(Vec::new());
+        tally += in_process(numbered(trials), |trial, calls| {
+            // There was a call that nothing happened to: the next fault meets that.
+            if calls > faults && faults < 3 {
+                open.lock().expect("no panic").push(trial.clone());
             }
-        }
+        });
+        let open = open.into_inner().expect("no panic");
+        trials = open.iter().flat_map(|trial| mishaps.iter().map(|mishap| trial.then(*mishap))).collect();
     }
-    let tally = in_process(trials.into_iter());
     println!("{tally}");
     assert!(tally.count(NAIVE_DUPLICATES) > 0 && tally.count(UNKNOWN) > 0);
 }
 
 #[test]
 fn what_goes_wrong_by_chance_is_told_as_it_is() {
-    let trials = number("RUNJOB_TRIALS").unwrap_or(2_000);
-    let tally = in_process(seeds(trials).map(Trial::drawn));
+    let tally = in_process(seeds(number("RUNJOB_TRIALS").unwrap_or(1_000)).map(Trial::drawn), |_, _| {});
     println!("{tally}");
-    assert!(tally.count(NAIVE_DUPLICATES) > 0);
+    assert!(tally.count(NAIVE_DUPLICATES) > 0 || tally.count(TRIALS) < 1_000);
+}
+
+/// Callers side by side, each with jobs, connections and faults of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_wrong_over_sockets_is_told_as_it_is() {
+    let asked = number("RUNJOB_SOCKET_TRIALS");
+    // A start with a key is looked for for half a minute, and a clock with sockets cannot be paused.
+    let mut trials = seeds(asked.unwrap_or(200)).map(Trial::drawn).filter(|trial| asked.is_some() || !trial.is_keyed);
+    let emulator = emulator(true).await;
+    let stage = async |name: String| Stage::over_sockets(&emulator, &name).await;
+    let mut stages = Vec::new();
+    for caller in 0..if asked.is_some() { 256 } else { 16 } {
+        stages.push((stage(format!("ours-{caller}")).await, stage(format!("naive-{caller}")).await));
+    }
+    let mut tally = Tally::default();
+    loop {
+        let round = Mutex::new(trials.by_ref().take(ROUND).collect::<Vec<_>>());
+        if round.lock().expect("no panic").is_empty() {
+            break;
+        }
+        let next = &|| round.lock().expect("no panic").pop();
+        let callers = stages.iter().map(|(ours, naive)| async move {
+            join_all([ours, naive].map(|stage| stage.add_job())).await;
+            let mut records = Vec::new();
+            while let Some(trial) = next() {
+                records.push(carry_out(ours, naive, trial).await);
+            }
+            records
+        });
+        let records = join_all(callers).await;
+        let started = started(&emulator).await;
+        for (records, (ours, naive)) in records.iter().zip(&stages) {
+            tally += judged(records, ours, naive, &started);
+        }
+        println!("{tally}");
+        emulator.reset();
+    }
+    assert!(tally.count(NAIVE_DUPLICATES) > 0 || tally.count(TRIALS) < 1_000);
+}
+
+fn numbered(trials: Vec<Trial>) -> impl Iterator<Item = Trial> {
+    trials.into_iter().zip(0..).map(|(trial, seed)| Trial { seed, ..trial })
 }
 
 /// `RUNJOB_TRIAL=SEED` repeats one trial by itself; else the first so many seeds.
@@ -88,8 +133,9 @@ fn number(variable: &str) -> Option<u64> {
     env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
 }
 
-/// Carries trials out on emulators of this process, one for each processor, on paused clocks.
-fn in_process(trials: impl Iterator<Item = Trial> + Send) -> Tally {
+/// Carries trials out on emulators of this process, one for each processor, on paused clocks. `note` is told of each trial
+/// how often RunJob was called.
+fn in_process(trials: impl Iterator<Item = Trial> + Send, note: impl Fn(&Trial, usize) + Sync) -> Tally {
     let trials = Mutex::new(trials);
     let work = || {
         let mut runtime = runtime::Builder::new_current_thread();
@@ -103,8 +149,16 @@ fn in_process(trials: impl Iterator<Item = Trial> + Send) -> Tally {
                 if batch.is_empty() {
                     return tally;
                 }
-                let records = carry_out(&ours, &naive, batch).await;
-                tally += judged(records, &started(&emulator, OURS).await, &started(&emulator, NAIVE).await);
+                let mut records = Vec::new();
+                for trial in batch {
+                    // The pauses of our client are drawn on this thread.
+                    fastrand::seed(trial.seed);
+                    let before = ours.calls();
+                    let record = carry_out(&ours, &naive, trial).await;
+                    note(&record.trial, ours.calls() - before);
+                    records.push(record);
+                }
+                tally += judged(&records, &ours, &naive, &started(&emulator).await);
                 emulator.reset();
             }
         })
@@ -128,29 +182,22 @@ struct Record {
     naive_is_told: bool,
 }
 
-/// Carries trials out, one after the other: with our client, and then with the naive one.
-async fn carry_out(ours: &Stage<'_>, naive: &Stage<'_>, trials: Vec<Trial>) -> Vec<Record> {
-    let mut records = Vec::new();
-    for trial in trials {
-        // The pauses of our client are drawn on this thread.
-        fastrand::seed(trial.seed);
-        let (told, found) = ours.client(&trial).await;
-        let naive_is_told = naive.naive_client(&trial).await;
-        records.push(Record { trial, told, found, naive_is_told });
-    }
-    records
+/// Carries a trial out with our client, and then with the naive one.
+async fn carry_out(ours: &Stage<'_>, naive: &Stage<'_>, trial: Trial) -> Record {
+    let (told, found) = ours.client(&trial).await;
+    let naive_is_told = naive.naive_client(&trial).await;
+    Record { trial, told, found, naive_is_told }
 }
 
 /// Compares what was told with what has started.
-fn judged(records: Vec<Record>, ours: &Starts, naive: &Starts) -> Tally {
+fn judged(records: &[Record], ours: &Stage<'_>, naive: &Stage<'_>, started: &Starts) -> Tally {
     let mut tally = Tally::default();
     for Record { trial, told, found, naive_is_told } in records {
-        let of = |starts: &Starts| starts.get(&trial.seed).cloned().unwrap_or_default();
-        let started = of(ours);
-        if let Err(wrong) = judge(&told, &started, &found) {
-            panic!("{wrong}\n{trial:?}\ntold: {told:?}, {found:?}\nstarted: {started:?}");
+        let starts = ours.starts_of(trial, started);
+        if let Err(wrong) = judge(told, &starts, found) {
+            panic!("{wrong}\n{trial:?}\ntold: {told:?}, {found:?}\nstarted: {starts:?}");
         }
-        tally += Tally::of(&told, started.len(), naive_is_told, of(naive).len());
+        tally += Tally::of(told, starts.len(), *naive_is_told, naive.starts_of(trial, started).len());
     }
     tally
 }

@@ -82,7 +82,8 @@ impl Mishap {
         let refusals = REFUSALS.iter().flat_map(|code| ADVICE.map(|advice| Kind::Answer(*code, advice)));
         let before = either().chain(refusals).map(Self::Before);
         let after = either().chain([Kind::Truncate, Kind::Corrupt]).map(Self::After);
-        before.chain(after.filter(|mishap| !Self::lies().contains(mishap))).collect()
+        let lies = Self::lies();
+        before.chain(after).filter(|mishap| !lies.contains(mishap)).collect()
     }
 
     /// What `docs/reliability.md` says it cannot exclude, and all that no trial asks of the client: a peer that has

@@ -1,13 +1,17 @@
 //! Carries trials out against an emulator, and reads what really started.
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use futures_util::TryStreamExt as _;
 use runjob::{
-    Client, JobName, Location, Routing,
+    Client, ExecutionName, JobName, Location, Routing,
     emulator::{Emulator, Rpc, Runtime, Simulation},
     proto::run::v2::{
-        EnvVar, RunJobRequest, env_var,
+        Container, EnvVar, ExecutionTemplate, Job, RunJobRequest, TaskTemplate, env_var,
         jobs_client::JobsClient,
         run_job_request::{Overrides, overrides::ContainerOverride},
     },
@@ -53,10 +57,30 @@ impl<'a> Stage<'a> {
     }
 
     /// Over TCP, with a port of its own for connections that break.
-    pub(super) async fn over_sockets(emulator: &'a Emulator, job: &str, limit: Duration) -> Self {
+    pub(super) async fn over_sockets(emulator: &'a Emulator, job: &str) -> Self {
         let address = emulator.addr().expect("it listens");
         let way = Way::Socket { proxy: Proxy::to(address).await, emulator: address };
-        Self { emulator, job: job_name(job), way, limit }
+        Self { emulator, job: job_name(job), way, limit: Duration::from_secs(4) }
+    }
+
+    /// Makes the job, like the sample `echo`.
+    pub(super) async fn add_job(&self) {
+        let container = Container { image: "us-docker.pkg.dev/runjob/samples/echo".to_owned(), ..Container::default() };
+        let template = TaskTemplate { containers: vec![container], ..TaskTemplate::default() };
+        let template = ExecutionTemplate { template: Some(template), ..ExecutionTemplate::default() };
+        let job = Job { template: Some(template), ..Job::default() };
+        client(self.emulator).await.create_job(&self.job, job).await.expect("a job");
+    }
+
+    /// How often this trial has started here.
+    pub(super) fn starts_of(&self, trial: &Trial, started: &Starts) -> Vec<String> {
+        started.get(&(self.job.id().to_owned(), trial.seed)).cloned().unwrap_or_default()
+    }
+
+    /// How many calls of RunJob about its job there were.
+    pub(super) fn calls(&self) -> usize {
+        let job = self.job.to_string();
+        self.emulator.journal().iter().filter(|call| call.rpc == Rpc::RunJob && call.resource == job).count()
     }
 
     /// What a caller with our client is told: by each call of `start`, and by `find_start` if none of them has settled it.
@@ -88,7 +112,7 @@ impl<'a> Stage<'a> {
     }
 
     async fn find(&self, trial: &Trial) -> Option<String> {
-        let found = self.new_client(trial).await.find_start(&self.job, &trial.key()).await;
+        let found = client(self.emulator).await.find_start(&self.job, &trial.key()).await;
         found.expect("nothing goes wrong any more").map(|run| run.execution().to_string())
     }
 
@@ -178,27 +202,33 @@ pub(super) async fn emulator(listens: bool) -> Emulator {
     emulator.start().await.expect("an emulator")
 }
 
-/// The executions of a job, by the trials that started them.
-pub(super) type Starts = HashMap<u64, Vec<String>>;
+/// What has started, by job and by the trial that started it.
+pub(super) type Starts = HashMap<(String, u64), Vec<String>>;
 
-/// What the ledger has of a job.
-pub(super) async fn started(emulator: &Emulator, job: &str) -> Starts {
-    let client = Client::builder().connector(emulator.connector()).build().await.expect("a client");
-    let job = job_name(job);
-    let executions: Vec<_> = client.executions(&job).try_collect().await.expect("a list");
-    let ledger = emulator.ledger();
-    let of_job = ledger.iter().filter(|start| start.job == job).count();
-    assert_eq!(executions.len(), of_job, "the ledger has other executions than the list");
+/// What the ledger has.
+pub(super) async fn started(emulator: &Emulator) -> Starts {
+    let executions = client(emulator).await.executions(&job_name("echo").location().any_job());
+    let executions: Vec<_> = executions.try_collect().await.expect("a list");
     let mut started = Starts::new();
-    for execution in executions {
+    for execution in &executions {
+        let name: ExecutionName = execution.name.parse().expect("a name");
         let containers = execution.template.iter().flat_map(|template| &template.containers);
         let marker = containers.flat_map(|container| &container.env).find(|variable| variable.name == MARKER);
         let Some(Some(env_var::Values::Value(seed))) = marker.map(|marker| &marker.values) else {
-            panic!("{} is of no trial", execution.name)
+            panic!("{name} is of no trial")
         };
-        started.entry(seed.parse().expect("a seed")).or_default().push(execution.name);
+        let trial = (name.job().id().to_owned(), seed.parse().expect("a seed"));
+        started.entry(trial).or_default().push(execution.name.clone());
     }
+    let listed: HashSet<_> = executions.into_iter().map(|execution| execution.name).collect();
+    let ledger: HashSet<_> = emulator.ledger().iter().map(|start| start.execution.to_string()).collect();
+    assert_eq!(listed, ledger, "the ledger has other executions than the list");
     started
+}
+
+/// A client with which nothing goes wrong.
+async fn client(emulator: &Emulator) -> Client {
+    Client::builder().connector(emulator.connector()).build().await.expect("a client")
 }
 
 fn job_name(id: &str) -> JobName {

@@ -8,7 +8,7 @@ use super::{cut::Cut, mishap::Mishap};
 /// One start to be made by a caller, and all that goes wrong with it.
 #[derive(Clone, Debug)]
 pub(super) struct Trial {
-    /// What it was drawn from, and the marker that its executions carry.
+    /// Its number, from which it may have been drawn, and which its executions carry as their marker.
     pub(super) seed: u64,
     pub(super) is_keyed: bool,
     pub(super) validates_first: bool,
@@ -24,10 +24,16 @@ pub(super) struct Trial {
 }
 
 impl Trial {
-    /// A start with these mishaps, which are all met if need be: the caller comes back as often.
-    pub(super) fn of(seed: u64, is_keyed: bool, starts: Vec<Option<Mishap>>) -> Self {
-        let repeats = u32::try_from(starts.len()).expect("a few");
-        Self { seed, is_keyed, validates_first: false, repeats, starts, looks: Vec::new(), cuts: Vec::new() }
+    /// A start with which nothing goes wrong yet, by a caller who comes back three times if need be.
+    pub(super) fn calm(is_keyed: bool, validates_first: bool) -> Self {
+        let (starts, looks, cuts) = (Vec::new(), Vec::new(), Vec::new());
+        Self { seed: 0, is_keyed, validates_first, repeats: 3, starts, looks, cuts }
+    }
+
+    /// The same, and this goes wrong with the next call.
+    pub(super) fn then(&self, mishap: Mishap) -> Self {
+        let starts = self.starts.iter().copied().chain([Some(mishap)]).collect();
+        Self { starts, ..self.clone() }
     }
 
     pub(super) fn key(&self) -> StartKey {
