@@ -7,16 +7,16 @@ use super::oracle::Told;
 pub(super) const TRIALS: &str = "trials";
 pub(super) const UNKNOWN: &str = "told: unknown";
 pub(super) const DUPLICATES: &str = "started more than once";
+pub(super) const WRONG: &str = "told or started otherwise than may be";
 pub(super) const NAIVE_DUPLICATES: &str = "naive client: started more than once";
-pub(super) const NAIVE_HIDDEN: &str = "naive client: told of a failure, and had started";
 
 /// Counts by what was counted, in the order of the table.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally(BTreeMap<(usize, &'static str), u64>);
 
 impl Tally {
-    /// Of one trial: what our caller was told, how often it had started, and the same of the naive one.
-    pub(super) fn of(told: &[Told], starts: usize, naive_is_told: bool, naive_starts: usize) -> Self {
+    /// Of one trial: what its caller was told, how often it started, and what the judge says.
+    pub(super) fn of(told: &[Told], starts: usize, is_wrong: bool) -> Self {
         let end = match told.last() {
             Some(Told::Started(_)) => "told: started",
             Some(Told::Adopted(..)) => "told: adopted",
@@ -25,17 +25,23 @@ impl Tally {
             Some(Told::NothingSent) => "told: another error, nothing sent",
             _ => UNKNOWN,
         };
-        let is = u64::from;
         Self(BTreeMap::from([
             ((0, TRIALS), 1),
-            ((1, "calls of start"), told.len() as u64),
+            ((1, "calls of `start`"), told.len() as u64),
             ((2, end), 1),
-            ((3, "told: unknown, and had started"), is(end == UNKNOWN && starts > 0)),
+            ((3, "told: unknown, and started"), u64::from(end == UNKNOWN && starts > 0)),
             ((4, "starts"), starts as u64),
-            ((5, DUPLICATES), is(starts > 1)),
-            ((6, "naive client: starts"), naive_starts as u64),
-            ((7, NAIVE_DUPLICATES), is(naive_starts > 1)),
-            ((8, NAIVE_HIDDEN), is(!naive_is_told && naive_starts > 0)),
+            ((5, DUPLICATES), u64::from(starts > 1)),
+            ((6, WRONG), u64::from(is_wrong)),
+        ]))
+    }
+
+    /// The same of the naive client, which is told of a start or of a failure.
+    pub(super) fn of_naive(is_told: bool, starts: usize) -> Self {
+        Self(BTreeMap::from([
+            ((7, "naive client: starts"), starts as u64),
+            ((8, NAIVE_DUPLICATES), u64::from(starts > 1)),
+            ((9, "naive client: told of a failure, and started"), u64::from(!is_told && starts > 0)),
         ]))
     }
 
