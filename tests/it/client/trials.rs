@@ -6,6 +6,7 @@
 mod cut;
 mod mishap;
 mod oracle;
+mod service;
 mod stage;
 mod tally;
 mod trial;
@@ -19,7 +20,8 @@ use tokio::runtime;
 use self::{
     mishap::{Kind, Mishap},
     oracle::{Found, Told, judge},
-    stage::{Stage, Starts, emulator, started},
+    service::{Service, Starts},
+    stage::Stage,
     tally::{DUPLICATES, NAIVE_DUPLICATES, TRIALS, Tally, UNKNOWN, WRONG},
     trial::Trial,
 };
@@ -73,6 +75,12 @@ fn every_sequence_of_three_faults_is_told_as_it_is() {
 }
 
 #[test]
+fn a_trial_can_be_repeated() {
+    let drawn = || in_process((0..60).map(Trial::drawn), |_, _| {});
+    assert_eq!(drawn(), drawn());
+}
+
+#[test]
 fn what_goes_wrong_by_chance_is_told_as_it_is() {
     let tally = in_process(seeds(number("RUNJOB_TRIALS").unwrap_or(1_000)).map(Trial::drawn), |_, _| {});
     assert_all_is_well(&tally);
@@ -85,8 +93,8 @@ async fn what_goes_wrong_over_sockets_is_told_as_it_is() {
     let asked = number("RUNJOB_SOCKET_TRIALS");
     // A start with a key is looked for for half a minute, and a clock with sockets cannot be paused.
     let mut trials = seeds(asked.unwrap_or(200)).map(Trial::drawn).filter(|trial| asked.is_some() || !trial.is_keyed);
-    let emulator = emulator(true).await;
-    let stage = async |name: String| Stage::over_sockets(&emulator, &name).await;
+    let service = Service::start(true).await;
+    let stage = async |name: String| Stage::over_sockets(&service, &name).await;
     let mut stages = Vec::new();
     for caller in 0..if asked.is_some() { 256 } else { 16 } {
         stages.push((stage(format!("ours-{caller}")).await, stage(format!("naive-{caller}")).await));
@@ -97,9 +105,9 @@ async fn what_goes_wrong_over_sockets_is_told_as_it_is() {
         if round.lock().expect("no panic").is_empty() {
             break;
         }
-        let next = &|| round.lock().expect("no panic").pop();
+        let (service, next) = (&service, &|| round.lock().expect("no panic").pop());
         let callers = stages.iter().map(|(ours, naive)| async move {
-            join_all([ours, naive].map(|stage| stage.add_job())).await;
+            join_all([ours, naive].map(|stage| service.add_job(&stage.job))).await;
             let mut records = Vec::new();
             while let Some(trial) = next() {
                 records.push(carry_out(ours, naive, trial).await);
@@ -107,11 +115,11 @@ async fn what_goes_wrong_over_sockets_is_told_as_it_is() {
             records
         });
         let records = join_all(callers).await;
-        let started = started(&emulator).await;
+        let started = service.started().await;
         for (records, (ours, naive)) in records.iter().zip(&stages) {
             tally += judged(records, ours, naive, &started);
         }
-        emulator.reset();
+        service.emulator.reset();
     }
     assert_all_is_well(&tally);
     assert!(tally.count(NAIVE_DUPLICATES) > 0 || tally.count(TRIALS) < 1_000);
@@ -158,8 +166,8 @@ fn in_process(trials: impl Iterator<Item = Trial> + Send, note: impl Fn(&Trial, 
         let mut runtime = runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
         runtime.block_on(async {
-            let emulator = emulator(false).await;
-            let (ours, naive) = (Stage::in_process(&emulator, OURS), Stage::in_process(&emulator, NAIVE));
+            let service = Service::start(false).await;
+            let (ours, naive) = (Stage::in_process(&service, OURS), Stage::in_process(&service, NAIVE));
             let mut tally = Tally::default();
             loop {
                 let batch: Vec<_> = trials.lock().expect("no panic").by_ref().take(BATCH).collect();
@@ -170,13 +178,13 @@ fn in_process(trials: impl Iterator<Item = Trial> + Send, note: impl Fn(&Trial, 
                 for trial in batch {
                     // The pauses of our client are drawn on this thread.
                     fastrand::seed(trial.seed);
-                    let before = ours.calls();
+                    let before = service.calls(&ours.job);
                     let record = carry_out(&ours, &naive, trial).await;
-                    note(&record.trial, ours.calls() - before);
+                    note(&record.trial, service.calls(&ours.job) - before);
                     records.push(record);
                 }
-                tally += judged(&records, &ours, &naive, &started(&emulator).await);
-                emulator.reset();
+                tally += judged(&records, &ours, &naive, &service.started().await);
+                service.emulator.reset();
             }
         })
     };
@@ -210,13 +218,16 @@ async fn carry_out(ours: &Stage<'_>, naive: &Stage<'_>, trial: Trial) -> Record 
 fn judged(records: &[Record], ours: &Stage<'_>, naive: &Stage<'_>, started: &Starts) -> Tally {
     let mut tally = Tally::default();
     for Record { trial, told, found, naive_is_told } in records {
-        let starts = ours.starts_of(trial, started);
-        let verdict = judge(told, &starts, found);
+        let of = |stage: &Stage| {
+            started.get(&(stage.job.id().to_owned(), trial.seed)).map(Vec::as_slice).unwrap_or_default()
+        };
+        let starts = of(ours);
+        let verdict = judge(told, starts, found);
         if let Err(wrong) = verdict {
             println!("{wrong}\n{trial:?}\ntold: {told:?}, {found:?}\nstarted: {starts:?}\n");
         }
         tally += Tally::of(told, starts.len(), verdict.is_err());
-        tally += Tally::of_naive(*naive_is_told, naive.starts_of(trial, started).len());
+        tally += Tally::of_naive(*naive_is_told, of(naive).len());
     }
     tally
 }

@@ -117,7 +117,7 @@ mod tests {
             assert!(!verdict(&[wrong], &["a"], None));
         }
         for wrong in [started("a"), adopted("a")] {
-            assert!(!verdict(&[wrong.clone()], &[], None));
+            assert!(!verdict(std::slice::from_ref(&wrong), &[], None));
             assert!(!verdict(&[Told::Unknown, wrong], &[], None));
         }
         assert!(!verdict(&[Told::NotStarted, Told::Rejected], &["a"], None));

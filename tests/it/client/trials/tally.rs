@@ -11,7 +11,7 @@ pub(super) const WRONG: &str = "told or started otherwise than may be";
 pub(super) const NAIVE_DUPLICATES: &str = "naive client: started more than once";
 
 /// Counts by what was counted, in the order of the table.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Tally(BTreeMap<(usize, &'static str), u64>);
 
 impl Tally {
