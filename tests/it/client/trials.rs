@@ -115,10 +115,11 @@ async fn what_goes_wrong_over_sockets_is_told_as_it_is() {
             records
         });
         let records = join_all(callers).await;
-        let started = service.started().await;
+        let mut started = service.started().await;
         for (records, (ours, naive)) in records.iter().zip(&stages) {
-            tally += judged(records, ours, naive, &started);
+            tally += judged(records, ours, naive, &mut started);
         }
+        assert!(started.is_empty(), "{started:?} came late");
         service.emulator.reset();
     }
     assert_all_is_well(&tally);
@@ -158,45 +159,49 @@ fn number(variable: &str) -> Option<u64> {
     env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
 }
 
-/// Carries trials out on emulators of this process, one for each processor, on paused clocks. `note` is told of each trial
-/// how often RunJob was called.
+/// Carries trials out in this process, on each processor at once. `note` is told of each trial how often RunJob was called.
 fn in_process(trials: impl Iterator<Item = Trial> + Send, note: impl Fn(&Trial, usize) + Sync) -> Tally {
     let trials = Mutex::new(trials);
-    let work = || {
-        let mut runtime = runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
-        runtime.block_on(async {
-            let service = Service::start(false).await;
-            let (ours, naive) = (Stage::in_process(&service, OURS), Stage::in_process(&service, NAIVE));
-            let mut tally = Tally::default();
-            loop {
-                let batch: Vec<_> = trials.lock().expect("no panic").by_ref().take(BATCH).collect();
-                if batch.is_empty() {
-                    return tally;
-                }
-                let mut records = Vec::new();
-                for trial in batch {
-                    // The pauses of our client are drawn on this thread.
-                    fastrand::seed(trial.seed);
-                    let before = service.calls(&ours.job);
-                    let record = carry_out(&ours, &naive, trial).await;
-                    note(&record.trial, service.calls(&ours.job) - before);
-                    records.push(record);
-                }
-                tally += judged(&records, &ours, &naive, &service.started().await);
-                service.emulator.reset();
-            }
-        })
-    };
+    let next = || trials.lock().expect("no panic").by_ref().take(BATCH).collect();
     let mut tally = Tally::default();
     thread::scope(|scope| {
         let workers = thread::available_parallelism().map_or(1, usize::from);
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(|| on_paused_clock(&next, &note))).collect();
         for worker in workers {
             tally += worker.join().expect("no panic");
         }
     });
     tally
+}
+
+/// Carries batches of trials out, with an emulator on this thread, until there are none.
+fn on_paused_clock(next: &impl Fn() -> Vec<Trial>, note: &impl Fn(&Trial, usize)) -> Tally {
+    let mut runtime = runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async {
+        let service = Service::start(false).await;
+        let (ours, naive) = (Stage::in_process(&service, OURS), Stage::in_process(&service, NAIVE));
+        let mut tally = Tally::default();
+        loop {
+            let batch = next();
+            if batch.is_empty() {
+                return tally;
+            }
+            let mut records = Vec::new();
+            for trial in batch {
+                // The pauses of our client are drawn on this thread.
+                fastrand::seed(trial.seed);
+                let before = service.calls(&ours.job);
+                let record = carry_out(&ours, &naive, trial).await;
+                note(&record.trial, service.calls(&ours.job) - before);
+                records.push(record);
+            }
+            let mut started = service.started().await;
+            tally += judged(&records, &ours, &naive, &mut started);
+            assert!(started.is_empty(), "{started:?} came late");
+            service.emulator.reset();
+        }
+    })
 }
 
 /// What came of one trial, before it is compared.
@@ -214,20 +219,18 @@ async fn carry_out(ours: &Stage<'_>, naive: &Stage<'_>, trial: Trial) -> Record 
     Record { trial, told, found, naive_is_told }
 }
 
-/// Compares what was told with what has started.
-fn judged(records: &[Record], ours: &Stage<'_>, naive: &Stage<'_>, started: &Starts) -> Tally {
+/// Compares what was told with what has started, and takes that out.
+fn judged(records: &[Record], ours: &Stage<'_>, naive: &Stage<'_>, started: &mut Starts) -> Tally {
     let mut tally = Tally::default();
     for Record { trial, told, found, naive_is_told } in records {
-        let of = |stage: &Stage| {
-            started.get(&(stage.job.id().to_owned(), trial.seed)).map(Vec::as_slice).unwrap_or_default()
-        };
-        let starts = of(ours);
-        let verdict = judge(told, starts, found);
+        let mut starts_on = |stage: &Stage<'_>| started.remove(&stage.mark(trial)).unwrap_or_default();
+        let (starts, naive_starts) = (starts_on(ours), starts_on(naive));
+        let verdict = judge(told, &starts, found);
         if let Err(wrong) = verdict {
             println!("{wrong}\n{trial:?}\ntold: {told:?}, {found:?}\nstarted: {starts:?}\n");
         }
         tally += Tally::of(told, starts.len(), verdict.is_err());
-        tally += Tally::of_naive(*naive_is_told, of(naive).len());
+        tally += Tally::of_naive(*naive_is_told, naive_starts.len());
     }
     tally
 }

@@ -19,7 +19,8 @@ pub(super) struct Service {
 }
 
 /// What has started, by job and by the seed of the trial that started it.
-pub(super) type Starts = HashMap<(String, u64), Vec<String>>;
+pub(super) type Starts = HashMap<Mark, Vec<String>>;
+pub(super) type Mark = (JobName, u64);
 
 impl Service {
     /// With a port, or without.
@@ -63,7 +64,7 @@ impl Service {
         for execution in executions {
             let name: ExecutionName = execution.name.parse().expect("a name");
             let seed = marker(&execution).unwrap_or_else(|| panic!("{name} is of no trial"));
-            started.entry((name.job().id().to_owned(), seed)).or_default().push(execution.name);
+            started.entry((name.job().clone(), seed)).or_default().push(execution.name);
         }
         started
     }

@@ -21,7 +21,7 @@ use super::{
     cut::{Breaking, Cuts, Proxy},
     mishap::Mishap,
     oracle::{Found, Told},
-    service::{MARKER, Service, job_name},
+    service::{MARKER, Mark, Service, job_name},
     trial::Trial,
 };
 
@@ -53,6 +53,11 @@ impl<'a> Stage<'a> {
         let emulator = service.emulator.addr().expect("it listens");
         let way = Way::Socket { proxy: Proxy::to(emulator).await, emulator };
         Self { service, job: job_name(job), way, limit: Duration::from_secs(4) }
+    }
+
+    /// Under which a start by this trial is known.
+    pub(super) fn mark(&self, trial: &Trial) -> Mark {
+        (self.job.clone(), trial.seed)
     }
 
     /// What a caller with our client is told: by each call of `start`, and by `find_start` if none of them has settled it.
