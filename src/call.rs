@@ -7,11 +7,11 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep};
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, metadata::AsciiMetadataValue};
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    retry::{ReadPolicy, StartPolicy, Throttle, Verdict},
+    retry::{Places, ReadPolicy, StartPolicy, Throttle, Verdict},
     transport::{Exchange, Routing, Transport},
 };
 
@@ -22,7 +22,11 @@ pub(crate) struct Caller {
     /// The limit of one attempt, connecting included, and of a start with all its attempts.
     pub(crate) rpc_timeout: Duration,
     throttle: Arc<Mutex<Throttle>>,
+    long_polls: Arc<Mutex<Places>>,
 }
+
+/// A place that a long poll has taken among the calls of a client, until it is dropped.
+pub(crate) struct Place<'a>(&'a Mutex<Places>);
 
 /// One RPC to make: what for, about what, and with which message.
 pub(crate) struct Call<'a, M> {
@@ -48,7 +52,14 @@ impl<'a, M> Call<'a, M> {
 
 impl Caller {
     pub(crate) fn new(transport: Transport, rpc_timeout: Duration) -> Self {
-        Self { transport, rpc_timeout, throttle: Arc::default() }
+        // A quarter of the places is kept for calls that are answered at once.
+        let long_polls = Arc::new(Mutex::new(Places::new(transport.places() / 4 * 3)));
+        Self { transport, rpc_timeout, throttle: Arc::default(), long_polls }
+    }
+
+    /// A place for a call that the service may hold, if there is one.
+    pub(crate) fn place(&self) -> Option<Place<'_>> {
+        locked(&self.long_polls).take().then(|| Place(&self.long_polls))
     }
 
     /// Makes the call once, within `limit`: it covers the token, the connection, the request and the answer.
@@ -60,10 +71,10 @@ impl Caller {
     {
         let exchange = Exchange::default();
         let mut request = call.routing.request(call.message.clone());
-        request.set_timeout(limit);
+        // tonic's own `set_timeout` prints up to three numbers for it.
+        request.metadata_mut().insert("grpc-timeout", grpc_timeout(limit));
         request.extensions_mut().insert(exchange.clone());
-        let transport = self.transport.clone();
-        let (verdict, error) = match tokio::time::timeout(limit, rpc.send(transport.clone(), request)).await {
+        let (verdict, error) = match tokio::time::timeout(limit, rpc.send(self.transport.clone(), request)).await {
             Ok(Ok(response)) => return Ok(response.into_inner()),
             Ok(Err(status)) => (exchange.verdict(&status), Error::from_status(status, exchange.foreign_status())),
             Err(_) => {
@@ -73,7 +84,7 @@ impl Caller {
         };
         if error.kind() == ErrorKind::Deadline {
             // A connection that has died without a word shows as silence, and reconnects only when it is closed.
-            transport.replace_connection();
+            self.transport.replace_connection(&exchange);
         }
         Err(Failure { error: error.doing(call.verb, call.resource), verdict })
     }
@@ -154,9 +165,34 @@ impl Caller {
     }
 
     fn throttle(&self) -> MutexGuard<'_, Throttle> {
-        // Nothing panics while it is held.
-        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.throttle)
     }
+}
+
+impl Place<'_> {
+    /// Notes how the call went: whether it had to queue although it had a place.
+    pub(crate) fn answered(&self, queued: bool) {
+        let mut places = locked(self.0);
+        if queued { places.queued() } else { places.answered() }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        locked(self.0).leave();
+    }
+}
+
+/// The limit as the service is told, in milliseconds: eight digits of them are more than a day
+/// (gRPC over HTTP/2, Timeout).
+fn grpc_timeout(limit: Duration) -> AsciiMetadataValue {
+    let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).min(99_999_999);
+    AsciiMetadataValue::try_from(format!("{millis}m")).unwrap_or_else(|_| unreachable!("digits and a letter"))
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it is held.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One method of a generated stub: a closure that makes the stub over the transport and sends the request.

@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use crate::{
     call::Caller,
     error::{Error, ErrorKind, Result},
-    name::OperationName,
+    name::{Location, OperationName},
     proto::longrunning::{self, operation},
     retry::Backoff,
 };
@@ -47,12 +47,12 @@ impl<T: Message + Name + Default> Operation<T> {
         Self { caller, name, latest: None, result: PhantomData }
     }
 
-    /// The handle of an operation that the service has answered with.
+    /// The handle of an operation that the service has answered with, to a call about something at `location`.
     ///
     /// # Errors
     /// When the answer has no proper name.
-    pub(crate) fn answered(caller: Caller, latest: longrunning::Operation) -> Result<Self> {
-        let name = latest.name.parse().map_err(|cause| {
+    pub(crate) fn answered(caller: Caller, location: &Location, latest: longrunning::Operation) -> Result<Self> {
+        let name = location.operation_named(&latest.name).map_err(|cause| {
             Error::new(ErrorKind::Protocol, "the service answered with an operation without a proper name")
                 .with_source(cause)
         })?;
@@ -115,15 +115,10 @@ impl<T: Message + Name + Default> Operation<T> {
             self.poll().await?;
         }
         let mut pace = Pace::default();
-        let mut long_poll = true;
+        let mut long_polls = true;
         while !self.is_done() {
             let asked = Instant::now();
-            let answer = if long_poll {
-                self.caller.wait_operation(&self.name, HOLD).await
-            } else {
-                self.caller.get_operation(&self.name).await
-            };
-            let advice = match answer {
+            let advice = match self.ask(&mut long_polls).await {
                 Ok(latest) => {
                     self.latest = Some(latest);
                     if asked.elapsed() >= HELD {
@@ -131,10 +126,6 @@ impl<T: Message + Name + Default> Operation<T> {
                         continue;
                     }
                     None
-                }
-                Err(error) if long_poll && error.kind() == ErrorKind::Unimplemented => {
-                    long_poll = false;
-                    continue;
                 }
                 Err(error) if may_pass(&error) => error.retry_after(),
                 Err(error) => return Err(error),
@@ -145,6 +136,23 @@ impl<T: Message + Name + Default> Operation<T> {
             }
         }
         Ok(())
+    }
+
+    /// Asks once: by a long poll, where the service has them and the client a place for it.
+    async fn ask(&self, long_polls: &mut bool) -> Result<longrunning::Operation> {
+        if *long_polls && let Some(place) = self.caller.place() {
+            let asked = Instant::now();
+            match self.caller.wait_operation(&self.name, HOLD).await {
+                Ok(answer) => {
+                    // Longer than the service holds it: the rest of the time it waited for its turn.
+                    place.answered(asked.elapsed() >= HOLD + HELD);
+                    return Ok(answer);
+                }
+                Err(error) if error.kind() == ErrorKind::Unimplemented => *long_polls = false,
+                Err(error) => return Err(error),
+            }
+        }
+        self.caller.get_operation(&self.name).await
     }
 }
 

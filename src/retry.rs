@@ -136,6 +136,44 @@ impl Default for Throttle {
     }
 }
 
+/// The places that long polls may hold, so that a client full of waits has room for its other calls.
+///
+/// A poll that had to queue for its place shows that the peer allows fewer calls than there are places: it takes its
+/// place away with it. One that did not gives a tenth of a place back, up to what there was at first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Places {
+    /// In tenths of a place, as `allowed`, so that they add up exactly.
+    most: usize,
+    allowed: usize,
+    taken: usize,
+}
+
+impl Places {
+    pub(crate) fn new(most: usize) -> Self {
+        let most = most.saturating_mul(10);
+        Self { most, allowed: most, taken: 0 }
+    }
+
+    /// Takes a place, if there is one. One there always is.
+    pub(crate) fn take(&mut self) -> bool {
+        let free = self.taken < (self.allowed / 10).max(1);
+        self.taken += usize::from(free);
+        free
+    }
+
+    pub(crate) fn leave(&mut self) {
+        self.taken = self.taken.saturating_sub(1);
+    }
+
+    pub(crate) fn queued(&mut self) {
+        self.allowed = self.allowed.saturating_sub(10);
+    }
+
+    pub(crate) fn answered(&mut self) {
+        self.allowed = self.most.min(self.allowed + 1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,5 +239,29 @@ mod tests {
         assert!(!throttle.allows());
         (0..10_000).for_each(|_| throttle.succeeded());
         assert_eq!(throttle, Throttle::default());
+    }
+
+    #[test]
+    fn a_place_is_free_again_when_it_was_left() {
+        let mut places = Places::new(2);
+        assert_eq!([places.take(), places.take(), places.take()], [true, true, false]);
+        places.leave();
+        assert_eq!([places.take(), places.take()], [true, false]);
+    }
+
+    #[test]
+    fn polls_that_queue_take_their_places_away_until_others_make_up_for_them() {
+        let mut places = Places::new(3);
+        (0..2).for_each(|_| places.queued());
+        assert_eq!([places.take(), places.take()], [true, false]);
+        places.leave();
+        (0..10).for_each(|_| places.answered());
+        assert_eq!([places.take(), places.take(), places.take()], [true, true, false]);
+        (0..9).for_each(|_| places.queued());
+        assert_eq!(places.allowed, 0);
+        (0..2).for_each(|_| places.leave());
+        assert!(places.take(), "one wait always learns of its end at once");
+        (0..99).for_each(|_| places.answered());
+        assert_eq!(places.allowed, places.most);
     }
 }

@@ -6,7 +6,7 @@
 pub(crate) mod find;
 mod key;
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 pub use self::key::StartKey;
 use crate::{
@@ -105,7 +105,7 @@ impl RunBuilder {
     ) -> Self {
         let name = name.into();
         match self.named.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, overrides)) => *overrides = change(std::mem::take(overrides)),
+            Some((_, overrides)) => *overrides = change(mem::take(overrides)),
             None => self.named.push((name, change(ContainerOverrides::default()))),
         }
         self
@@ -165,8 +165,8 @@ impl RunBuilder {
     /// - [`NotStarted`](ErrorKind::NotStarted): there is proof that the request was not processed
     /// - [`Rejected`](ErrorKind::Rejected): the service refused; [`Error::code`] says why
     /// - [`StartUnknown`](ErrorKind::StartUnknown): it may be running; look before starting again
-    pub async fn start(self) -> Result<Run> {
-        let request = self.request().map_err(|error| error.doing("start", &self.job))?;
+    pub async fn start(mut self) -> Result<Run> {
+        let request = self.take_request().map_err(|error| error.doing("start", &self.job))?;
         let Some(key) = &self.key else { return self.send(request).await };
         let before = find::look(&self.caller, &self.job, key).await.map_err(unlooked)?;
         let newest = before.newest();
@@ -186,7 +186,7 @@ impl RunBuilder {
             self.caller.run_job(&self.job, check).await.map_err(unchecked)?;
         }
         match self.caller.run_job(&self.job, request).await {
-            Ok(operation) => accepted(self.caller.clone(), operation).map_err(|error| error.doing("start", &self.job)),
+            Ok(operation) => accepted(self.caller.clone(), &self.job, operation),
             Err(failure) => Err(failed(failure)),
         }
     }
@@ -203,16 +203,16 @@ impl RunBuilder {
         })
     }
 
-    /// The message that [`start`](Self::start) sends.
-    fn request(&self) -> Result<RunJobRequest> {
+    /// The message that [`start`](Self::start) sends, made of the overrides, which are moved out.
+    fn take_request(&mut self) -> Result<RunJobRequest> {
         if self.job.is_wildcard() {
             return Err(invalid("it stands for every job; name one"));
         }
         let mut overrides = Overrides::default();
         if !self.container.is_empty() {
-            overrides.container_overrides.push(self.container.message("")?);
+            overrides.container_overrides.push(mem::take(&mut self.container).message(String::new())?);
         }
-        for (name, container) in &self.named {
+        for (name, container) in self.named.drain(..) {
             overrides.container_overrides.push(container.message(name)?);
         }
         if let Some(tasks) = self.task_count {
@@ -256,14 +256,14 @@ impl ContainerOverrides {
         self.args.is_none() && self.env.is_empty()
     }
 
-    fn message(&self, container: &str) -> Result<ContainerOverride> {
-        let env = self.env.iter().map(|(name, value)| env_var(name, value)).collect::<Result<_>>()?;
+    fn message(self, container: String) -> Result<ContainerOverride> {
+        let env = self.env.into_iter().map(|(name, value)| env_var(name, value)).collect::<Result<_>>()?;
         Ok(ContainerOverride {
-            name: container.to_owned(),
-            args: self.args.clone().unwrap_or_default(),
+            name: container,
             env,
             // An empty list is not distinguishable from no list on the wire; the flag is.
             clear_args: self.args.as_ref().is_some_and(Vec::is_empty),
+            args: self.args.unwrap_or_default(),
         })
     }
 }
@@ -298,7 +298,7 @@ impl From<prost_types::Duration> for TaskTimeout {
     }
 }
 
-fn env_var(name: &str, value: &str) -> Result<EnvVar> {
+fn env_var(name: String, value: String) -> Result<EnvVar> {
     if name.is_empty() || name.contains(['=', '\0']) {
         return Err(invalid(format!(
             "an environment variable named \"{}\"; a name has at least one character and no '='",
@@ -308,7 +308,7 @@ fn env_var(name: &str, value: &str) -> Result<EnvVar> {
     if value.contains('\0') {
         return Err(invalid(format!("the value of environment variable {} has a NUL character", name.escape_debug())));
     }
-    Ok(EnvVar { name: name.to_owned(), values: Some(env_var::Values::Value(value.to_owned())) })
+    Ok(EnvVar { name, values: Some(env_var::Values::Value(value)) })
 }
 
 fn invalid(message: impl Into<String>) -> Error {
@@ -316,18 +316,22 @@ fn invalid(message: impl Into<String>) -> Error {
 }
 
 /// The handle of an accepted start. The execution's name is in the operation's metadata.
-fn accepted(caller: Caller, operation: longrunning::Operation) -> Result<Run> {
+fn accepted(caller: Caller, job: &JobName, operation: longrunning::Operation) -> Result<Run> {
     if let (None, Some(longrunning::operation::Result::Error(error))) = (&operation.metadata, &operation.result) {
         let status = tonic::Status::new(tonic::Code::from_i32(error.code), &error.message);
-        return Err(Error::from_status(status, None).with_kind(ErrorKind::Rejected));
+        return Err(Error::from_status(status, None).with_kind(ErrorKind::Rejected).doing("start", job));
     }
     let name = operation.metadata.as_ref().map(name_in::<Execution>).transpose().map(Option::unwrap_or_default);
-    let handles = name.and_then(|name| Ok((name.parse()?, Operation::answered(caller.clone(), operation)?)));
+    let handles = name.and_then(|name| {
+        let operation = Operation::answered(caller.clone(), job.location(), operation)?;
+        Ok((job.execution_named(&name)?, operation))
+    });
     match handles {
         Ok((execution, operation)) => Ok(Run::started(caller, execution, operation)),
         Err(cause) => {
             Err(Error::new(ErrorKind::StartUnknown, "the service accepted, and its answer does not name the execution")
-                .with_source(cause))
+                .with_source(cause)
+                .doing("start", job))
         }
     }
 }
@@ -383,7 +387,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_start_without_overrides_sends_none() {
-        let request = builder().await.request().expect("valid");
+        let request = builder().await.take_request().expect("valid");
         assert_eq!(request, RunJobRequest { name: "projects/p/locations/l/jobs/j".to_owned(), ..Default::default() });
     }
 
@@ -398,14 +402,14 @@ mod tests {
             .container("sidecar", |c| c.clear_args())
             .task_count(2)
             .task_timeout(Duration::from_millis(1_500))
-            .request()
+            .take_request()
             .expect("valid");
         let overrides = request.overrides.expect("overrides");
         assert_eq!(overrides.task_count, 2);
         assert_eq!(overrides.timeout, Some(prost_types::Duration { seconds: 1, nanos: 500_000_000 }));
         let [only, sidecar] = &overrides.container_overrides[..] else { panic!("two containers") };
         assert_eq!((only.name.as_str(), only.args.len(), only.clear_args), ("", 2, false));
-        assert_eq!(only.env, [env_var("MODE", "full").expect("valid")]);
+        assert_eq!(only.env, [env_var("MODE".to_owned(), "full".to_owned()).expect("valid")]);
         assert_eq!((sidecar.name.as_str(), sidecar.args.len(), sidecar.clear_args), ("sidecar", 0, true));
         assert_eq!(sidecar.env.len(), 1);
     }
@@ -413,15 +417,15 @@ mod tests {
     #[tokio::test]
     async fn no_arguments_at_all_empty_the_list_and_the_last_word_counts() {
         let cleared = |request: RunJobRequest| request.overrides.expect("overrides").container_overrides[0].clear_args;
-        assert!(cleared(builder().await.args(Vec::<String>::new()).request().expect("valid")));
-        assert!(cleared(builder().await.args(["a"]).clear_args().request().expect("valid")));
-        assert!(!cleared(builder().await.clear_args().args(["a"]).request().expect("valid")));
+        assert!(cleared(builder().await.args(Vec::<String>::new()).take_request().expect("valid")));
+        assert!(cleared(builder().await.args(["a"]).clear_args().take_request().expect("valid")));
+        assert!(!cleared(builder().await.clear_args().args(["a"]).take_request().expect("valid")));
     }
 
     #[tokio::test]
     async fn what_cannot_be_sent_as_it_is_is_refused_with_its_rule() {
         let b = builder().await;
-        for (builder, rule) in [
+        for (mut builder, rule) in [
             (b.clone().task_count(0), "1 to 10000"),
             (b.clone().task_count(10_001), "1 to 10000"),
             (b.clone().task_timeout(Duration::ZERO), "1 s to 168 h"),
@@ -435,7 +439,7 @@ mod tests {
             (b.clone().env("A=B", "x"), "no '='"),
             (b.clone().container("c", |c| c.env("A", "x\0y")), "NUL"),
         ] {
-            let error = builder.request().expect_err(rule);
+            let error = builder.take_request().expect_err(rule);
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             assert!(error.to_string().contains(rule), "{error}");
         }
@@ -444,16 +448,16 @@ mod tests {
     #[tokio::test]
     async fn a_key_goes_into_the_first_container_that_is_changed_or_else_into_the_only_one() {
         let b = builder().await.start_key("k".parse().expect("a key"));
-        for (builder, containers) in [
+        for (mut builder, containers) in [
             (b.clone(), vec![("", 1)]),
             (b.clone().env("A", "1"), vec![("", 2)]),
             (b.clone().container("c", |c| c).container("d", |d| d), vec![("c", 1), ("d", 0)]),
         ] {
-            let overrides = builder.request().expect("valid").overrides.expect("overrides");
+            let overrides = builder.take_request().expect("valid").overrides.expect("overrides");
             let marked: Vec<_> = overrides.container_overrides.iter().map(|c| (c.name.as_str(), c.env.len())).collect();
             assert_eq!(marked, containers);
         }
-        let error = b.env(StartKey::VARIABLE, "mine").request().expect_err("it is taken");
+        let error = b.env(StartKey::VARIABLE, "mine").take_request().expect_err("it is taken");
         assert!(error.to_string().contains("RUNJOB_START_KEY"), "{error}");
     }
 

@@ -2,13 +2,13 @@
 
 mod endpoint;
 mod exchange;
+mod pool;
 mod preface;
 mod routing;
 
 use std::{
     fmt::{self, Debug, Formatter},
-    mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -23,9 +23,12 @@ use tonic::{
 };
 use tower::Service;
 
-use self::preface::{Checked, Findings};
 pub use self::routing::Routing;
 pub(crate) use self::{endpoint::Target, exchange::Exchange};
+use self::{
+    pool::{Lease, Pool},
+    preface::{Checked, Findings},
+};
 use crate::{
     auth::Credentials,
     error::{Error, ErrorKind, Result},
@@ -39,11 +42,13 @@ const API_CLIENT: (HeaderName, HeaderValue) = (
 );
 const QUOTA_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
 
-/// An authenticated connection to Cloud Run, for the generated stubs.
+/// Authenticated connections to Cloud Run, for the generated stubs.
 ///
-/// A clone shares the connection, and takes the new one when it was replaced after trouble. It connects at the first call and again after a loss, adds the token, the
-/// telemetry headers and the quota project to each request, and keeps the connection alive while calls are open.
-/// What a request is about it does not know: see [`Routing`] for the header that only the message can tell.
+/// Clones share the connections: one for up to a hundred calls at a time, more for more calls (see
+/// [`ClientBuilder::connections`](crate::ClientBuilder::connections)). It connects when a call needs it and again after
+/// a loss, adds the token, the telemetry headers and the quota project to each request, and keeps a connection alive
+/// while calls are open. What a request is about it does not know: see [`Routing`] for the header that only the
+/// message can tell.
 ///
 /// ```no_run
 /// # async fn doc() -> Result<(), Box<dyn std::error::Error>> {
@@ -57,24 +62,23 @@ const QUOTA_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project")
 /// # Ok(()) }
 /// ```
 pub struct Transport {
-    connection: Connection,
+    /// The connection that was made ready for the next call.
+    ready: Option<Ready>,
     shared: Arc<Shared>,
 }
 
 /// What the clones of a transport have in common.
 struct Shared {
-    connect: Box<dyn Fn() -> Channel + Send + Sync>,
-    current: Mutex<Connection>,
+    pool: Pool,
     findings: Findings,
     credentials: Credentials,
     headers: HeaderMap,
 }
 
-/// A channel, and how many there were before it.
-#[derive(Clone)]
-struct Connection {
+/// A connection that has been chosen for a call.
+struct Ready {
+    lease: Lease,
     channel: Channel,
-    generation: u64,
 }
 
 impl Transport {
@@ -128,23 +132,20 @@ impl Transport {
             })?;
             headers.insert(QUOTA_PROJECT, value);
         }
-        let connection = Connection { channel: connect(), generation: 0 };
-        let shared = Shared {
-            connect: Box::new(connect),
-            current: Mutex::new(connection.clone()),
-            findings,
-            credentials: options.credentials,
-            headers,
-        };
-        Ok(Self { connection, shared: Arc::new(shared) })
+        let pool = Pool::new(connect, options.connections);
+        let shared = Shared { pool, findings, credentials: options.credentials, headers };
+        Ok(Self { ready: None, shared: Arc::new(shared) })
     }
 
-    /// Gives the clones to come another connection than this one. Calls on this one go on.
-    pub(crate) fn replace_connection(&self) {
-        let mut current = self.shared.current();
-        // Many calls find the same connection dead; one of them replaces it.
-        if current.generation == self.connection.generation {
-            *current = Connection { channel: (self.shared.connect)(), generation: current.generation + 1 };
+    /// How many calls the connections carry at a time before any has to wait for a place.
+    pub(crate) fn places(&self) -> usize {
+        self.shared.pool.places()
+    }
+
+    /// Gives the calls to come another connection than the one of this exchange. Calls on that one go on.
+    pub(crate) fn replace_connection(&self, exchange: &Exchange) {
+        if let Some(lease) = exchange.lease() {
+            self.shared.pool.replace(lease);
         }
     }
 
@@ -154,16 +155,9 @@ impl Transport {
     }
 }
 
-impl Shared {
-    fn current(&self) -> MutexGuard<'_, Connection> {
-        // Nothing panics while it is held.
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Clone for Transport {
     fn clone(&self) -> Self {
-        Self { connection: self.shared.current().clone(), shared: Arc::clone(&self.shared) }
+        Self { ready: None, shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -172,6 +166,8 @@ pub(crate) struct Options {
     pub(crate) credentials: Credentials,
     pub(crate) quota_project: Option<String>,
     pub(crate) connect_timeout: Duration,
+    /// The most connections at a time.
+    pub(crate) connections: usize,
 }
 
 impl Service<Request<Body>> for Transport {
@@ -180,21 +176,21 @@ impl Service<Request<Body>> for Transport {
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.connection.channel.poll_ready(cx).map_err(Into::into)
+        let ready = self.ready.get_or_insert_with(|| Ready::from(self.shared.pool.lease()));
+        ready.channel.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        // The clone takes the place of the channel that poll_ready has made ready.
-        let next = self.connection.channel.clone();
-        let mut channel = mem::replace(&mut self.connection.channel, next);
+        let ready = self.ready.take().unwrap_or_else(|| Ready::from(self.shared.pool.lease()));
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            let exchange = request.extensions_mut().remove::<Exchange>();
+            let Ready { lease, mut channel } = ready;
+            let exchange: Exchange = request.extensions_mut().remove().unwrap_or_default();
+            exchange.travels_by(lease);
             if let Some(value) = shared.credentials.authorization().await? {
                 request.headers_mut().insert(http::header::AUTHORIZATION, value);
             }
             request.headers_mut().extend(shared.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-            let Some(exchange) = exchange else { return Ok(channel.call(request).await?) };
             match channel.call(request.map(|body| exchange.sending(body))).await {
                 Ok(response) => Ok(exchange.answered(response)),
                 Err(cause) => match shared.findings.foreign() {
@@ -205,6 +201,12 @@ impl Service<Request<Body>> for Transport {
                 },
             }
         })
+    }
+}
+
+impl From<Lease> for Ready {
+    fn from(lease: Lease) -> Self {
+        Self { channel: lease.channel(), lease }
     }
 }
 

@@ -16,6 +16,7 @@ use http::{HeaderMap, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tonic::{Code, Status, body::Body};
 
+use super::pool::Lease;
 use crate::{
     error::{chain, foreign_peer},
     retry::Verdict,
@@ -35,6 +36,8 @@ struct Record {
     /// The `grpc-status` that the peer sent. tonic makes up codes of its own for an answer that it cannot read: an
     /// answer that is too large is `OUT_OF_RANGE`, one that is compressed is `UNIMPLEMENTED`.
     code: OnceLock<Code>,
+    /// The connection that it was given. Held until the exchange is forgotten, which is when its place is free.
+    lease: OnceLock<Lease>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -52,6 +55,16 @@ enum Head {
 }
 
 impl Exchange {
+    /// Notes the connection that the request is given to.
+    pub(super) fn travels_by(&self, lease: Lease) {
+        let _ = self.0.lease.set(lease);
+    }
+
+    /// The connection that the request was given to.
+    pub(super) fn lease(&self) -> Option<&Lease> {
+        self.0.lease.get()
+    }
+
     /// The request's body, noting when its message is handed over.
     pub(super) fn sending(&self, body: Body) -> Body {
         let exchange = self.clone();

@@ -1,5 +1,6 @@
 //! The library's client, through its public face.
 
+mod connections;
 mod frames;
 mod headers;
 mod keys;
