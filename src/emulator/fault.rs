@@ -242,6 +242,10 @@ impl Faults {
         self.lock().clear();
     }
 
+    pub(crate) fn clear_job(&self, id: &str) {
+        self.lock().retain(|armed| armed.fault.job.as_deref() != Some(id));
+    }
+
     pub(crate) fn list(&self) -> Vec<Armed> {
         self.lock().clone()
     }
@@ -327,6 +331,15 @@ mod tests {
         let any = || Fault::before(None).drop_connection();
         assert!(strikes(any().job("echo"), Point::Before, Rpc::GetTask, &task));
         assert!(!strikes(any().job("echo"), Point::Before, Rpc::GetOperation, "projects/p/locations/r/operations/1"));
+    }
+
+    #[test]
+    fn the_faults_of_one_job_can_go_alone() {
+        let faults = Faults::default();
+        [fault().job("echo"), fault().job("echoes"), fault()].into_iter().for_each(|fault| faults.set(fault));
+        faults.clear_job("echo");
+        let left: Vec<_> = faults.list().into_iter().map(|armed| armed.fault.job).collect();
+        assert_eq!(left, [Some("echoes".to_owned()), None]);
     }
 
     #[test]

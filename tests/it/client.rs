@@ -8,3 +8,4 @@ mod many;
 mod peers;
 mod runs;
 mod stubs;
+mod trials;
