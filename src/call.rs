@@ -93,7 +93,7 @@ impl Caller {
         if error.is_from_peer() {
             self.answered.store(true, Relaxed);
         }
-        if error.kind() == ErrorKind::Deadline {
+        if error.kind() == ErrorKind::Deadline && !error.is_from_peer() {
             // A connection that has died without a word shows as silence, and reconnects only when it is closed.
             self.transport.replace_connection(&exchange);
         }

@@ -115,7 +115,7 @@ pub(super) struct Execute {
     /// Sets RUNJOB_START_KEY in the first container that is overridden, or the only one.
     #[arg(long, value_name = "KEY", num_args = 0..=1, require_equals = true)]
     pub(super) start_key: Option<Option<StartKey>>,
-    /// Start the execution JOB-TOKEN, once for ever, however often and wherever this is given: lowercase letters, digits
+    /// Start the execution JOB-TOKEN, once however often and wherever this is given: lowercase letters, digits
     /// and -, with the job's id at most 62. Writes the token into the job (UpdateJob, with its etag), so it needs
     /// run.jobs.update, and takes the job as it is, without overrides.
     #[arg(long, value_name = "TOKEN", require_equals = true, conflicts_with_all = ["start_key", "validate_first"])]
