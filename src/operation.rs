@@ -173,10 +173,15 @@ pub(crate) struct Pace {
 impl Pace {
     /// Pauses, and for as long as the service advises where it does, within bounds.
     pub(crate) async fn pause(&mut self, advice: Option<Duration>) {
+        sleep(self.next(advice)).await;
+    }
+
+    /// How long the next pause is to be.
+    pub(crate) fn next(&mut self, advice: Option<Duration>) -> Duration {
         self.pauses = self.pauses.saturating_add(1);
         let own = POLLS.pause(self.pauses, fastrand::f64());
         // Advice of nothing at all would be a busy loop.
-        sleep(advice.map_or(own, |advice| advice.clamp(POLLS.first, LONGEST_ADVICE))).await;
+        advice.map_or(own, |advice| advice.clamp(POLLS.first, LONGEST_ADVICE))
     }
 }
 
