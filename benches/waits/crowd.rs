@@ -17,9 +17,9 @@ use tokio::{
 use crate::{
     MEMORY, Result,
     claims::Claims,
-    ends::{SPAN, quantile},
+    ends::quantile,
     process::{processor_time, resident},
-    service::{Asked, Service},
+    service::{Asked, Service, Times},
 };
 
 /// Starts under way at a time.
@@ -47,11 +47,11 @@ struct Seen {
     processor: Duration,
 }
 
-pub(crate) fn measure(count: usize, still: Duration, claims: &mut Claims) -> Result<()> {
+pub(crate) fn measure(count: usize, times: Times, claims: &mut Claims) -> Result<()> {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     // What three quarters of the places of 100 calls each are enough for.
     let enough = count.div_ceil(75);
-    println!("{count} waits at the same time, whose executions end at random within {} s\n", SPAN.as_secs());
+    println!("{count} waits at the same time, whose executions end at random within {} s\n", times.span.as_secs());
     println!(
         "| how | ended | bytes per handle | with its wait | resident | lag p50 | p99 | longest | long polls | polls | \
          lists | requests per wait | processor time per wait |"
@@ -62,7 +62,7 @@ pub(crate) fn measure(count: usize, still: Duration, claims: &mut Claims) -> Res
         ("`wait`, 16 connections".to_owned(), Way::Each(16)),
         ("`watch`".to_owned(), Way::Watch),
     ] {
-        let mut seen = runtime.block_on(crowd(count, still, way))?;
+        let mut seen = runtime.block_on(crowd(count, times, way))?;
         claims.count(format!("{name}: waits that ended with a success"), count, seen.lags.len());
         row(&name, count, &mut seen);
     }
@@ -85,8 +85,8 @@ fn row(name: &str, count: usize, seen: &mut Seen) {
     );
 }
 
-async fn crowd(count: usize, still: Duration, way: Way) -> Result<Seen> {
-    let mut service = Service::start(still)?;
+async fn crowd(count: usize, times: Times, way: Way) -> Result<Seen> {
+    let mut service = Service::start(times)?;
     let mut builder = Client::builder().emulator(&service.address);
     if let Way::Each(connections) = way {
         builder = builder.connections(NonZeroUsize::new(connections).ok_or("no connections")?);
@@ -104,15 +104,15 @@ async fn crowd(count: usize, still: Duration, way: Way) -> Result<Seen> {
         Way::Each(_) => each(runs),
         Way::Watch => watch(&client, runs),
     };
-    sleep_until((began + still * 3 / 4).into()).await;
-    if !waits.is_empty() && began.elapsed() >= still {
+    sleep_until((began + times.still * 3 / 4).into()).await;
+    if !waits.is_empty() && began.elapsed() >= times.still {
         return Err("the machine was too slow: executions were over before all were waited for".into());
     }
     let waiting = MEMORY.allocated().saturating_sub(before);
     let resident = resident().zip(resident_before).map(|(now, before)| now.saturating_sub(before));
     let mut lags = Vec::new();
     // Who is forgotten is missing in the count.
-    _ = timeout(still + SPAN + LIMIT, async {
+    _ = timeout(times.still + times.span + LIMIT, async {
         while let Some(part) = waits.join_next().await {
             lags.extend(part.unwrap_or_default());
         }

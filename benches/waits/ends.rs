@@ -1,4 +1,4 @@
-//! When simulated executions end: at random within a minute, and for one seed always alike.
+//! When simulated executions end: at random within some time, and for one seed always alike.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -8,15 +8,12 @@ use std::{
 use fastrand::Rng;
 use runjob::emulator::{Runtime, Simulated, Simulation};
 
-/// Within which time all of them end.
-pub(crate) const SPAN: Duration = Duration::from_secs(60);
-
-/// In the order in which they start, each ends after `still` and a random part of [`SPAN`].
-pub(crate) fn at_random(seed: u64, still: Duration) -> Runtime {
+/// In the order in which they start, each ends after `still` and a random part of `span`.
+pub(crate) fn at_random(seed: u64, still: Duration, span: Duration) -> Runtime {
     let random = Mutex::new(Rng::with_seed(seed));
     Runtime::Simulated(Simulation::new(move |_| {
         let share = random.lock().unwrap_or_else(PoisonError::into_inner).f64();
-        Simulated::exits(0).after(still + SPAN.mul_f64(share))
+        Simulated::exits(0).after(still + span.mul_f64(share))
     }))
 }
 

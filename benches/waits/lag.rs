@@ -8,9 +8,9 @@ use fastrand::Rng;
 use crate::{
     Result, SEED,
     claims::Claims,
-    ends::{SPAN, quantile},
+    ends::quantile,
     schedule::{PEERS, Peer},
-    simulated::{Way, wait_for},
+    simulated::{SPAN, Way, wait_for},
 };
 
 pub(crate) fn measure(jobs: usize, claims: &mut Claims) -> Result<()> {

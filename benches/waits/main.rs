@@ -20,7 +20,7 @@ use std::{env, error::Error as StdError, process::ExitCode, time::Duration};
 
 use cap::Cap;
 
-use self::claims::Claims;
+use self::{claims::Claims, service::Times};
 
 type Result<T> = std::result::Result<T, Box<dyn StdError + Send + Sync>>;
 
@@ -34,15 +34,23 @@ const SEED: u64 = 20_261_121;
 /// How much of everything.
 struct Sizes {
     crowd: usize,
-    /// How long nothing of the crowd ends, so that all can be seen to wait.
-    still: Duration,
+    times: Times,
     sharing: &'static [usize],
     jobs: usize,
 }
 
-const FULL: Sizes =
-    Sizes { crowd: 10_000, still: Duration::from_secs(20), sharing: &[1, 10, 100, 1_000, 10_000], jobs: 200 };
-const SMALL: Sizes = Sizes { crowd: 300, still: Duration::from_secs(4), sharing: &[1, 10, 100], jobs: 50 };
+const FULL: Sizes = Sizes {
+    crowd: 10_000,
+    times: Times { still: Duration::from_secs(20), span: Duration::from_secs(60) },
+    sharing: &[1, 10, 100, 1_000, 10_000],
+    jobs: 200,
+};
+const SMALL: Sizes = Sizes {
+    crowd: 300,
+    times: Times { still: Duration::from_secs(5), span: Duration::from_secs(5) },
+    sharing: &[1, 10, 100],
+    jobs: 50,
+};
 
 fn main() -> Result<ExitCode> {
     let is_given = |flag| env::args().any(|given| given == flag);
@@ -53,7 +61,7 @@ fn main() -> Result<ExitCode> {
     let sizes = if is_given("--small") { SMALL } else { FULL };
     println!("Seed {SEED}\n");
     let mut claims = Claims::default();
-    crowd::measure(sizes.crowd, sizes.still, &mut claims)?;
+    crowd::measure(sizes.crowd, sizes.times, &mut claims)?;
     sharing::measure(sizes.sharing, &mut claims)?;
     lag::measure(sizes.jobs, &mut claims)?;
     claims.print();

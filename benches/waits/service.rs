@@ -12,8 +12,17 @@ use tokio::runtime::Builder;
 
 use crate::{Result, SEED, ends, process};
 
-/// Makes this program the emulator, whose executions end after as many seconds at the earliest.
+/// Makes this program the emulator, for [`Times`] in seconds.
 pub(crate) const FLAG: &str = "--emulator";
+
+/// When its executions end.
+#[derive(Clone, Copy)]
+pub(crate) struct Times {
+    /// How long none of them does, so that all can be seen to wait.
+    pub(crate) still: Duration,
+    /// Within which time after that all of them do.
+    pub(crate) span: Duration,
+}
 
 /// What waits ask.
 const ASKED: [Rpc; 4] = [Rpc::WaitOperation, Rpc::GetOperation, Rpc::GetExecution, Rpc::ListExecutions];
@@ -47,9 +56,9 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn start(still: Duration) -> Result<Self> {
+    pub(crate) fn start(times: Times) -> Result<Self> {
         let mut command = Command::new(env::current_exe()?);
-        command.arg(FLAG).arg(still.as_secs().to_string());
+        command.arg(FLAG).args([times.still, times.span].map(|time| time.as_secs().to_string()));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let ask = child.stdin.take().ok_or("stdin is a pipe")?;
         let answers = BufReader::new(child.stdout.take().ok_or("stdout is a pipe")?);
@@ -82,9 +91,11 @@ impl Service {
 /// Is the emulator.
 pub(crate) fn serve() -> Result<ExitCode> {
     process::open_many_files()?;
-    let still = env::args().skip_while(|given| given != FLAG).nth(1).ok_or("no number of seconds")?;
+    let mut times = env::args().skip_while(|given| given != FLAG).skip(1);
+    let mut time = || Result::Ok(Duration::from_secs(times.next().ok_or("no number of seconds")?.parse()?));
+    let script = ends::at_random(SEED, time()?, time()?);
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let starting = Emulator::builder().runtime(ends::at_random(SEED, Duration::from_secs(still.parse()?))).start();
+    let starting = Emulator::builder().runtime(script).start();
     let emulator = runtime.block_on(starting)?;
     println!("{}", emulator.addr().ok_or("an emulator with a listener has an address")?);
     for line in io::stdin().lines() {

@@ -3,8 +3,8 @@
 use crate::{
     Result,
     claims::Claims,
-    ends::{SPAN, quantile},
-    simulated::{Waited, Way, wait_for},
+    ends::quantile,
+    simulated::{SPAN, Waited, Way, wait_for},
 };
 
 /// What a watch may cost at the most, however many executions it is for: two lists a second, and two long polls for each of

@@ -16,6 +16,9 @@ use tonic::Status;
 
 use crate::{Result, SEED, ends, service::Asked};
 
+/// Within which time all executions end.
+pub(crate) const SPAN: Duration = Duration::from_secs(60);
+
 /// How to wait for many executions of one job.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Way {
@@ -46,8 +49,12 @@ pub(crate) fn wait_for(count: usize, way: Way) -> Result<Waited> {
     fastrand::seed(SEED);
     let runtime = Builder::new_current_thread().enable_all().start_paused(true).build()?;
     runtime.block_on(async {
-        let emulator =
-            Emulator::builder().no_listener().seed(SEED).runtime(ends::at_random(SEED, Duration::ZERO)).start().await?;
+        let emulator = Emulator::builder()
+            .no_listener()
+            .seed(SEED)
+            .runtime(ends::at_random(SEED, Duration::ZERO, SPAN))
+            .start()
+            .await?;
         if way == Way::EachByPolls {
             emulator.fault(Fault::before(Rpc::WaitOperation).answer(Status::unimplemented("not served")));
         }

@@ -70,6 +70,8 @@ fn count(emulator: &Emulator, rpcs: &[Rpc]) -> usize {
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// How exact a timer of tokio is.
+const TIMER: Duration = Duration::from_millis(1);
 /// So many executions of a job share a list.
 const MANY: usize = 40;
 const SINGLE: [Rpc; 3] = [Rpc::GetExecution, Rpc::GetOperation, Rpc::WaitOperation];
@@ -127,7 +129,7 @@ async fn who_may_not_list_waits_one_by_one() {
     let (client, emulator) = setup_random(1).await;
     let runs = start(&client, MANY).await;
     emulator.fault(Fault::before(Rpc::ListExecutions).answer(tonic::Status::permission_denied("no")));
-    assert_eq!(watch_all(&client, &emulator, runs).await, Duration::ZERO);
+    assert!(watch_all(&client, &emulator, runs).await <= TIMER);
     assert_eq!(emulator.calls(Rpc::ListExecutions), 1);
     let singles = count(&emulator, &SINGLE);
     assert!(singles <= 3 * MANY, "{singles} requests for {MANY} executions within a minute");
@@ -156,7 +158,7 @@ async fn what_never_existed_is_told_with_its_name_and_holds_nobody_up() {
 async fn few_executions_of_a_job_are_heard_of_at_once_and_cost_less_than_a_list() {
     let (client, emulator) = setup_random(2).await;
     let runs = start(&client, 10).await;
-    assert_eq!(watch_all(&client, &emulator, runs).await, Duration::ZERO);
+    assert!(watch_all(&client, &emulator, runs).await <= TIMER);
     let requests = count(&emulator, &SINGLE);
     assert!(requests <= 30, "{requests} requests for 10 executions within a minute");
     assert_eq!(emulator.calls(Rpc::ListExecutions), 0);
