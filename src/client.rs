@@ -133,7 +133,7 @@ impl Client {
     /// refuses its content.
     pub async fn create_job(&self, name: &JobName, job: Job) -> Result<Operation<Job>> {
         let answer = self.caller.create_job(one(name, name.is_wildcard())?, job).await?;
-        Operation::answered(self.caller.clone(), answer)
+        Operation::answered(self.caller.clone(), name.location(), answer)
     }
 
     /// Replaces the job that `Job.name` names by this one (UpdateJob).
@@ -144,7 +144,7 @@ impl Client {
     pub async fn update_job(&self, job: Job) -> Result<Operation<Job>> {
         let name: JobName = job.name.parse()?;
         let answer = self.caller.update_job(one(&name, name.is_wildcard())?, job).await?;
-        Operation::answered(self.caller.clone(), answer)
+        Operation::answered(self.caller.clone(), name.location(), answer)
     }
 
     /// Deletes a job, and with it its executions: running ones are stopped (DeleteJob).
@@ -153,7 +153,7 @@ impl Client {
     /// [`NotFound`](ErrorKind::NotFound).
     pub async fn delete_job(&self, name: &JobName) -> Result<Operation<Job>> {
         let answer = self.caller.delete_job(one(name, name.is_wildcard())?).await?;
-        Operation::answered(self.caller.clone(), answer)
+        Operation::answered(self.caller.clone(), name.location(), answer)
     }
 
     /// Reads an execution (GetExecution).
@@ -176,7 +176,7 @@ impl Client {
     /// [`Conflict`](ErrorKind::Conflict) when it is over already.
     pub async fn cancel(&self, name: &ExecutionName) -> Result<Operation<Execution>> {
         let answer = self.caller.cancel_execution(one(name, name.is_wildcard())?).await?;
-        Operation::answered(self.caller.clone(), answer)
+        Operation::answered(self.caller.clone(), name.location(), answer)
     }
 
     /// Deletes an execution; a running one is stopped (DeleteExecution).
@@ -185,7 +185,7 @@ impl Client {
     /// [`NotFound`](ErrorKind::NotFound).
     pub async fn delete_execution(&self, name: &ExecutionName) -> Result<Operation<Execution>> {
         let answer = self.caller.delete_execution(one(name, name.is_wildcard())?).await?;
-        Operation::answered(self.caller.clone(), answer)
+        Operation::answered(self.caller.clone(), name.location(), answer)
     }
 
     /// Reads a task (GetTask).

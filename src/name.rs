@@ -128,6 +128,20 @@ impl Location {
         OPERATION.check(&id)?;
         Ok(OperationName { location: self.clone(), id })
     }
+
+    /// The operation of this name. If it is one here, as nearly always, it shares the parts of this location.
+    pub(crate) fn operation_named(&self, text: &str) -> Result<OperationName, NameError> {
+        match self.rest_of(text).and_then(|rest| rest.strip_prefix("operations/")) {
+            Some(id) => self.operation(id),
+            None => text.parse(),
+        }
+    }
+
+    /// What comes after this location in a name that begins with it.
+    fn rest_of<'a>(&self, text: &'a str) -> Option<&'a str> {
+        let rest = text.strip_prefix("projects/")?.strip_prefix(self.project())?;
+        rest.strip_prefix("/locations/")?.strip_prefix(self.region())?.strip_prefix('/')
+    }
 }
 
 impl JobName {
@@ -154,6 +168,15 @@ impl JobName {
         let id = id.into();
         EXECUTION.check_or_wildcard(&id)?;
         Ok(ExecutionName { job: self.clone(), id })
+    }
+
+    /// The execution of this name. If it is one of this job, as nearly always, it shares the parts of the job's name.
+    pub(crate) fn execution_named(&self, text: &str) -> Result<ExecutionName, NameError> {
+        let rest = self.location.rest_of(text).and_then(|rest| rest.strip_prefix("jobs/")?.strip_prefix(self.id()));
+        match rest.and_then(|rest| rest.strip_prefix("/executions/")) {
+            Some(id) => self.execution(id),
+            None => text.parse(),
+        }
     }
 
     /// Every execution of this job, as the parent of a list of tasks: `{job}/executions/-`.
@@ -512,6 +535,22 @@ mod tests {
         assert!(any.any_execution().is_wildcard());
         assert_eq!(any, any.location().any_job());
         assert!("projects/-/locations/us-central1".parse::<Location>().is_err());
+    }
+
+    #[test]
+    fn a_name_that_is_read_beside_another_is_what_it_says() {
+        let job: JobName = JOB_NAME.parse().expect("a name");
+        for parent in [JOB_NAME, &JOB_NAME.replace("acme", "4711"), &JOB_NAME.replace("echo", "echoes")] {
+            let text = format!("{parent}/executions/echo-x7k2p");
+            assert_eq!(job.execution_named(&text), text.parse());
+        }
+        for location in [job.location().to_string(), "projects/4711/locations/us-central1".to_owned()] {
+            let text = format!("{location}/operations/a-b-c");
+            assert_eq!(job.location().operation_named(&text), text.parse());
+        }
+        for text in [JOB_NAME, &format!("{JOB_NAME}/executions/"), &format!("{JOB_NAME}/executions/a/b"), ""] {
+            assert!(job.execution_named(text).is_err() && job.location().operation_named(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use crate::{
     call::Caller,
     error::{Error, ErrorKind, Result},
-    name::OperationName,
+    name::{Location, OperationName},
     proto::longrunning::{self, operation},
     retry::Backoff,
 };
@@ -47,12 +47,12 @@ impl<T: Message + Name + Default> Operation<T> {
         Self { caller, name, latest: None, result: PhantomData }
     }
 
-    /// The handle of an operation that the service has answered with.
+    /// The handle of an operation that the service has answered with, to a call about something at `location`.
     ///
     /// # Errors
     /// When the answer has no proper name.
-    pub(crate) fn answered(caller: Caller, latest: longrunning::Operation) -> Result<Self> {
-        let name = latest.name.parse().map_err(|cause| {
+    pub(crate) fn answered(caller: Caller, location: &Location, latest: longrunning::Operation) -> Result<Self> {
+        let name = location.operation_named(&latest.name).map_err(|cause| {
             Error::new(ErrorKind::Protocol, "the service answered with an operation without a proper name")
                 .with_source(cause)
         })?;

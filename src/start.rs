@@ -186,7 +186,7 @@ impl RunBuilder {
             self.caller.run_job(&self.job, check).await.map_err(unchecked)?;
         }
         match self.caller.run_job(&self.job, request).await {
-            Ok(operation) => accepted(self.caller.clone(), operation).map_err(|error| error.doing("start", &self.job)),
+            Ok(operation) => accepted(self.caller.clone(), &self.job, operation),
             Err(failure) => Err(failed(failure)),
         }
     }
@@ -316,18 +316,22 @@ fn invalid(message: impl Into<String>) -> Error {
 }
 
 /// The handle of an accepted start. The execution's name is in the operation's metadata.
-fn accepted(caller: Caller, operation: longrunning::Operation) -> Result<Run> {
+fn accepted(caller: Caller, job: &JobName, operation: longrunning::Operation) -> Result<Run> {
     if let (None, Some(longrunning::operation::Result::Error(error))) = (&operation.metadata, &operation.result) {
         let status = tonic::Status::new(tonic::Code::from_i32(error.code), &error.message);
-        return Err(Error::from_status(status, None).with_kind(ErrorKind::Rejected));
+        return Err(Error::from_status(status, None).with_kind(ErrorKind::Rejected).doing("start", job));
     }
     let name = operation.metadata.as_ref().map(name_in::<Execution>).transpose().map(Option::unwrap_or_default);
-    let handles = name.and_then(|name| Ok((name.parse()?, Operation::answered(caller.clone(), operation)?)));
+    let handles = name.and_then(|name| {
+        let operation = Operation::answered(caller.clone(), job.location(), operation)?;
+        Ok((job.execution_named(&name)?, operation))
+    });
     match handles {
         Ok((execution, operation)) => Ok(Run::started(caller, execution, operation)),
         Err(cause) => {
             Err(Error::new(ErrorKind::StartUnknown, "the service accepted, and its answer does not name the execution")
-                .with_source(cause))
+                .with_source(cause)
+                .doing("start", job))
         }
     }
 }

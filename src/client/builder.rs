@@ -21,6 +21,9 @@ use crate::{
 /// Room for some 1,600 calls at a time, and few enough to be no burden to a server.
 const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(16).expect("it is not 0");
 
+/// No call is longer; a deadline that is further away than a clock can tell would be none.
+const LONGEST_RPC: Duration = Duration::from_secs(24 * 3600);
+
 /// Settings of a [`Client`] to be.
 #[must_use = "call `build().await`"]
 pub struct ClientBuilder {
@@ -103,9 +106,10 @@ impl ClientBuilder {
     }
 
     /// How long one RPC may take, with the token, the connection and the answer. Default is 60 seconds: the service
-    /// has been seen to take more than ten, and a start that is given up early has an unknown end.
+    /// has been seen to take more than ten, and a start that is given up early has an unknown end. More than a day is
+    /// taken for a day.
     pub fn rpc_timeout(mut self, limit: Duration) -> Self {
-        self.rpc_timeout = limit;
+        self.rpc_timeout = limit.min(LONGEST_RPC);
         self
     }
 

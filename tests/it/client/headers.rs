@@ -1,5 +1,7 @@
 //! What a request carries, and to whom a token may go.
 
+use std::time::Duration;
+
 use runjob::{Client, Credentials, ErrorKind, JobName};
 
 use super::frames;
@@ -36,6 +38,7 @@ async fn every_request_carries_the_headers_that_google_wants_and_a_token_none_ca
         .endpoint(format!("http://{}", peer.address))
         .credentials(Credentials::access_token("canary").expect("a token"))
         .quota_project("payer")
+        .rpc_timeout(Duration::MAX)
         .build()
         .await
         .expect("a client");
@@ -52,6 +55,7 @@ async fn every_request_carries_the_headers_that_google_wants_and_a_token_none_ca
     assert!(start["x-goog-api-client"].to_str().expect("text").starts_with("gccl/"));
     assert!(start.contains_key("grpc-timeout"));
     let read = requests.recv().await.expect("a read");
+    assert_eq!(read["grpc-timeout"], "86400000m", "a day is the most, and a timeout has eight digits at most");
     assert_eq!(
         read["x-goog-request-params"],
         "name=projects%2Facme%2Flocations%2Fus-central1%2Fjobs%2Fecho%2Fexecutions%2Fecho-abcde"
