@@ -115,10 +115,11 @@ impl<T: Message + Name + Default> Operation<T> {
             self.poll().await?;
         }
         let mut pace = Pace::default();
-        let mut long_polls = true;
+        // Many waits that begin together do not all ask again at the same moment.
+        let mut hold = Some(HOLD.mul_f64(0.5 + fastrand::f64() / 2.0));
         while !self.is_done() {
             let asked = Instant::now();
-            let advice = match self.ask(&mut long_polls).await {
+            let advice = match self.ask(&mut hold).await {
                 Ok(latest) => {
                     self.latest = Some(latest);
                     if asked.elapsed() >= HELD {
@@ -138,17 +139,20 @@ impl<T: Message + Name + Default> Operation<T> {
         Ok(())
     }
 
-    /// Asks once: by a long poll, where the service has them and the client a place for it.
-    async fn ask(&self, long_polls: &mut bool) -> Result<longrunning::Operation> {
-        if *long_polls && let Some(place) = self.caller.place() {
+    /// Asks once: by a long poll that is held so long, where the service has them and the client a place for it.
+    async fn ask(&self, hold: &mut Option<Duration>) -> Result<longrunning::Operation> {
+        if let Some(time) = *hold
+            && let Some(place) = self.caller.place()
+        {
             let asked = Instant::now();
-            match self.caller.wait_operation(&self.name, HOLD).await {
+            match self.caller.wait_operation(&self.name, time).await {
                 Ok(answer) => {
                     // Longer than the service holds it: the rest of the time it waited for its turn.
-                    place.answered(asked.elapsed() >= HOLD + HELD);
+                    place.answered(asked.elapsed() >= time + HELD);
+                    *hold = Some(HOLD);
                     return Ok(answer);
                 }
-                Err(error) if error.kind() == ErrorKind::Unimplemented => *long_polls = false,
+                Err(error) if error.kind() == ErrorKind::Unimplemented => *hold = None,
                 Err(error) => return Err(error),
             }
         }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all};
 use runjob::{
     Client, ErrorKind, JobName, Outcome, Run, StartRate,
     emulator::{AttemptId, Emulator, Fault, Rpc, Runtime, Simulated, Simulation},
@@ -166,7 +166,7 @@ async fn few_executions_of_a_job_are_heard_of_at_once_and_cost_less_than_a_list(
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_costs_no_more_for_more_executions() {
-    for executions in [100, 1_000] {
+    for executions in [100, 400] {
         let (client, emulator) = setup_random(3).await;
         let runs = start(&client, executions).await;
         let longest = watch_all(&client, &emulator, runs).await;
@@ -210,6 +210,20 @@ async fn a_wait_costs_one_long_poll_each_half_minute() {
     assert!(run.wait().await.expect("waited").outcome().is_success());
     let polls = count(&emulator, &SINGLE);
     assert!((110..=130).contains(&polls), "{polls} requests for an hour");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_that_begin_together_do_not_ask_again_together() {
+    let (client, emulator) = setup(MINUTE * 3 / 4).await;
+    let runs = start(&client, MANY).await;
+    let began = emulator.clock().now();
+    join_all(runs.into_iter().map(async |mut run| run.wait().await.expect("waited"))).await;
+    let mut seconds = [0; 60];
+    for call in emulator.journal().iter().filter(|call| call.rpc == Rpc::WaitOperation) {
+        seconds[call.time.duration_since(began).unwrap_or_default().as_secs() as usize] += 1;
+    }
+    assert_eq!(seconds[0], MANY);
+    assert!(seconds[1..].iter().all(|&asked| asked < MANY / 2), "{seconds:?}");
 }
 
 #[tokio::test(start_paused = true)]
