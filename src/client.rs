@@ -128,10 +128,11 @@ impl Client {
 
     /// Waits for many executions at once and yields each as it ends.
     ///
-    /// Several executions of one job share one ListExecutions a tick, of one second and more for long lists, so that
-    /// the requests grow with the jobs and the length of their lists, and not with one poll for each execution. A single
-    /// execution of a job is waited for as by [`Run::wait`]. What cannot be waited for is yielded as an error with its
-    /// name. Dropping the stream cancels nothing.
+    /// Up to 30 executions of a job are waited for as by [`Run::wait`] and heard of at once. More of them share one look
+    /// at the job's list (ListExecutions) a second, so that the requests grow with the jobs and not with the executions:
+    /// two a second and job at the most, however long the list is. Looks become rarer while nothing ends, by a fiftieth
+    /// of that time, up to ten seconds. A run with a [wait limit](Run::set_wait_limit) is always waited for by itself.
+    /// What cannot be waited for is yielded as an error with its name. Dropping the stream cancels nothing.
     pub fn watch(&self, runs: impl IntoIterator<Item = Run>) -> BoxStream<'static, (ExecutionName, Result<Finished>)> {
         watch::watch(runs)
     }

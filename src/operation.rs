@@ -25,7 +25,7 @@ const HOLD: Duration = Duration::from_secs(30);
 const HELD: Duration = Duration::from_secs(2);
 
 /// The longest that the service may ask to be left alone.
-pub(crate) const LONGEST_ADVICE: Duration = Duration::from_secs(300);
+const LONGEST_ADVICE: Duration = Duration::from_secs(300);
 
 /// The pauses between polls that the service answers at once: soon at first, and ten seconds at the most.
 const POLLS: Backoff = Backoff { first: Duration::from_millis(250), factor: 1.5, longest: Duration::from_secs(10) };
@@ -127,10 +127,11 @@ impl<T: Message + Name + Default> Operation<T> {
                 answer => _ = answer?,
             }
         }
-        let mut long_polls = true;
+        // Many waits that begin together do not all ask again at the same moment.
+        let mut hold = Some(HOLD.mul_f64(0.5 + fastrand::f64() / 2.0));
         while !self.is_done() {
             let asked = Instant::now();
-            let advice = match self.ask(&mut long_polls).await {
+            let advice = match self.ask(&mut hold).await {
                 Ok(latest) => {
                     self.hear(latest);
                     if asked.elapsed() >= HELD {
@@ -150,17 +151,20 @@ impl<T: Message + Name + Default> Operation<T> {
         Ok(())
     }
 
-    /// Asks once: by a long poll, where the service has them and the client a place for it.
-    async fn ask(&self, long_polls: &mut bool) -> Result<longrunning::Operation> {
-        if *long_polls && let Some(place) = self.caller.place() {
+    /// Asks once: by a long poll that is held so long, where the service has them and the client a place for it.
+    async fn ask(&self, hold: &mut Option<Duration>) -> Result<longrunning::Operation> {
+        if let Some(time) = *hold
+            && let Some(place) = self.caller.place()
+        {
             let asked = Instant::now();
-            match self.caller.wait_operation(&self.name, HOLD).await {
+            match self.caller.wait_operation(&self.name, time).await {
                 Ok(answer) => {
                     // Longer than the service holds it: the rest of the time it waited for its turn.
-                    place.answered(asked.elapsed() >= HOLD + HELD);
+                    place.answered(asked.elapsed() >= time + HELD);
+                    *hold = Some(HOLD);
                     return Ok(answer);
                 }
-                Err(error) if error.kind() == ErrorKind::Unimplemented => *long_polls = false,
+                Err(error) if error.kind() == ErrorKind::Unimplemented => *hold = None,
                 Err(error) => return Err(error),
             }
         }
@@ -185,10 +189,15 @@ pub(crate) struct Pace {
 impl Pace {
     /// Pauses, and for as long as the service advises where it does, within bounds.
     pub(crate) async fn pause(&mut self, advice: Option<Duration>) {
+        sleep(self.next(advice)).await;
+    }
+
+    /// How long the next pause is to be.
+    pub(crate) fn next(&mut self, advice: Option<Duration>) -> Duration {
         self.pauses = self.pauses.saturating_add(1);
         let own = POLLS.pause(self.pauses, fastrand::f64());
         // Advice of nothing at all would be a busy loop.
-        sleep(advice.map_or(own, |advice| advice.clamp(POLLS.first, LONGEST_ADVICE))).await;
+        advice.map_or(own, |advice| advice.clamp(POLLS.first, LONGEST_ADVICE))
     }
 }
 

@@ -155,6 +155,10 @@ impl Run {
         self.caller.cancel_execution(&self.execution).await.map(drop)
     }
 
+    pub(crate) fn has_wait_limit(&self) -> bool {
+        self.wait_limit.is_some()
+    }
+
     pub(crate) fn caller(&self) -> &Caller {
         &self.caller
     }
