@@ -84,7 +84,7 @@ impl Caller {
                 self.answered.store(true, Relaxed);
                 return Ok(response.into_inner());
             }
-            Ok(Err(status)) => (exchange.verdict(&status), Error::from_status(status, exchange.foreign_status())),
+            Ok(Err(status)) => (exchange.verdict(&status), Error::from_status(status, exchange.foreign_answer())),
             Err(_) => {
                 let error = Error::new(ErrorKind::Deadline, format!("no answer within {:.1} s", limit.as_secs_f32()));
                 (exchange.unanswered(), error)
@@ -93,7 +93,7 @@ impl Caller {
         if error.is_from_peer() {
             self.answered.store(true, Relaxed);
         }
-        if error.kind() == ErrorKind::Deadline {
+        if error.kind() == ErrorKind::Deadline && !error.is_from_peer() {
             // A connection that has died without a word shows as silence, and reconnects only when it is closed.
             self.transport.replace_connection(&exchange);
         }

@@ -159,6 +159,11 @@ impl Emulator {
         self.controls.faults.clear();
     }
 
+    /// The faults that were set for [this job alone](Fault::job) are gone, and the others stay.
+    pub fn clear_faults_of(&self, job: &str) {
+        self.controls.faults.clear_job(job);
+    }
+
     /// The calls that came in, by gRPC and by REST, in order: the latest 10,000. Only calls to the API, and only those that
     /// got as far as an RPC.
     pub fn journal(&self) -> Vec<Call> {

@@ -25,7 +25,7 @@ const HOLD: Duration = Duration::from_secs(30);
 const HELD: Duration = Duration::from_secs(2);
 
 /// The longest that the service may ask to be left alone.
-const LONGEST_ADVICE: Duration = Duration::from_secs(300);
+pub(crate) const LONGEST_ADVICE: Duration = Duration::from_secs(300);
 
 /// The pauses between polls that the service answers at once: soon at first, and ten seconds at the most.
 const POLLS: Backoff = Backoff { first: Duration::from_millis(250), factor: 1.5, longest: Duration::from_secs(10) };
@@ -82,8 +82,17 @@ impl<T: Message + Name + Default> Operation<T> {
     /// # Errors
     /// When the service could not be asked; that says nothing about the operation.
     pub async fn poll(&mut self) -> Result<bool> {
-        self.latest = Some(self.caller.get_operation(&self.name).await?);
+        let latest = self.caller.get_operation(&self.name).await?;
+        self.hear(latest);
         Ok(self.is_done())
+    }
+
+    /// Takes over what the service says, unless it goes back on the end: done is done, and an answer may come from where
+    /// that is not known yet.
+    fn hear(&mut self, latest: longrunning::Operation) {
+        if latest.done || !self.is_done() {
+            self.latest = Some(latest);
+        }
     }
 
     /// Waits for the end, however long that takes, and returns what the operation ended with.
@@ -123,7 +132,7 @@ impl<T: Message + Name + Default> Operation<T> {
             let asked = Instant::now();
             let advice = match self.ask(&mut long_polls).await {
                 Ok(latest) => {
-                    self.latest = Some(latest);
+                    self.hear(latest);
                     if asked.elapsed() >= HELD {
                         pace = Pace::default();
                         continue;

@@ -2,10 +2,13 @@
 //!
 //! Knows nothing of what the answers mean.
 
+mod encoded;
+
 use std::{sync::Arc, time::Duration};
 
 use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 
+pub(crate) use self::encoded::EncodedJob;
 use crate::{
     call::{Call, Caller, Failure, Rpc},
     error::{Error, ErrorKind, Result},

@@ -17,6 +17,7 @@ use crate::{
     call::Caller,
     error::Result,
     name::{ExecutionName, JobName},
+    operation::LONGEST_ADVICE,
     outcome::is_finished,
     rpc::PAGE_SIZE,
     run::{Finished, Run},
@@ -100,7 +101,7 @@ impl Shared {
                 }
                 Ok(None) => break,
                 Err(error) if self.caller.rides_out(&error) => {
-                    self.pause = error.retry_after().unwrap_or(TICK).max(TICK);
+                    self.pause = error.retry_after().unwrap_or(TICK).clamp(TICK, LONGEST_ADVICE);
                     return;
                 }
                 // Who may read executions and not list them is served all the same.

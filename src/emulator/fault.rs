@@ -68,6 +68,10 @@ pub(crate) enum Point {
     After,
 }
 
+/// By how much a list lags behind, in the extensions of its request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lag(pub(crate) Duration);
+
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     Answer(Status),
@@ -77,6 +81,7 @@ pub(crate) enum Action {
     Reset(Reason),
     Truncate,
     Corrupt,
+    Lag(Duration),
 }
 
 /// At which of the calls, counted from 1.
@@ -162,6 +167,12 @@ impl Before {
         Fault::new(self.0, Point::Before, Action::GoAway(reason))
     }
 
+    /// A list that lags behind by so much, on the emulator's clock: what ListExecutions answers leaves out the executions
+    /// that are younger. Other RPCs are as ever: an execution can be read by its name before it is listed.
+    pub fn lag(self, time: Duration) -> Fault {
+        Fault::new(self.0, Point::Before, Action::Lag(time))
+    }
+
     /// The stream is reset and the call has no effect; [`Reason::RefusedStream`] is a proof of that. Over HTTP/1.1 the
     /// connection breaks.
     pub fn reset(self, reason: Reason) -> Fault {
@@ -229,6 +240,10 @@ impl Faults {
 
     pub(crate) fn clear(&self) {
         self.lock().clear();
+    }
+
+    pub(crate) fn clear_job(&self, id: &str) {
+        self.lock().retain(|armed| armed.fault.job.as_deref() != Some(id));
     }
 
     pub(crate) fn list(&self) -> Vec<Armed> {
@@ -316,6 +331,15 @@ mod tests {
         let any = || Fault::before(None).drop_connection();
         assert!(strikes(any().job("echo"), Point::Before, Rpc::GetTask, &task));
         assert!(!strikes(any().job("echo"), Point::Before, Rpc::GetOperation, "projects/p/locations/r/operations/1"));
+    }
+
+    #[test]
+    fn the_faults_of_one_job_can_go_alone() {
+        let faults = Faults::default();
+        [fault().job("echo"), fault().job("echoes"), fault()].into_iter().for_each(|fault| faults.set(fault));
+        faults.clear_job("echo");
+        let left: Vec<_> = faults.list().into_iter().map(|armed| armed.fault.job).collect();
+        assert_eq!(left, [Some("echoes".to_owned()), None]);
     }
 
     #[test]

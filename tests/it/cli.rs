@@ -3,6 +3,7 @@
 mod bad_input;
 mod execute;
 mod interrupt;
+pub(crate) mod place;
 mod readme;
 mod recover;
 mod resources;
@@ -20,7 +21,7 @@ use tempfile::TempDir;
 
 use crate::program::{Running, line, runjob};
 
-const JOBS: &str = "projects/demo/locations/us-central1/jobs";
+pub(crate) const JOBS: &str = "projects/demo/locations/us-central1/jobs";
 
 /// What the program did with this command line and an empty environment.
 fn ran(line: &str) -> Ran {
@@ -29,19 +30,19 @@ fn ran(line: &str) -> Ran {
 
 /// What a program that has ended left behind. Suffixes of execution ids are shown as `-ID`.
 #[derive(Debug, PartialEq, Eq)]
-struct Ran {
-    status: i32,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Ran {
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
-    fn of(mut command: Command) -> Self {
+    pub(crate) fn of(mut command: Command) -> Self {
         Self::from(command.output().expect("the program runs"))
     }
 
     /// The result as JSON, as it was printed.
-    fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {self:#?}"))
     }
 }
@@ -75,7 +76,7 @@ fn without_suffixes(text: &str) -> String {
 
 impl Running {
     /// The next line of stderr that holds this text.
-    fn line_of_stderr(&mut self, wanted: &str) -> String {
+    pub(crate) fn line_of_stderr(&mut self, wanted: &str) -> String {
         loop {
             let line = line(&mut self.stderr);
             assert!(!line.is_empty(), "the program ended without saying {wanted:?}");
@@ -85,12 +86,12 @@ impl Running {
         }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the program is running");
     }
 
     /// What it did from here on.
-    fn end(mut self) -> Ran {
+    pub(crate) fn end(mut self) -> Ran {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         self.stdout.read_to_end(&mut stdout).expect("stdout");
         self.stderr.read_to_end(&mut stderr).expect("stderr");

@@ -1,10 +1,11 @@
 //! The library's client, through its public face.
 
 mod connections;
-mod frames;
+pub(crate) mod frames;
 mod headers;
 mod keys;
 mod many;
 mod peers;
 mod runs;
 mod stubs;
+mod trials;

@@ -1,5 +1,6 @@
 //! The tests that need several rooms, in one binary.
 
+mod cases;
 mod cli;
 mod client;
 #[path = "../program.rs"]
