@@ -9,8 +9,8 @@ use std::{
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use runjob::{
-    Client, Error, ErrorKind, ExecutionName, Finished, JobName, Outcome, Result, Run, RunBuilder, StartKey, StartRate,
-    TaskEnd,
+    Client, Error, ErrorKind, ExecutionName, Finished, JobName, OperationName, Outcome, Result, Run, RunBuilder,
+    StartKey, StartRate, TaskEnd,
     proto::run::v2::{Condition, Execution, condition::State, env_var::Values},
 };
 use tokio::{
@@ -37,23 +37,31 @@ const TASK_TIMEOUT: Duration = Duration::from_secs(1);
 /// What a caller does all the time.
 #[derive(Clone, Copy, Debug)]
 enum Habit {
-    WaitByHandle,
-    WaitByName,
-    WaitByOperation,
-    DropWaits,
-    Cancel,
+    Start(Wait),
     Watch,
     List,
 }
 
+/// How a caller waits for what it has started.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Wait {
+    ByHandle,
+    ByName,
+    ByOperation,
+    /// Again and again, for a moment each time.
+    InParts,
+    /// After it has cancelled it.
+    Cancelled,
+}
+
 const HABITS: [Habit; 9] = [
-    Habit::WaitByHandle,
-    Habit::WaitByHandle,
-    Habit::WaitByName,
-    Habit::WaitByName,
-    Habit::WaitByOperation,
-    Habit::DropWaits,
-    Habit::Cancel,
+    Habit::Start(Wait::ByHandle),
+    Habit::Start(Wait::ByHandle),
+    Habit::Start(Wait::ByName),
+    Habit::Start(Wait::ByName),
+    Habit::Start(Wait::ByOperation),
+    Habit::Start(Wait::InParts),
+    Habit::Start(Wait::Cancelled),
     Habit::Watch,
     Habit::List,
 ];
@@ -113,25 +121,25 @@ impl Caller {
     async fn go_on(mut self, habit: Habit, stopped: watch::Receiver<bool>) {
         while !*stopped.borrow() {
             match habit {
+                Habit::Start(wait) => self.start_and_wait(wait).await,
                 Habit::Watch => self.watch().await,
                 Habit::List => self.list().await,
-                _ => self.start_and_wait(habit).await,
             }
             sleep(Duration::from_millis(self.random.u64(0..400))).await;
         }
     }
 
-    async fn start_and_wait(&mut self, habit: Habit) {
-        let plan = if matches!(habit, Habit::Cancel) { Plan::CANCELLED } else { self.plan() };
+    async fn start_and_wait(&mut self, wait: Wait) {
+        let plan = if wait == Wait::Cancelled { Plan::CANCELLED } else { self.plan() };
         let marker = self.marker();
         let run =
             if self.random.bool() { self.start(&marker, plan).await } else { self.start_keyed(&marker, plan).await };
         let Some(run) = run else { return };
         let began = Instant::now();
-        let waited = timeout(HANGS, self.wait(run, habit));
-        let finished = waited.await.unwrap_or_else(|_| panic!("{marker}: {habit:?} hangs"));
+        let waited = timeout(HANGS, self.wait(run, wait));
+        let finished = waited.await.unwrap_or_else(|_| panic!("{marker}: {wait:?} hangs"));
         self.book.waited(began.elapsed());
-        self.check(&marker, plan, finished.unwrap_or_else(|error| panic!("{marker}: {habit:?}: {error}"))).await;
+        self.check(&marker, plan, finished.unwrap_or_else(|error| panic!("{marker}: {wait:?}: {error}"))).await;
     }
 
     /// Without a key. None when it was not started, or nobody knows.
@@ -206,24 +214,20 @@ impl Caller {
         if plan.times_out { builder.task_timeout(TASK_TIMEOUT) } else { builder }
     }
 
-    async fn wait(&mut self, mut run: Run, habit: Habit) -> Result<Finished> {
-        match habit {
-            Habit::WaitByName => {
+    async fn wait(&mut self, mut run: Run, wait: Wait) -> Result<Finished> {
+        match wait {
+            Wait::ByHandle => self.book.count("waits by handle"),
+            Wait::ByName => {
                 self.book.count("waits by name");
-                self.client.attach(run.execution()).wait().await
+                run = self.client.attach(run.execution());
             }
-            Habit::WaitByOperation => {
+            Wait::ByOperation => {
                 self.book.count("waits by operation");
-                let Some(operation) = run.operation() else { return run.wait().await };
-                loop {
-                    match self.client.attach_operation(operation).await {
-                        Ok(mut attached) => return attached.wait().await,
-                        Err(error) => self.passed(&error),
-                    }
-                    sleep(AGAIN).await;
+                if let Some(operation) = run.operation() {
+                    run = self.attach(operation).await;
                 }
             }
-            Habit::DropWaits => {
+            Wait::InParts => {
                 for _ in 0..self.random.u32(1..6) {
                     self.book.count("waits dropped");
                     let patience = Duration::from_millis(self.random.u64(1..300));
@@ -231,17 +235,22 @@ impl Caller {
                         return finished;
                     }
                 }
-                run.wait().await
             }
-            Habit::Cancel => {
+            Wait::Cancelled => {
                 sleep(Duration::from_millis(self.random.u64(0..1000))).await;
                 self.cancel(&run).await;
-                run.wait().await
             }
-            Habit::WaitByHandle | Habit::Watch | Habit::List => {
-                self.book.count("waits by handle");
-                run.wait().await
+        }
+        run.wait().await
+    }
+
+    async fn attach(&self, operation: &OperationName) -> Run {
+        loop {
+            match self.client.attach_operation(operation).await {
+                Ok(run) => return run,
+                Err(error) => self.passed(&error),
             }
+            sleep(AGAIN).await;
         }
     }
 
