@@ -2,7 +2,10 @@
 
 use std::{
     fmt::Display,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -15,7 +18,7 @@ use crate::{
     transport::{Exchange, Routing, Transport},
 };
 
-/// Makes calls over one transport. Cheap to clone; clones share the throttle.
+/// Makes calls over one transport. Cheap to clone; clones share what they have learned of the service.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) transport: Transport,
@@ -23,6 +26,8 @@ pub(crate) struct Caller {
     pub(crate) rpc_timeout: Duration,
     throttle: Arc<Mutex<Throttle>>,
     long_polls: Arc<Mutex<Places>>,
+    /// Whether the service has ever answered, be it with an error: then it is there, and may be waited for.
+    answered: Arc<AtomicBool>,
 }
 
 /// A place that a long poll has taken among the calls of a client, until it is dropped.
@@ -54,7 +59,7 @@ impl Caller {
     pub(crate) fn new(transport: Transport, rpc_timeout: Duration) -> Self {
         // A quarter of the places is kept for calls that are answered at once.
         let long_polls = Arc::new(Mutex::new(Places::new(transport.places() / 4 * 3)));
-        Self { transport, rpc_timeout, throttle: Arc::default(), long_polls }
+        Self { transport, rpc_timeout, throttle: Arc::default(), long_polls, answered: Arc::default() }
     }
 
     /// A place for a call that the service may hold, if there is one.
@@ -75,14 +80,20 @@ impl Caller {
         request.metadata_mut().insert("grpc-timeout", grpc_timeout(limit));
         request.extensions_mut().insert(exchange.clone());
         let (verdict, error) = match tokio::time::timeout(limit, rpc.send(self.transport.clone(), request)).await {
-            Ok(Ok(response)) => return Ok(response.into_inner()),
-            Ok(Err(status)) => (exchange.verdict(&status), Error::from_status(status, exchange.foreign_status())),
+            Ok(Ok(response)) => {
+                self.answered.store(true, Relaxed);
+                return Ok(response.into_inner());
+            }
+            Ok(Err(status)) => (exchange.verdict(&status), Error::from_status(status, exchange.foreign_answer())),
             Err(_) => {
                 let error = Error::new(ErrorKind::Deadline, format!("no answer within {:.1} s", limit.as_secs_f32()));
                 (exchange.unanswered(), error)
             }
         };
-        if error.kind() == ErrorKind::Deadline {
+        if error.is_from_peer() {
+            self.answered.store(true, Relaxed);
+        }
+        if error.kind() == ErrorKind::Deadline && !error.is_from_peer() {
             // A connection that has died without a word shows as silence, and reconnects only when it is closed.
             self.transport.replace_connection(&exchange);
         }
@@ -155,6 +166,21 @@ impl Caller {
                 _ => return Err(failure),
             }
         }
+    }
+
+    /// Whether a wait goes on after this error: it may pass, and the service is there. One that has never answered is
+    /// more likely the wrong one, and nobody waits for that.
+    pub(crate) fn rides_out(&self, error: &Error) -> bool {
+        let may_pass = matches!(
+            error.kind(),
+            ErrorKind::Unreachable
+                | ErrorKind::NotGrpc
+                | ErrorKind::Deadline
+                | ErrorKind::Exhausted
+                | ErrorKind::Service
+                | ErrorKind::Credentials
+        );
+        may_pass && self.answered.load(Relaxed)
     }
 
     /// Whether a token that the service did not accept was given up for a new one, which happens once a call.

@@ -16,7 +16,7 @@ use crate::{
         run::v2::{Execution, Job, Task},
     },
     run::{Finished, Run},
-    start::{RunBuilder, StartKey, find},
+    start::{RunBuilder, StartKey, StartToken, find, token},
     transport::Transport,
     watch,
 };
@@ -54,6 +54,30 @@ impl Client {
     /// Begins a start of this job (RunJob). Nothing is sent before [`RunBuilder::start`].
     pub fn run(&self, job: &JobName) -> RunBuilder {
         RunBuilder::new(self.caller.clone(), job.clone())
+    }
+
+    /// Starts the execution of this job that the token names, `{job}-{token}`, exactly once: whoever calls this with one
+    /// job and one token, however often and whatever gets lost on the way, gets the same execution.
+    ///
+    /// RunJob has no request id; UpdateJob has one in effect. This reads the job and writes it back, the same to the
+    /// byte, with the token as its `start_execution_token`, which makes the service start an execution of that name. The
+    /// update carries the job's etag, so that of several copies one at the most takes effect; therefore it is sent
+    /// again where its end is unknown and the job is as it was. What has the name is adopted
+    /// ([`Run::was_adopted`]).
+    ///
+    /// What it costs: `run.jobs.get`, `run.jobs.update`, `run.executions.get`, and to act as the job's service account; a
+    /// change of the job for each start, which tools that manage jobs see; no overrides; starts of one job that come
+    /// one after the other. The token is free again when the execution is deleted. Prefer a
+    /// [start key](RunBuilder::start_key) where these weigh more than the last doubt.
+    ///
+    /// Returns when the execution is there, within 30 seconds of the update.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) when job id and token together have more than 62 characters; otherwise
+    /// as [`RunBuilder::start`] with a key. After [`StartUnknown`](ErrorKind::StartUnknown) calling again with the same
+    /// token is safe.
+    pub async fn start_once(&self, job: &JobName, token: &StartToken) -> Result<Run> {
+        token::start_once(&self.caller, one(job, job.is_wildcard())?, token).await
     }
 
     /// Starts many executions and yields each handle, in the order given, when the service has accepted it.
@@ -104,10 +128,11 @@ impl Client {
 
     /// Waits for many executions at once and yields each as it ends.
     ///
-    /// Several executions of one job share one ListExecutions a tick, of one second and more for long lists, so that
-    /// the requests grow with the jobs and the length of their lists, and not with one poll for each execution. A single
-    /// execution of a job is waited for as by [`Run::wait`]. What cannot be waited for is yielded as an error with its
-    /// name. Dropping the stream cancels nothing.
+    /// Up to 30 executions of a job are waited for as by [`Run::wait`] and heard of at once. More of them share one look
+    /// at the job's list (ListExecutions) a second, so that the requests grow with the jobs and not with the executions:
+    /// two a second and job at the most, however long the list is. Looks become rarer while nothing ends, by a fiftieth
+    /// of that time, up to ten seconds. A run with a [wait limit](Run::set_wait_limit) is always waited for by itself.
+    /// What cannot be waited for is yielded as an error with its name. Dropping the stream cancels nothing.
     pub fn watch(&self, runs: impl IntoIterator<Item = Run>) -> BoxStream<'static, (ExecutionName, Result<Finished>)> {
         watch::watch(runs)
     }

@@ -170,6 +170,12 @@ impl Emulator {
         self.controls.journal.list()
     }
 
+    /// How many calls of this RPC came in since it started or was [reset](Self::reset), also those that the
+    /// [journal](Self::journal) has forgotten.
+    pub fn calls(&self, rpc: Rpc) -> u64 {
+        self.controls.journal.count(rpc)
+    }
+
     /// All jobs, executions, tasks and operations that are there, oldest first, as canonical JSON: an object with these
     /// four keys. Equal things give equal texts.
     pub fn snapshot(&self) -> String {

@@ -116,13 +116,10 @@ impl Error {
 
     /// The error behind a failed RPC.
     ///
-    /// `http_status` is that of an answer that was no gRPC at all, such as a proxy's error page.
-    pub(crate) fn from_status(status: Status, http_status: Option<u16>) -> Self {
-        if let Some(status) = http_status {
-            return Self::new(
-                ErrorKind::NotGrpc,
-                format!("the server answered with HTTP status {status}, not with gRPC"),
-            );
+    /// `foreign_answer` says what came where it was no gRPC at all, such as a proxy's error page.
+    pub(crate) fn from_status(status: Status, foreign_answer: Option<String>) -> Self {
+        if let Some(foreign_answer) = foreign_answer {
+            return Self::new(ErrorKind::NotGrpc, foreign_answer);
         }
         let Some(cause) = StdError::source(&status) else { return Self::from_peer(&status) };
         if let Some(own) = chain(cause).find_map(|e| e.downcast_ref::<Self>()) {
@@ -225,6 +222,11 @@ impl Error {
     /// Whether there was no connection, and there may be one at another attempt.
     pub(crate) fn may_reconnect(&self) -> bool {
         self.0.kind == ErrorKind::Unreachable && !self.0.lasting
+    }
+
+    /// Whether it is what the service itself has answered.
+    pub(crate) fn is_from_peer(&self) -> bool {
+        self.0.code.is_some() && self.0.kind != ErrorKind::Unreachable
     }
 
     pub(crate) fn advice(&self) -> Option<Advice> {
@@ -384,9 +386,9 @@ mod tests {
 
     #[test]
     fn an_error_page_is_not_grpc_whatever_the_code_says() {
-        let error = Error::from_status(Status::unavailable("made up"), Some(503));
-        assert_eq!(error.kind(), ErrorKind::NotGrpc);
-        assert_eq!(error.to_string(), "the server answered with HTTP status 503, not with gRPC");
+        let answer = "the server answered with HTTP status 503, not with gRPC";
+        let error = Error::from_status(Status::unavailable("made up"), Some(answer.to_owned()));
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::NotGrpc, answer));
     }
 
     #[test]

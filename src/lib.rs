@@ -77,7 +77,7 @@ pub use self::{
     operation::Operation,
     outcome::{Outcome, TaskEnd, TaskFailure},
     run::{Finished, Run},
-    start::{ContainerOverrides, RunBuilder, StartKey, TaskTimeout},
+    start::{ContainerOverrides, RunBuilder, StartKey, StartToken, TaskTimeout},
     transport::{Routing, Transport},
 };
 

@@ -82,17 +82,26 @@ impl<T: Message + Name + Default> Operation<T> {
     /// # Errors
     /// When the service could not be asked; that says nothing about the operation.
     pub async fn poll(&mut self) -> Result<bool> {
-        self.latest = Some(self.caller.get_operation(&self.name).await?);
+        let latest = self.caller.get_operation(&self.name).await?;
+        self.hear(latest);
         Ok(self.is_done())
+    }
+
+    /// Takes over what the service says, unless it goes back on the end: done is done, and an answer may come from where
+    /// that is not known yet.
+    fn hear(&mut self, latest: longrunning::Operation) {
+        if latest.done || !self.is_done() {
+            self.latest = Some(latest);
+        }
     }
 
     /// Waits for the end, however long that takes, and returns what the operation ended with.
     ///
-    /// Once the service has answered, trouble on the way is ridden out: broken connections, deadlines, quotas and
-    /// failures of the service.
+    /// Once the service has answered this client anything at all, trouble on the way is ridden out: broken connections,
+    /// deadlines, quotas and failures of the service.
     ///
     /// # Errors
-    /// When the operation itself failed, when the service was never reached, or when it says that waiting is
+    /// When the operation itself failed, when the service has never answered, or when it says that waiting is
     /// pointless: the operation is not there or may not be read.
     pub async fn wait(&mut self) -> Result<T> {
         self.until_done().await?;
@@ -111,23 +120,27 @@ impl<T: Message + Name + Default> Operation<T> {
 
     /// Waits until the operation is done, whatever its result.
     pub(crate) async fn until_done(&mut self) -> Result<()> {
-        if self.latest.is_none() {
-            self.poll().await?;
-        }
         let mut pace = Pace::default();
-        let mut long_polls = true;
+        while self.latest.is_none() {
+            match self.poll().await {
+                Err(error) if self.caller.rides_out(&error) => pace.pause(error.retry_after()).await,
+                answer => _ = answer?,
+            }
+        }
+        // Many waits that begin together do not all ask again at the same moment.
+        let mut hold = Some(HOLD.mul_f64(0.5 + fastrand::f64() / 2.0));
         while !self.is_done() {
             let asked = Instant::now();
-            let advice = match self.ask(&mut long_polls).await {
+            let advice = match self.ask(&mut hold).await {
                 Ok(latest) => {
-                    self.latest = Some(latest);
+                    self.hear(latest);
                     if asked.elapsed() >= HELD {
                         pace = Pace::default();
                         continue;
                     }
                     None
                 }
-                Err(error) if may_pass(&error) => error.retry_after(),
+                Err(error) if self.caller.rides_out(&error) => error.retry_after(),
                 Err(error) => return Err(error),
             };
             // An answer that came early, or none: never ask in a busy loop.
@@ -138,17 +151,20 @@ impl<T: Message + Name + Default> Operation<T> {
         Ok(())
     }
 
-    /// Asks once: by a long poll, where the service has them and the client a place for it.
-    async fn ask(&self, long_polls: &mut bool) -> Result<longrunning::Operation> {
-        if *long_polls && let Some(place) = self.caller.place() {
+    /// Asks once: by a long poll that is held so long, where the service has them and the client a place for it.
+    async fn ask(&self, hold: &mut Option<Duration>) -> Result<longrunning::Operation> {
+        if let Some(time) = *hold
+            && let Some(place) = self.caller.place()
+        {
             let asked = Instant::now();
-            match self.caller.wait_operation(&self.name, HOLD).await {
+            match self.caller.wait_operation(&self.name, time).await {
                 Ok(answer) => {
                     // Longer than the service holds it: the rest of the time it waited for its turn.
-                    place.answered(asked.elapsed() >= HOLD + HELD);
+                    place.answered(asked.elapsed() >= time + HELD);
+                    *hold = Some(HOLD);
                     return Ok(answer);
                 }
-                Err(error) if error.kind() == ErrorKind::Unimplemented => *long_polls = false,
+                Err(error) if error.kind() == ErrorKind::Unimplemented => *hold = None,
                 Err(error) => return Err(error),
             }
         }
@@ -173,24 +189,16 @@ pub(crate) struct Pace {
 impl Pace {
     /// Pauses, and for as long as the service advises where it does, within bounds.
     pub(crate) async fn pause(&mut self, advice: Option<Duration>) {
+        sleep(self.next(advice)).await;
+    }
+
+    /// How long the next pause is to be.
+    pub(crate) fn next(&mut self, advice: Option<Duration>) -> Duration {
         self.pauses = self.pauses.saturating_add(1);
         let own = POLLS.pause(self.pauses, fastrand::f64());
         // Advice of nothing at all would be a busy loop.
-        sleep(advice.map_or(own, |advice| advice.clamp(POLLS.first, LONGEST_ADVICE))).await;
+        advice.map_or(own, |advice| advice.clamp(POLLS.first, LONGEST_ADVICE))
     }
-}
-
-/// Whether asking again later may work. What the service says about the caller or the resource is final.
-pub(crate) fn may_pass(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Unreachable
-            | ErrorKind::NotGrpc
-            | ErrorKind::Deadline
-            | ErrorKind::Exhausted
-            | ErrorKind::Service
-            | ErrorKind::Credentials
-    )
 }
 
 /// The name of the resource in an `Any`, which must be a `T`, without reading the rest of it.

@@ -2,10 +2,13 @@
 //!
 //! Knows nothing of what the answers mean.
 
+mod encoded;
+
 use std::{sync::Arc, time::Duration};
 
 use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 
+pub(crate) use self::encoded::EncodedJob;
 use crate::{
     call::{Call, Caller, Failure, Rpc},
     error::{Error, ErrorKind, Result},
@@ -25,6 +28,9 @@ use crate::{
 /// What gcloud asks for; the service's own default and maximum are not published.
 pub(crate) const PAGE_SIZE: i32 = 100;
 
+/// The largest page that is read: its items hold whole templates, whose variables alone may pass tonic's 4 MiB.
+const PAGE_BYTES: usize = 64 * 1024 * 1024;
+
 /// Jobs.
 impl Caller {
     pub(crate) async fn get_job(&self, name: &JobName) -> Result<Job> {
@@ -39,12 +45,14 @@ impl Caller {
     pub(crate) fn list_jobs(&self, location: &Location) -> BoxStream<'static, Result<Job>> {
         let message =
             ListJobsRequest { parent: location.to_string(), page_size: PAGE_SIZE, ..ListJobsRequest::default() };
-        self.pages(
+        items(self.pages(
             List { verb: "list jobs of", parent: location.to_string(), routing: Routing::location(location), message },
             |message, token| message.page_token = token,
-            |transport, request| async move { JobsClient::new(transport).list_jobs(request).await },
+            |transport, request| async move {
+                JobsClient::new(transport).max_decoding_message_size(PAGE_BYTES).list_jobs(request).await
+            },
             |page| (page.jobs, page.next_page_token),
-        )
+        ))
     }
 
     pub(crate) async fn create_job(&self, name: &JobName, job: Job) -> Result<Operation> {
@@ -101,12 +109,18 @@ impl Caller {
     }
 
     pub(crate) fn list_executions(&self, job: &JobName) -> BoxStream<'static, Result<Execution>> {
-        let message =
-            ListExecutionsRequest { parent: job.to_string(), page_size: PAGE_SIZE, ..ListExecutionsRequest::default() };
+        items(self.execution_pages(job, PAGE_SIZE))
+    }
+
+    /// The executions of a job by pages of this size at most: the service may have a maximum of its own.
+    pub(crate) fn execution_pages(&self, job: &JobName, page_size: i32) -> BoxStream<'static, Result<Vec<Execution>>> {
+        let message = ListExecutionsRequest { parent: job.to_string(), page_size, ..ListExecutionsRequest::default() };
         self.pages(
             List { verb: "list executions of", parent: job.to_string(), routing: Routing::parent(job), message },
             |message, token| message.page_token = token,
-            |transport, request| async move { ExecutionsClient::new(transport).list_executions(request).await },
+            |transport, request| async move {
+                ExecutionsClient::new(transport).max_decoding_message_size(PAGE_BYTES).list_executions(request).await
+            },
             |page| (page.executions, page.next_page_token),
         )
     }
@@ -142,12 +156,14 @@ impl Caller {
     pub(crate) fn list_tasks(&self, execution: &ExecutionName) -> BoxStream<'static, Result<Task>> {
         let message =
             ListTasksRequest { parent: execution.to_string(), page_size: PAGE_SIZE, ..ListTasksRequest::default() };
-        self.pages(
+        items(self.pages(
             List { verb: "list tasks of", parent: execution.to_string(), routing: Routing::parent(execution), message },
             |message, token| message.page_token = token,
-            |transport, request| async move { TasksClient::new(transport).list_tasks(request).await },
+            |transport, request| async move {
+                TasksClient::new(transport).max_decoding_message_size(PAGE_BYTES).list_tasks(request).await
+            },
             |page| (page.tasks, page.next_page_token),
-        )
+        ))
     }
 }
 
@@ -184,14 +200,14 @@ struct List<M> {
 
 /// Lists.
 impl Caller {
-    /// The items of a paged list, one page at a time and only as they are asked for.
+    /// The pages of a list, one at a time and only as they are asked for.
     fn pages<M, P, T>(
         &self,
         list: List<M>,
         turn_to: fn(&mut M, String),
         rpc: impl Rpc<M, P> + 'static,
         split: fn(P) -> (Vec<T>, String),
-    ) -> BoxStream<'static, Result<T>>
+    ) -> BoxStream<'static, Result<Vec<T>>>
     where
         M: Clone + Send + Sync + 'static,
         P: Send + 'static,
@@ -212,10 +228,14 @@ impl Caller {
                         Error::new(ErrorKind::Protocol, "the service answered with the page token it was asked with");
                     return Err(error.doing(list.verb, &list.parent));
                 }
-                Ok(Some((stream::iter(items.into_iter().map(Ok)), Some(next).filter(|next| !next.is_empty()))))
+                Ok(Some((items, Some(next).filter(|next| !next.is_empty()))))
             }
         })
-        .try_flatten()
         .boxed()
     }
+}
+
+/// What is on these pages.
+fn items<T: Send + 'static>(pages: BoxStream<'static, Result<Vec<T>>>) -> BoxStream<'static, Result<T>> {
+    pages.map_ok(|page| stream::iter(page.into_iter().map(Ok))).try_flatten().boxed()
 }

@@ -10,7 +10,7 @@ use crate::{
     call::Caller,
     error::{Error, ErrorKind, Result},
     name::{ExecutionName, OperationName},
-    operation::{Operation, Pace, may_pass},
+    operation::{Operation, Pace},
     outcome::{Outcome, is_finished},
     proto::run::v2::{Execution, Task},
 };
@@ -28,7 +28,7 @@ pub struct Run {
     /// Empty until asked for: a start that only wants the name does not pay for reading the whole execution.
     latest: OnceLock<Execution>,
     wait_limit: Option<Duration>,
-    /// There when it was found by its start key: the other executions with that key.
+    /// There when it was found rather than started: the other executions with its start key.
     adopted: Option<Vec<ExecutionName>>,
 }
 
@@ -51,14 +51,19 @@ impl Run {
         Self { caller, execution, operation: None, latest: OnceLock::new(), wait_limit: None, adopted: None }
     }
 
-    /// The handle of an execution that was found by its start key, as it was then.
+    /// The handle of an execution that was found rather than started, as it was then.
     pub(crate) fn adopted(
         caller: Caller,
         name: ExecutionName,
         execution: Execution,
         duplicates: Vec<ExecutionName>,
     ) -> Self {
-        Self { latest: OnceLock::from(execution), adopted: Some(duplicates), ..Self::named(caller, name) }
+        Self { adopted: Some(duplicates), ..Self::seen(caller, name, execution) }
+    }
+
+    /// The handle of an execution of which more is known than its name.
+    pub(crate) fn seen(caller: Caller, name: ExecutionName, execution: Execution) -> Self {
+        Self { latest: OnceLock::from(execution), ..Self::named(caller, name) }
     }
 
     /// The execution's name: enough to go on from in another process.
@@ -71,7 +76,8 @@ impl Run {
         self.operation.as_ref().map(Operation::name)
     }
 
-    /// Whether it was found by its [start key](crate::RunBuilder::start_key) rather than started by this call.
+    /// Whether it was found, by its [start key](crate::RunBuilder::start_key) or its [token](crate::StartToken), rather
+    /// than started by this call.
     pub fn was_adopted(&self) -> bool {
         self.adopted.is_some()
     }
@@ -106,7 +112,7 @@ impl Run {
             return self.finish().await.map(Some);
         }
         // The operation knows the execution from the first moment; a read by name may come before it can be seen.
-        if let Some(operation) = &mut self.operation {
+        if let Some(operation) = self.operation.as_mut().filter(|operation| !operation.is_done()) {
             match operation.poll().await {
                 Ok(_) => self.hear_of_operation(),
                 Err(error) if error.kind() == ErrorKind::NotFound => self.operation = None,
@@ -129,8 +135,8 @@ impl Run {
     /// May be dropped and called again at any time.
     ///
     /// # Errors
-    /// [`WaitLimit`](ErrorKind::WaitLimit) when the limit that the caller has set passes; otherwise when the service
-    /// was never reached, or when it says that waiting is pointless (`PERMISSION_DENIED`, ...). Never because the
+    /// [`WaitLimit`](ErrorKind::WaitLimit) when the limit that the caller has set passes; otherwise when the service has
+    /// never answered this client, or when it says that waiting is pointless (`PERMISSION_DENIED`, ...). Never because the
     /// execution ended badly: that is an [`Outcome`].
     pub async fn wait(&mut self) -> Result<Finished> {
         let Some(limit) = self.wait_limit else { return self.until_finished().await };
@@ -147,6 +153,10 @@ impl Run {
     /// [`Conflict`](ErrorKind::Conflict) when it is over already.
     pub async fn cancel(&self) -> Result<()> {
         self.caller.cancel_execution(&self.execution).await.map(drop)
+    }
+
+    pub(crate) fn has_wait_limit(&self) -> bool {
+        self.wait_limit.is_some()
     }
 
     pub(crate) fn caller(&self) -> &Caller {
@@ -173,7 +183,7 @@ impl Run {
             match self.poll().await {
                 Ok(Some(finished)) => return Ok(finished),
                 Ok(None) => pace.pause(None).await,
-                Err(error) if self.latest().is_some() && may_pass(&error) => pace.pause(error.retry_after()).await,
+                Err(error) if self.caller.rides_out(&error) => pace.pause(error.retry_after()).await,
                 Err(error) => return Err(error),
             }
         }
@@ -207,7 +217,7 @@ impl Run {
                 Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::NotFound) => {
                     return Ok(Vec::new());
                 }
-                Err(error) if may_pass(&error) => pace.pause(error.retry_after()).await,
+                Err(error) if self.caller.rides_out(&error) => pace.pause(error.retry_after()).await,
                 answer => return answer,
             }
         }

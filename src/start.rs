@@ -5,10 +5,11 @@
 
 pub(crate) mod find;
 mod key;
+pub(crate) mod token;
 
 use std::{mem, time::Duration};
 
-pub use self::key::StartKey;
+pub use self::{key::StartKey, token::StartToken};
 use crate::{
     call::{Caller, Failure},
     error::{Error, ErrorKind, Result},
@@ -350,7 +351,7 @@ fn mark(containers: &mut Vec<ContainerOverride>, key: &StartKey) -> Result<()> {
 
 /// An error of the look before a start, at which nothing has been sent.
 fn unlooked(error: Error) -> Error {
-    let error = error.noting("the start key has to be looked for first, and nothing was sent");
+    let error = error.noting("what may have been started already has to be looked for first, and nothing was sent");
     match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::Unauthenticated | ErrorKind::Credentials | ErrorKind::NotFound => {
             error

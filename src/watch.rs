@@ -1,6 +1,7 @@
 //! Waiting for many executions at once: what each job's waits have in common is asked once.
 //!
-//! Knows that a list of a job's executions answers for all of them. How one execution is waited for is `run`'s.
+//! Knows that a list of a job's executions answers for all of them, and when it costs less to ask for each alone. How one
+//! execution is waited for is `run`'s.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -8,64 +9,97 @@ use std::{
 };
 
 use futures_util::{
-    StreamExt as _, TryStreamExt as _,
-    stream::{self, BoxStream},
+    FutureExt as _, StreamExt as _, TryStreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream, FuturesUnordered},
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     call::Caller,
     error::Result,
     name::{ExecutionName, JobName},
-    operation::may_pass,
+    operation::Pace,
     outcome::is_finished,
     rpc::PAGE_SIZE,
     run::{Finished, Run},
 };
 
-/// The pause between two looks at a job's list.
+/// The shortest pause between two looks at a job's list.
 const TICK: Duration = Duration::from_secs(1);
 
 /// What a page adds to the pause: at most two list requests a second and job, however long the list is.
 const PER_PAGE: Duration = Duration::from_millis(500);
 
+/// While nothing ends, looks become rare: the pause is a fiftieth of the time since the last end, up to this.
+const LONGEST: Duration = Duration::from_secs(10);
+const QUIET: u32 = 50;
+
+/// The most executions on a page of a look. What decides is how far down the list a look has to read: ten pages of a
+/// thousand are as many bytes as a hundred of a hundred, and a tenth of the requests.
+const LARGEST_PAGE: i32 = 1_000;
+
+/// The requests that looks cost in the half minute that a long poll is held: one a tick.
+const LOOKS: usize = 30;
+
+/// How many runs that a list does not settle are asked for at a time.
+const ASKS: usize = 16;
+
 /// An execution that has ended, or that could not be waited for.
 type Ended = (ExecutionName, Result<Finished>);
 
-/// The runs as they end. One run of a job is waited for as by [`Run::wait`]; several share a list.
+/// The runs as they end.
 pub(crate) fn watch(runs: impl IntoIterator<Item = Run>) -> BoxStream<'static, Ended> {
+    // Who waits for a run with a limit wants to hear of it when it passes, and not when a list happens to be read.
+    let (limited, patient): (Vec<_>, Vec<_>) = runs.into_iter().partition(Run::has_wait_limit);
     let mut jobs = BTreeMap::<JobName, Vec<Run>>::new();
-    for run in runs {
+    for run in patient {
         jobs.entry(run.execution().job().clone()).or_default().push(run);
     }
-    stream::select_all(jobs.into_iter().map(|(job, runs)| of_job(job, runs))).boxed()
+    let shared = stream::select_all(jobs.into_iter().filter_map(|(job, runs)| of_job(job, runs)));
+    stream::select(limited.into_iter().map(alone).collect::<FuturesUnordered<_>>(), shared).boxed()
 }
 
-fn of_job(job: JobName, mut runs: Vec<Run>) -> BoxStream<'static, Ended> {
-    match runs.pop() {
-        Some(mut run) if runs.is_empty() => {
-            stream::once(async move { (run.execution().clone(), run.wait().await) }).boxed()
-        }
-        Some(run) => {
-            let caller = run.caller().clone();
-            runs.push(run);
-            let pending = runs.into_iter().map(|run| (run.execution().to_string(), run)).collect();
-            let shared = Shared { caller, job, pending, ended: VecDeque::new(), pause: Duration::ZERO };
-            stream::unfold(shared, |mut shared| async move { Some((shared.next().await?, shared)) }).boxed()
-        }
-        None => stream::empty().boxed(),
-    }
+fn of_job(job: JobName, runs: Vec<Run>) -> Option<BoxStream<'static, Ended>> {
+    let shared = Shared {
+        caller: runs.first()?.caller().clone(),
+        job,
+        depth: runs.len(),
+        pending: runs.into_iter().map(|run| (run.execution().to_string(), run)).collect(),
+        parted: FuturesUnordered::new(),
+        ended: VecDeque::new(),
+        pause: Duration::ZERO,
+        last_end: Instant::now(),
+        trouble: Pace::default(),
+    };
+    Some(stream::unfold(shared, |mut shared| async move { Some((shared.next().await?, shared)) }).boxed())
 }
 
-/// The waits for several executions of one job.
+fn alone(mut run: Run) -> BoxFuture<'static, Ended> {
+    async move { (run.execution().clone(), run.wait().await) }.boxed()
+}
+
+/// What a run costs when it is waited for alone, in the half minute that a long poll is held: that one, or four polls
+/// where there is no operation to wait for.
+fn requests(run: &Run) -> usize {
+    if run.operation().is_some() { 1 } else { 4 }
+}
+
+/// The waits for the executions of one job.
 struct Shared {
     caller: Caller,
     job: JobName,
-    /// What has not ended yet, by full name.
+    /// What has not ended yet and is looked for in the list, by full name.
     pending: HashMap<String, Run>,
+    /// What is waited for alone, once that costs less than looking, or there is nothing to look at.
+    parted: FuturesUnordered<BoxFuture<'static, Ended>>,
     /// What has ended and was not yielded yet.
     ended: VecDeque<Ended>,
     pause: Duration,
+    /// How far down the list the last look has read: the next one will have to do the same.
+    depth: usize,
+    last_end: Instant,
+    trouble: Pace,
 }
 
 impl Shared {
@@ -74,55 +108,80 @@ impl Shared {
             if let Some(ended) = self.ended.pop_front() {
                 return Some(ended);
             }
-            if self.pending.is_empty() {
-                return None;
+            if !self.parted.is_empty() || self.pending.values().map(requests).sum::<usize>() <= LOOKS {
+                self.part();
+                return self.parted.next().await;
             }
             sleep(self.pause).await;
             self.look().await;
         }
     }
 
-    /// Reads the job's list as far as it has to, and asks one by one for what it does not tell.
-    async fn look(&mut self) {
-        let mut unseen: HashSet<String> = self.pending.keys().cloned().collect();
-        let mut list = self.caller.list_executions(&self.job);
-        let mut read = 0;
-        while !unseen.is_empty() {
-            match list.try_next().await {
-                Ok(Some(execution)) => {
-                    read += 1;
-                    if unseen.remove(&execution.name) && is_finished(&execution) {
-                        let name = execution.name.clone();
-                        if let Some(run) = self.pending.get_mut(&name) {
-                            run.hear(execution);
-                            self.ask(&name).await;
-                        }
-                    }
-                }
-                Ok(None) => break,
-                Err(error) if may_pass(&error) => {
-                    self.pause = error.retry_after().unwrap_or(TICK).max(TICK);
-                    return;
-                }
-                // Who may read executions and not list them is served all the same.
-                Err(_) => break,
-            }
-        }
-        let pages = read / PAGE_SIZE.unsigned_abs() + 1;
-        self.pause = TICK.max(PER_PAGE * pages);
-        for name in unseen {
-            self.ask(&name).await;
-        }
+    /// Waits for each by itself from now on.
+    fn part(&mut self) {
+        self.parted.extend(self.pending.drain().map(|(_, run)| alone(run)));
     }
 
-    /// Polls one run, and moves it over when that settles it.
-    async fn ask(&mut self, name: &str) {
-        let Some(mut run) = self.pending.remove(name) else { return };
-        match run.poll().await {
-            Ok(None) => _ = self.pending.insert(name.to_owned(), run),
-            Err(error) if may_pass(&error) => _ = self.pending.insert(name.to_owned(), run),
-            Ok(Some(finished)) => self.ended.push_back((run.execution().clone(), Ok(finished))),
-            Err(error) => self.ended.push_back((run.execution().clone(), Err(error))),
+    /// Reads the job's list as far as it has to, and asks one by one for what has ended and for what it does not tell.
+    async fn look(&mut self) {
+        let mut asked = Vec::new();
+        match self.read(&mut asked).await {
+            Ok((pages, unseen)) => {
+                asked.extend(unseen.iter().filter_map(|name| self.pending.remove(name)));
+                let quiet = (self.last_end.elapsed() / QUIET).min(LONGEST);
+                self.pause = TICK.max(PER_PAGE * pages).max(quiet);
+                self.trouble = Pace::default();
+            }
+            Err(error) if self.caller.rides_out(&error) => {
+                self.pause = self.trouble.next(error.retry_after()).max(TICK)
+            }
+            // Who may read executions and not list them is served all the same.
+            Err(_) => self.part(),
+        }
+        self.ask(asked).await;
+    }
+
+    /// Reads the list until it has told of everything that is pending. Takes what has ended out of it; gives how many
+    /// pages that were, and the names that are not in the list.
+    async fn read(&mut self, ended: &mut Vec<Run>) -> Result<(u32, HashSet<String>)> {
+        let mut unseen: HashSet<String> = self.pending.keys().cloned().collect();
+        let size = i32::try_from(self.depth).map_or(LARGEST_PAGE, |depth| depth.clamp(PAGE_SIZE, LARGEST_PAGE));
+        let mut list = self.caller.execution_pages(&self.job, size);
+        let (mut pages, mut depth) = (0, 0);
+        while !unseen.is_empty()
+            && let Some(page) = list.try_next().await?
+        {
+            pages += 1;
+            for execution in page {
+                depth += usize::from(!unseen.is_empty());
+                if unseen.remove(&execution.name)
+                    && is_finished(&execution)
+                    && let Some(mut run) = self.pending.remove(&execution.name)
+                {
+                    run.hear(execution);
+                    ended.push(run);
+                }
+            }
+        }
+        self.depth = depth;
+        Ok((pages, unseen))
+    }
+
+    /// Polls these runs, and goes on with those that this does not settle.
+    async fn ask(&mut self, runs: Vec<Run>) {
+        let answers = stream::iter(runs).map(|mut run| async move { (run.poll().await, run) });
+        let mut answers = answers.buffer_unordered(ASKS);
+        while let Some((answer, run)) = answers.next().await {
+            let answer = match answer {
+                Ok(Some(finished)) => Ok(finished),
+                Err(error) if !self.caller.rides_out(&error) => Err(error),
+                _ => {
+                    self.pending.insert(run.execution().to_string(), run);
+                    continue;
+                }
+            };
+            self.last_end = Instant::now();
+            self.ended.push_back((run.execution().clone(), answer));
         }
     }
 }

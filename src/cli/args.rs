@@ -11,7 +11,7 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(super) use self::sections::{Section, Sections};
-use crate::StartKey;
+use crate::{StartKey, StartToken};
 
 /// Starts Google Cloud Run jobs over gRPC, waits for them, and says what happened.
 ///
@@ -115,6 +115,11 @@ pub(super) struct Execute {
     /// Sets RUNJOB_START_KEY in the first container that is overridden, or the only one.
     #[arg(long, value_name = "KEY", num_args = 0..=1, require_equals = true)]
     pub(super) start_key: Option<Option<StartKey>>,
+    /// Start the execution JOB-TOKEN, once however often and wherever this is given: lowercase letters, digits
+    /// and -, with the job's id at most 62. Writes the token into the job (UpdateJob, with its etag), so it needs
+    /// run.jobs.update, and takes the job as it is, without overrides.
+    #[arg(long, value_name = "TOKEN", require_equals = true, conflicts_with_all = ["start_key", "validate_first"])]
+    pub(super) exactly_once: Option<StartToken>,
     /// Let the service check the start before it is made: one call more, and its refusals then start nothing.
     #[arg(long)]
     pub(super) validate_first: bool,

@@ -26,7 +26,7 @@ use super::{
     failure::Failure,
     journal::Journal,
 };
-use crate::{ExecutionName, JobName, Location, StartKey, emulator::Clock, proto::run::v2::Job};
+use crate::{ExecutionName, JobName, Location, StartKey, StartToken, emulator::Clock, proto::run::v2::Job};
 
 /// The variables that name an emulator, the first that is set wins.
 const EMULATOR_VARIABLES: [&str; 2] = ["RUN_EMULATOR_HOST", "CLOUD_RUN_EMULATOR_HOST"];
@@ -99,18 +99,20 @@ pub(super) struct Recover {
 pub(super) struct Start {
     pub(super) job: JobName,
     pub(super) overrides: Overrides,
-    pub(super) key: Option<Key>,
+    pub(super) guard: Option<Guard>,
     pub(super) validate_first: bool,
-    /// Where it is written down first; nowhere for an emulator that ends with this process.
+    /// Where it is written down first; nowhere for an emulator that ends with this process, and for a token, which
+    /// whoever gives it again needs no journal for.
     pub(super) journal: Option<Journal>,
 }
 
-/// A start key, and who knows it.
+/// By what a start is known again.
 #[derive(Debug)]
-pub(super) enum Key {
-    Given(StartKey),
-    /// To be made up, so that nobody knows it unless it is written down.
-    New,
+pub(super) enum Guard {
+    Key(StartKey),
+    /// A start key to be made up, so that nobody knows it unless it is written down.
+    NewKey,
+    Token(StartToken),
 }
 
 /// What to call for.
@@ -253,13 +255,19 @@ fn execute(typed: args::Execute, journal: Option<Journal>, places: &Places<'_>) 
     if let Some((flag, _)) = only_waiting.iter().find(|(_, typed_it)| *typed_it && !typed.wait) {
         return Err(Failure::usage(format!("{flag} says how to wait")).hint("add --wait"));
     }
-    let start = Start {
-        job: places.job(&typed.job)?,
-        overrides: overrides::resolve(&typed)?,
-        key: typed.start_key.map(|given| given.map_or(Key::New, Key::Given)),
-        validate_first: typed.validate_first,
-        journal,
+    let overrides = overrides::resolve(&typed)?;
+    let guard = match (typed.exactly_once, typed.start_key) {
+        (Some(token), _) => Some(Guard::Token(token)),
+        (None, Some(key)) => Some(key.map_or(Guard::NewKey, Guard::Key)),
+        (None, None) => None,
     };
+    let is_token = matches!(guard, Some(Guard::Token(_)));
+    if is_token && overrides != Overrides::default() {
+        return Err(Failure::usage("--exactly-once starts the job as it is, and overrides are given with it")
+            .hint("leave the overrides out, or use --start-key=KEY"));
+    }
+    let journal = journal.filter(|_| !is_token);
+    let start = Start { job: places.job(&typed.job)?, overrides, guard, validate_first: typed.validate_first, journal };
     Ok(Call::Execute { start, waiting: typed.wait.then_some(typed.waiting) })
 }
 
@@ -330,6 +338,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::cli::exit::Exit;
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
         Environment::new(variables.iter().map(|(name, value)| (name.into(), value.into())))
@@ -444,6 +453,26 @@ mod tests {
         let failure = resolve("runjob execute echo --emulator --wait-limit=5s", &[]).expect_err("no --wait");
         assert_eq!(failure.message(), "--wait-limit says how to wait");
         assert!(resolve("runjob execute echo --emulator --wait-limit=5s --wait", &[]).is_ok());
+    }
+
+    #[test]
+    fn a_token_takes_the_job_as_it_is_and_is_written_down_nowhere() {
+        let server = [("RUN_EMULATOR_HOST", "127.0.0.1:1")];
+        for flag in [
+            "--args=a",
+            "--clear-args",
+            "--update-env-vars=A=1",
+            "--container=c --args=a",
+            "--tasks=2",
+            "--task-timeout=5s",
+        ] {
+            let failure = resolve(&format!("runjob execute echo --exactly-once=t {flag}"), &server).expect_err(flag);
+            assert_eq!((failure.exit(), failure.way_out().is_some()), (Exit::Usage, true), "{flag}");
+        }
+        let (_, call) = called("runjob execute echo --exactly-once=order-1", &server);
+        let Call::Execute { start, .. } = call else { panic!("an execute") };
+        assert!(matches!(start.guard, Some(Guard::Token(token)) if token.as_str() == "order-1"));
+        assert!(start.journal.is_none());
     }
 
     #[test]

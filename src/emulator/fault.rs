@@ -68,6 +68,10 @@ pub(crate) enum Point {
     After,
 }
 
+/// By how much a list lags behind, in the extensions of its request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lag(pub(crate) Duration);
+
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     Answer(Status),
@@ -77,6 +81,7 @@ pub(crate) enum Action {
     Reset(Reason),
     Truncate,
     Corrupt,
+    Lag(Duration),
 }
 
 /// At which of the calls, counted from 1.
@@ -160,6 +165,12 @@ impl Before {
     /// which is the same proof. Over HTTP/1.1 the connection breaks.
     pub fn go_away(self, reason: Reason) -> Fault {
         Fault::new(self.0, Point::Before, Action::GoAway(reason))
+    }
+
+    /// A list that lags behind by so much, on the emulator's clock: what ListExecutions answers leaves out the executions
+    /// that are younger. Other RPCs are as ever: an execution can be read by its name before it is listed.
+    pub fn lag(self, time: Duration) -> Fault {
+        Fault::new(self.0, Point::Before, Action::Lag(time))
     }
 
     /// The stream is reset and the call has no effect; [`Reason::RefusedStream`] is a proof of that. Over HTTP/1.1 the

@@ -1,7 +1,7 @@
-//! The calls that came in, in order: the latest ten thousand.
+//! The calls that came in, in order: the latest ten thousand, and how many there were of each RPC.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -40,6 +40,8 @@ struct Pages {
     calls: VecDeque<Call>,
     /// How many were forgotten: the number of the first call that is kept.
     forgotten: u64,
+    /// All calls since the last [`Journal::clear`], also the forgotten ones.
+    counts: HashMap<Rpc, u64>,
 }
 
 /// The number of a call, counted from 0, and of the first one since the last [`Journal::clear`].
@@ -50,6 +52,7 @@ impl Journal {
     /// Notes a call as it comes in.
     pub(crate) fn open(&self, call: Call) -> Entry {
         let mut pages = self.lock();
+        *pages.counts.entry(call.rpc).or_default() += 1;
         if pages.calls.len() == LENGTH {
             pages.calls.pop_front();
             pages.forgotten += 1;
@@ -72,11 +75,16 @@ impl Journal {
         self.lock().calls.iter().cloned().collect()
     }
 
+    pub(crate) fn count(&self, rpc: Rpc) -> u64 {
+        self.lock().counts.get(&rpc).copied().unwrap_or_default()
+    }
+
     pub(crate) fn clear(&self) {
         let mut pages = self.lock();
         // The numbers go on, so that the answer to an old call finds none.
         pages.forgotten += pages.calls.len() as u64;
         pages.calls.clear();
+        pages.counts.clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, Pages> {
@@ -110,7 +118,9 @@ mod tests {
         assert_eq!((calls.len(), calls[0].resource.as_str()), (LENGTH, "1"));
         assert_eq!((calls[0].code, calls[0].duration), (Some(Code::Ok), Duration::from_secs(1)));
         assert!(calls[1..].iter().all(|call| call.code.is_none()));
+        assert_eq!((journal.count(Rpc::GetJob), journal.count(Rpc::RunJob)), (LENGTH as u64 + 1, 0));
         journal.clear();
+        assert_eq!(journal.count(Rpc::GetJob), 0);
         journal.open(call(0));
         journal.close(entries[2], Code::Ok, now);
         assert_eq!(journal.list()[0].code, None);

@@ -2,6 +2,7 @@
 
 mod accept;
 pub(crate) mod connector;
+mod deadline;
 mod fate;
 pub(crate) mod gate;
 mod line;
@@ -19,6 +20,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::layer::layer_fn;
 
 use self::{
+    deadline::Deadlines,
     fate::Fates,
     gate::{Gate, Rules},
     line::Tapped,
@@ -94,7 +96,7 @@ where
         .http2_max_header_list_size(MAX_HEADERS)
         .accept_http1(true)
         .layer(layer_fn(move |inner| {
-            Fates(Rest::new(Gate::new(inner, Arc::clone(&rules)), Arc::clone(&api), Arc::clone(&rules)))
+            Deadlines(Fates(Rest::new(Gate::new(inner, Arc::clone(&rules)), Arc::clone(&api), Arc::clone(&rules))))
         }))
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections.map(|socket| socket.map(Tapped::new)), stopped)

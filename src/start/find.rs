@@ -28,7 +28,8 @@ const MOST: usize = 1_000;
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// The pauses between these looks: about ten in all.
-const PAUSES: Backoff = Backoff { first: Duration::from_millis(250), factor: 2.0, longest: Duration::from_secs(5) };
+pub(super) const PAUSES: Backoff =
+    Backoff { first: Duration::from_millis(250), factor: 2.0, longest: Duration::from_secs(5) };
 
 /// By how much the clocks of the service may differ between two executions.
 const SKEW: i64 = 600;

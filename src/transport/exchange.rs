@@ -22,6 +22,9 @@ use crate::{
     retry::Verdict,
 };
 
+/// How much of an error page is shown: enough for its title.
+const LONGEST_EXCERPT: usize = 200;
+
 /// The record of one exchange. The caller puts it among the request's extensions; the transport fills it in.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Exchange(Arc<Record>);
@@ -33,6 +36,8 @@ struct Record {
     message: OnceLock<Fate>,
     /// What the head of the answer was, once it came.
     head: OnceLock<Head>,
+    /// How the page began that came instead of gRPC.
+    page: OnceLock<Bytes>,
     /// The `grpc-status` that the peer sent. tonic makes up codes of its own for an answer that it cannot read: an
     /// answer that is too large is `OUT_OF_RANGE`, one that is compressed is `UNIMPLEMENTED`.
     code: OnceLock<Code>,
@@ -82,6 +87,9 @@ impl Exchange {
         self.note_code(response.headers());
         let exchange = self.clone();
         let note = move |frame: &Frame<Bytes>| {
+            if let (false, Some(page)) = (grpc, frame.data_ref()) {
+                let _ = exchange.0.page.set(page.slice(..page.len().min(LONGEST_EXCERPT)));
+            }
             frame.trailers_ref().into_iter().for_each(|trailers| exchange.note_code(trailers));
             Ok(())
         };
@@ -94,12 +102,14 @@ impl Exchange {
         }
     }
 
-    /// The HTTP status of an answer that was no gRPC.
-    pub(crate) fn foreign_status(&self) -> Option<u16> {
-        match self.0.head.get() {
-            Some(Head::Foreign(status)) => Some(status.as_u16()),
-            Some(Head::Grpc) | None => None,
-        }
+    /// What the answer was, where it was no gRPC: the HTTP status and how its page begins, without control characters.
+    pub(crate) fn foreign_answer(&self) -> Option<String> {
+        let Some(Head::Foreign(status)) = self.0.head.get() else { return None };
+        let answer = format!("the server answered with HTTP status {}, not with gRPC", status.as_u16());
+        Some(match self.0.page.get() {
+            Some(page) => format!("{answer}: \"{}\"", String::from_utf8_lossy(page).trim().escape_debug()),
+            None => answer,
+        })
     }
 
     /// What is known of the request after no answer came at all. A message that has not left will not.
@@ -251,7 +261,8 @@ mod tests {
     fn an_error_page_proves_nothing() {
         let exchange = answered(404, &[]);
         assert_eq!(exchange.verdict(&Status::unimplemented("")), Verdict::Ambiguous);
-        assert_eq!(exchange.foreign_status(), Some(404));
+        let told = "the server answered with HTTP status 404, not with gRPC";
+        assert_eq!(exchange.foreign_answer().as_deref(), Some(told));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod bad_input;
 mod execute;
 mod interrupt;
+pub(crate) mod place;
 mod readme;
 mod recover;
 mod resources;
@@ -11,21 +12,16 @@ mod security;
 mod server;
 
 use std::{
-    io::{BufRead, BufReader, Read},
-    process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio},
+    io::Read,
+    process::{Command, Output},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-const JOBS: &str = "projects/demo/locations/us-central1/jobs";
+use crate::program::{Running, line, runjob};
 
-/// The program with this command line and an empty environment.
-fn runjob(line: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_runjob"));
-    command.env_clear().args(line.split_whitespace()).stdin(Stdio::null());
-    command
-}
+pub(crate) const JOBS: &str = "projects/demo/locations/us-central1/jobs";
 
 /// What the program did with this command line and an empty environment.
 fn ran(line: &str) -> Ran {
@@ -34,19 +30,19 @@ fn ran(line: &str) -> Ran {
 
 /// What a program that has ended left behind. Suffixes of execution ids are shown as `-ID`.
 #[derive(Debug, PartialEq, Eq)]
-struct Ran {
-    status: i32,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Ran {
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
-    fn of(mut command: Command) -> Self {
+    pub(crate) fn of(mut command: Command) -> Self {
         Self::from(command.output().expect("the program runs"))
     }
 
     /// The result as JSON, as it was printed.
-    fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {self:#?}"))
     }
 }
@@ -78,27 +74,9 @@ fn without_suffixes(text: &str) -> String {
     text
 }
 
-/// A program that is still running, with its output at hand. It is killed when dropped.
-struct Running {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    stderr: BufReader<ChildStderr>,
-}
-
 impl Running {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
-        let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        let stderr = BufReader::new(child.stderr.take().expect("piped"));
-        Self { child, stdout, stderr }
-    }
-
-    fn line_of_stdout(&mut self) -> String {
-        line(&mut self.stdout)
-    }
-
     /// The next line of stderr that holds this text.
-    fn line_of_stderr(&mut self, wanted: &str) -> String {
+    pub(crate) fn line_of_stderr(&mut self, wanted: &str) -> String {
         loop {
             let line = line(&mut self.stderr);
             assert!(!line.is_empty(), "the program ended without saying {wanted:?}");
@@ -108,24 +86,17 @@ impl Running {
         }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the program is running");
     }
 
     /// What it did from here on.
-    fn end(mut self) -> Ran {
+    pub(crate) fn end(mut self) -> Ran {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         self.stdout.read_to_end(&mut stdout).expect("stdout");
         self.stderr.read_to_end(&mut stderr).expect("stderr");
         let status = self.child.wait().expect("the program ends");
         Ran::from(Output { status, stdout, stderr })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        _ = self.child.kill();
-        _ = self.child.wait();
     }
 }
 
@@ -173,10 +144,4 @@ impl Drop for Server {
             _ = self.running.child.wait();
         }
     }
-}
-
-fn line(stream: &mut impl BufRead) -> String {
-    let mut line = String::new();
-    stream.read_line(&mut line).expect("Unicode");
-    line.trim_end().to_owned()
 }

@@ -1,7 +1,7 @@
 //! The library's client, through its public face.
 
 mod connections;
-mod frames;
+pub(crate) mod frames;
 mod headers;
 mod keys;
 mod many;

@@ -1,5 +1,8 @@
 //! The tests that need several rooms, in one binary.
 
+mod cases;
 mod cli;
 mod client;
+#[path = "../program.rs"]
+mod program;
 mod wire;

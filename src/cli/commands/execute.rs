@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::follow;
 use crate::{
-    Error, ErrorKind, JobName, Result as Started, Run, RunBuilder, StartKey,
+    Error, ErrorKind, JobName, Result as Started, Run, RunBuilder, StartKey, StartToken,
     cli::{
         args::Waiting,
-        config::{Key, Overrides, Start},
+        config::{Guard, Overrides, Start},
         exit::Exit,
         failure::Failure,
         interrupt::Interrupt,
@@ -31,40 +31,68 @@ pub(super) async fn run(
     waiting: Option<&Waiting>,
 ) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::listen()?;
-    let Start { job, overrides, key, validate_first, journal } = start;
-    let is_new = matches!(key, Some(Key::New));
-    let key = key.map(|key| chosen(key, printer)).transpose()?;
+    let Start { job, overrides, guard, validate_first, journal } = start;
+    let is_new = matches!(guard, Some(Guard::NewKey));
+    let mark = guard.map(|guard| chosen(guard, printer)).transpose()?;
     let note = match &journal {
-        Some(journal) => Note::take(journal, &job, key.as_ref(), is_new, printer)?,
+        Some(journal) => Note::take(journal, &job, mark.as_ref().and_then(Mark::key), is_new, printer)?,
         None => None,
     };
     // From before the start, so that no line of a quick task is missed.
     let output = session.output();
-    let builder = builder(session, &job, overrides, key.as_ref(), validate_first);
     let started = tokio::select! {
-        started = builder.start() => started,
-        () = interrupt.next() => return Err(interrupted(&job, key.as_ref())),
+        started = begin(session, &job, overrides, mark.as_ref(), validate_first) => started,
+        () = interrupt.next() => return Err(interrupted(&job, mark.as_ref())),
     };
     if let Some(note) = note {
         note.settle(&started, printer);
     }
-    let mut run = started.map_err(|error| failed(error, &job, key.as_ref()))?;
-    tell_adopted(printer, &run, key.as_ref());
+    let mut run = started.map_err(|error| failed(error, &job, mark.as_ref()))?;
+    tell_adopted(printer, &run, mark.as_ref());
     match waiting {
         Some(waiting) => follow::to_the_end(session, printer, &mut run, waiting, output, interrupt).await,
         None => accepted(session, printer, &run),
     }
 }
 
-/// The key that was given, or a new one that nobody else has.
-fn chosen(key: Key, printer: &Printer) -> Result<StartKey, Failure> {
-    match key {
-        Key::Given(key) => Ok(key),
-        Key::New => {
+/// By what the start is known again.
+enum Mark {
+    Key(StartKey),
+    Token(StartToken),
+}
+
+impl Mark {
+    fn key(&self) -> Option<&StartKey> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Token(_) => None,
+        }
+    }
+}
+
+/// What was given, or a new key that nobody else has.
+fn chosen(guard: Guard, printer: &Printer) -> Result<Mark, Failure> {
+    match guard {
+        Guard::Key(key) => Ok(Mark::Key(key)),
+        Guard::Token(token) => Ok(Mark::Token(token)),
+        Guard::NewKey => {
             let key: StartKey = Uuid::new_v4().simple().to_string().parse()?;
             printer.note(&format!("note: the start key is {key}"));
-            Ok(key)
+            Ok(Mark::Key(key))
         }
+    }
+}
+
+async fn begin(
+    session: &Session,
+    job: &JobName,
+    overrides: Overrides,
+    mark: Option<&Mark>,
+    validate_first: bool,
+) -> Started<Run> {
+    match mark {
+        Some(Mark::Token(token)) => session.client.start_once(job, token).await,
+        _ => builder(session, job, overrides, mark.and_then(Mark::key), validate_first).start().await,
     }
 }
 
@@ -145,9 +173,14 @@ fn unwritten(error: &io::Error, printer: &Printer) {
     printer.note(&format!("warning: no journal is kept, so `runjob recover` will not know of this start: {error}"));
 }
 
-fn tell_adopted(printer: &Printer, run: &Run, key: Option<&StartKey>) {
-    if let (true, Some(key)) = (run.was_adopted(), key) {
-        printer.note(&format!("note: found by start key {key}, and not started again"));
+fn tell_adopted(printer: &Printer, run: &Run, mark: Option<&Mark>) {
+    let by = match mark {
+        Some(Mark::Key(key)) => format!("start key {key}"),
+        Some(Mark::Token(token)) => format!("token {token}"),
+        None => return,
+    };
+    if run.was_adopted() {
+        printer.note(&format!("note: found by {by}, and not started again"));
     }
     for duplicate in run.duplicates() {
         printer.note(&format!("warning: {duplicate} has the same start key"));
@@ -166,21 +199,26 @@ fn accepted(session: &Session, printer: &Printer, run: &Run) -> Result<Exit, Fai
 }
 
 /// A start that failed, with the way to find out where that is open.
-fn failed(error: Error, job: &JobName, key: Option<&StartKey>) -> Failure {
+fn failed(error: Error, job: &JobName, mark: Option<&Mark>) -> Failure {
     let is_open = error.kind() == ErrorKind::StartUnknown;
     let failure = Failure::from(error);
-    if is_open { failure.hint(way_to_find_out(job, key)) } else { failure }
+    if is_open { failure.hint(way_to_find_out(job, mark)) } else { failure }
 }
 
 /// The request may have left, so this is no detaching from something that is known to run.
-fn interrupted(job: &JobName, key: Option<&StartKey>) -> Failure {
+fn interrupted(job: &JobName, mark: Option<&Mark>) -> Failure {
     Failure::new(Exit::Interrupted, format!("interrupted before the service had answered: job {job} may have started"))
-        .hint(way_to_find_out(job, key))
+        .hint(way_to_find_out(job, mark))
 }
 
-fn way_to_find_out(job: &JobName, key: Option<&StartKey>) -> String {
-    match key {
-        Some(key) => format!("look for it before starting again: runjob recover --job={job} --key={key}"),
+fn way_to_find_out(job: &JobName, mark: Option<&Mark>) -> String {
+    match mark {
+        Some(Mark::Key(key)) => {
+            format!("look for it before starting again: runjob recover --job={job} --key={key}")
+        }
+        Some(Mark::Token(token)) => {
+            format!("the same command again is safe: runjob execute {job} --exactly-once={token}")
+        }
         None => format!("look at its newest executions before starting again: runjob executions list --job={job}"),
     }
 }

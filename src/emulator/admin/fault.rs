@@ -40,6 +40,8 @@ enum Doing {
     Reset(Reason),
     TruncateReply,
     CorruptReply,
+    /// `"10s"`
+    Lag(String),
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -67,6 +69,9 @@ impl FaultForm {
         let action = r#do.read()?;
         if at == Point::Before && matches!(action, Action::Truncate | Action::Corrupt) {
             return Err("do: there is no reply before the handler; use \"at\": \"after\".".to_owned());
+        }
+        if matches!(action, Action::Lag(_)) && (at, rpc) != (Point::Before, Some(Rpc::ListExecutions)) {
+            return Err("do.lag: only ListExecutions can lag behind, \"at\": \"before\".".to_owned());
         }
         Ok(Fault { rpc, job, point: at, action, when, times })
     }
@@ -107,6 +112,7 @@ impl Doing {
             Self::Reset(reason) => Action::Reset(reason),
             Self::TruncateReply => Action::Truncate,
             Self::CorruptReply => Action::Corrupt,
+            Self::Lag(time) => Action::Lag(duration("do.lag", &time)?),
         })
     }
 
@@ -119,6 +125,7 @@ impl Doing {
             Action::Reset(reason) => Self::Reset(*reason),
             Action::Truncate => Self::TruncateReply,
             Action::Corrupt => Self::CorruptReply,
+            Action::Lag(time) => Self::Lag(show_duration(*time)),
         }
     }
 }
@@ -157,6 +164,7 @@ mod tests {
             json!({"at": "after", "rpc": "RunJob", "job": "echo", "do": {"reset": "REFUSED_STREAM"}, "when": {"nth": 3}}),
             json!({"at": "after", "do": "truncateReply", "when": {"every": 2}, "times": 5}),
             json!({"at": "before", "do": {"delay": "1.500s"}, "when": {"random": {"probability": 0.25, "seed": 7}}}),
+            json!({"at": "before", "rpc": "ListExecutions", "do": {"lag": "10s"}, "when": "always"}),
             json!({"at": "before", "do": {"answer": {"code": "UNAVAILABLE", "message": "m", "retryDelay": "2s"}}, "when": "always"}),
         ] {
             let mut expected = form.clone();
@@ -181,6 +189,7 @@ mod tests {
             ),
             (r#"{"at": "before", "do": {"delay": "soon"}}"#, "'soon' is no length of time"),
             (r#"{"at": "before", "do": {"delay": "-1s"}}"#, "'-1s' is no length of time"),
+            (r#"{"at": "before", "rpc": "ListJobs", "do": {"lag": "1s"}}"#, "only ListExecutions can lag"),
             (r#"{"at": "before", "do": {"answer": {"code": "OK"}}}"#, "'OK' is no error"),
         ] {
             let error = read(form).expect_err(expected);

@@ -13,7 +13,7 @@ use std::{
 use axum::body::{self, Body};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Request, Response};
+use http::{Extensions, HeaderMap, Request, Response};
 use tonic::{Code, Status};
 use tower::Service;
 
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::emulator::{
     controls::Controls,
-    fault::{Action, Point},
+    fault::{Action, Lag, Point},
     journal::{Call, Entry},
     rpc::Rpc,
     service::MAX_MESSAGE,
@@ -67,14 +67,14 @@ where
         let mut inner = std::mem::replace(&mut self.inner, waiting);
         let controls = Arc::clone(&self.controls);
         Box::pin(async move {
-            let (head, body) = request.into_parts();
+            let (mut head, body) = request.into_parts();
             let Ok(message) = body::to_bytes(body, PREFIX + MAX_MESSAGE).await else {
                 let text = format!("The request is longer than {MAX_MESSAGE} bytes, or did not come in.");
                 return Ok(Status::out_of_range(text).into_http());
             };
             let fate = head.extensions.get::<Fate>().cloned().unwrap_or_default();
             let call = Watched::open(controls, rpc, &head.headers, &message, fate);
-            let answer = match call.before().await {
+            let answer = match call.before(&mut head.extensions).await {
                 Some(answer) => answer,
                 None => {
                     let Ok(answer) = inner.call(Request::from_parts(head, Body::from(message))).await;
@@ -106,7 +106,7 @@ impl Watched {
     }
 
     /// Lets faults act; gives an answer if there is nothing left for the handler to do.
-    async fn before(&self) -> Option<Response<Body>> {
+    async fn before(&self, extensions: &mut Extensions) -> Option<Response<Body>> {
         for action in self.controls.faults.strike(Point::Before, self.rpc, &self.resource) {
             match action {
                 Action::Delay(time) => self.controls.engine.sleep(time).await,
@@ -114,6 +114,7 @@ impl Watched {
                 Action::Cut => return Some(self.end(Ending::Cut)),
                 Action::GoAway(reason) => return Some(self.end(Ending::GoAwayBefore(reason))),
                 Action::Reset(reason) => return Some(self.end(Ending::Reset(reason))),
+                Action::Lag(time) => _ = extensions.insert(Lag(time)),
                 // There is no reply yet, and no way to ask for this here.
                 Action::Truncate | Action::Corrupt => {}
             }
@@ -132,6 +133,8 @@ impl Watched {
                 Action::GoAway(reason) => self.fate.decide(Ending::GoAway(reason)),
                 Action::Truncate => self.fate.decide(Ending::Truncate),
                 Action::Corrupt => self.fate.decide(Ending::Corrupt),
+                // The list is made, and there is no way to ask for this here.
+                Action::Lag(_) => {}
             }
         }
         self.close(answer)

@@ -1,12 +1,12 @@
 //! `google.cloud.run.v2.Executions`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use tonic::{Request, Response, Status};
 
 use super::{admit, name, page::Page};
 use crate::{
-    emulator::engine::Engine,
+    emulator::{engine::Engine, fault::Lag},
     proto::{
         longrunning::Operation,
         run::v2::{
@@ -31,10 +31,18 @@ impl Executions for ExecutionsService {
         &self,
         request: Request<ListExecutionsRequest>,
     ) -> Result<Response<ListExecutionsResponse>, Status> {
+        let lag = request.extensions().get::<Lag>().copied();
         let (_, request) = admit(&self.0, request)?;
         let parent = name("parent", &request.parent)?;
         let page = Page::parse(request.page_size, &request.page_token)?;
-        let (executions, next_page_token) = self.0.read(|machine| page.fill(machine.executions(&parent, page.after)));
+        let until = lag.and_then(|Lag(time)| self.0.now().checked_sub(time));
+        let is_listed = |execution: &Execution| {
+            let created = execution.create_time.and_then(|time| SystemTime::try_from(time).ok());
+            until.is_none_or(|until| created.is_some_and(|created| created <= until))
+        };
+        let (executions, next_page_token) = self.0.read(|machine| {
+            page.fill(machine.executions(&parent, page.after).filter(|(_, execution)| is_listed(execution)))
+        });
         Ok(Response::new(ListExecutionsResponse { executions, next_page_token }))
     }
 

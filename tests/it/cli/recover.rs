@@ -1,62 +1,16 @@
 //! Starts that are killed, interrupted or never answered, and what the program finds out about them afterwards.
 
-use std::{fs, net::SocketAddr, process::Command, time::Duration};
+use std::{fs, time::Duration};
 
-use runjob::emulator::{Emulator, Fault, Rpc, Runtime, Simulation};
+use runjob::emulator::{Fault, Rpc};
 use rustix::process::Signal;
 use serde_json::json;
-use tempfile::TempDir;
 use tokio::task::yield_now;
 
-use super::{JOBS, Ran, Running, runjob};
+use super::{JOBS, Ran, place::Place, runjob};
 
 /// Longer than any test: what is kept waiting for it is let go by the end of its connection.
 const HELD: Duration = Duration::from_secs(3600);
-
-/// An emulator whose calls can be made to fail, and a home for the program that calls it.
-struct Place {
-    emulator: Emulator,
-    home: TempDir,
-}
-
-impl Place {
-    async fn new() -> Self {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let runtime = Runtime::Simulated(Simulation::default());
-        let emulator = Emulator::builder().listen(any).runtime(runtime).start().await.expect("an emulator");
-        Self { emulator, home: tempfile::tempdir().expect("a directory") }
-    }
-
-    /// The program without a home.
-    fn homeless(&self, line: &str) -> Command {
-        let mut command = runjob(line);
-        command.env("RUN_EMULATOR_HOST", self.emulator.addr().expect("it listens").to_string());
-        command
-    }
-
-    fn command(&self, line: &str) -> Command {
-        let mut command = self.homeless(line);
-        command.env("XDG_STATE_HOME", self.home.path());
-        command
-    }
-
-    fn ran(&self, line: &str) -> Ran {
-        Ran::of(self.command(line))
-    }
-
-    fn starts(&self) -> usize {
-        self.emulator.ledger().len()
-    }
-
-    /// Starts the program, and returns once its RunJob has come in.
-    async fn sending(&self, line: &str) -> Running {
-        let running = Running::start(self.command(line));
-        while !self.emulator.journal().iter().any(|call| call.rpc == Rpc::RunJob) {
-            yield_now().await;
-        }
-        running
-    }
-}
 
 /// A start that has its effect, and whose answer the program does not live to see.
 #[tokio::test(flavor = "multi_thread")]

@@ -30,29 +30,29 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// Error codes (RFC 9113 7).
-pub(super) const NO_ERROR: u32 = 0;
-pub(super) const INTERNAL_ERROR: u32 = 2;
-pub(super) const REFUSED_STREAM: u32 = 7;
-pub(super) const CANCEL: u32 = 8;
-pub(super) const ENHANCE_YOUR_CALM: u32 = 11;
+pub(crate) const NO_ERROR: u32 = 0;
+pub(crate) const INTERNAL_ERROR: u32 = 2;
+pub(crate) const REFUSED_STREAM: u32 = 7;
+pub(crate) const CANCEL: u32 = 8;
+pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// Settings (RFC 9113 6.5.2).
-pub(super) const MAX_CONCURRENT_STREAMS: u16 = 3;
-pub(super) const INITIAL_WINDOW_SIZE: u16 = 4;
+pub(crate) const MAX_CONCURRENT_STREAMS: u16 = 3;
+pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;
 
 /// The id of a GOAWAY that covers every stream.
-pub(super) const LAST_STREAM: u32 = (1 << 31) - 1;
+pub(crate) const LAST_STREAM: u32 = (1 << 31) - 1;
 
 /// A server that plays the same part on each connection, until it is dropped.
-pub(super) struct Peer {
-    pub(super) address: SocketAddr,
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
     requests: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
 impl Peer {
     /// How many whole requests it has read.
-    pub(super) fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.requests.load(Relaxed)
     }
 }
@@ -64,7 +64,7 @@ impl Drop for Peer {
 }
 
 /// A peer that does this with each socket. An error ends the connection: the client has gone.
-pub(super) async fn raw<F, Fut>(part: F) -> Peer
+pub(crate) async fn raw<F, Fut>(part: F) -> Peer
 where
     F: Fn(TcpStream) -> Fut + Send + 'static,
     Fut: Future<Output = io::Result<()>> + Send + 'static,
@@ -73,7 +73,7 @@ where
 }
 
 /// A peer that plays this part on each connection after both sides have opened it.
-pub(super) async fn http2<F, Fut>(part: F) -> Peer
+pub(crate) async fn http2<F, Fut>(part: F) -> Peer
 where
     F: Fn(Wire) -> Fut + Send + Clone + 'static,
     Fut: Future<Output = io::Result<()>> + Send + 'static,
@@ -116,7 +116,7 @@ async fn listener() -> TcpListener {
 }
 
 /// The server's end of one HTTP/2 connection.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     socket: TcpStream,
     requests: Arc<AtomicUsize>,
 }
@@ -143,7 +143,7 @@ impl Wire {
     }
 
     /// Reads up to the head of a request and returns its stream.
-    pub(super) async fn head(&mut self) -> io::Result<u32> {
+    pub(crate) async fn head(&mut self) -> io::Result<u32> {
         loop {
             let frame = self.read().await?;
             if frame.kind == HEADERS {
@@ -153,13 +153,13 @@ impl Wire {
     }
 
     /// Reads a whole request and returns its stream, and how many requests there have been on all connections.
-    pub(super) async fn counted_request(&mut self) -> io::Result<(u32, usize)> {
+    pub(crate) async fn counted_request(&mut self) -> io::Result<(u32, usize)> {
         let stream = self.request().await?;
         Ok((stream, self.requests.load(Relaxed)))
     }
 
     /// Reads a whole request and returns its stream.
-    pub(super) async fn request(&mut self) -> io::Result<u32> {
+    pub(crate) async fn request(&mut self) -> io::Result<u32> {
         loop {
             let frame = self.read().await?;
             if frame.ends_request() {
@@ -169,60 +169,60 @@ impl Wire {
     }
 
     /// Reads on until the client closes the connection, and answers nothing any more, not even a PING.
-    pub(super) async fn fall_silent(mut self) -> io::Result<()> {
+    pub(crate) async fn fall_silent(mut self) -> io::Result<()> {
         self.socket.read_to_end(&mut Vec::new()).await.map(drop)
     }
 
     /// Reads on until the client closes the connection, as a healthy peer does.
-    pub(super) async fn until_closed(mut self) -> io::Result<()> {
+    pub(crate) async fn until_closed(mut self) -> io::Result<()> {
         loop {
             self.read().await?;
         }
     }
 
-    pub(super) async fn settings(&mut self, settings: &[(u16, u32)]) -> io::Result<()> {
+    pub(crate) async fn settings(&mut self, settings: &[(u16, u32)]) -> io::Result<()> {
         let bytes = settings.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat());
         self.write(SETTINGS, 0, 0, &bytes.collect::<Vec<_>>()).await
     }
 
-    pub(super) async fn goaway(&mut self, last: u32, reason: u32) -> io::Result<()> {
+    pub(crate) async fn goaway(&mut self, last: u32, reason: u32) -> io::Result<()> {
         self.write(GOAWAY, 0, 0, &[last.to_be_bytes(), reason.to_be_bytes()].concat()).await
     }
 
-    pub(super) async fn reset(&mut self, stream: u32, reason: u32) -> io::Result<()> {
+    pub(crate) async fn reset(&mut self, stream: u32, reason: u32) -> io::Result<()> {
         self.write(RST_STREAM, 0, stream, &reason.to_be_bytes()).await
     }
 
     /// What no HTTP/2 peer may send: a reset of no stream.
-    pub(super) async fn nonsense(&mut self) -> io::Result<()> {
+    pub(crate) async fn nonsense(&mut self) -> io::Result<()> {
         self.reset(0, REFUSED_STREAM).await
     }
 
     /// The head of a gRPC answer.
-    pub(super) async fn accept(&mut self, stream: u32, more: &[(&str, &str)]) -> io::Result<()> {
+    pub(crate) async fn accept(&mut self, stream: u32, more: &[(&str, &str)]) -> io::Result<()> {
         let head = [&[(":status", "200"), ("content-type", "application/grpc")], more].concat();
         self.write(HEADERS, END_HEADERS, stream, &fields(&head)).await
     }
 
     /// Bytes of an answer's body.
-    pub(super) async fn body(&mut self, stream: u32, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) async fn body(&mut self, stream: u32, bytes: &[u8]) -> io::Result<()> {
         self.write(DATA, 0, stream, bytes).await
     }
 
     /// The end of a gRPC answer.
-    pub(super) async fn trailers(&mut self, stream: u32, code: &str) -> io::Result<()> {
+    pub(crate) async fn trailers(&mut self, stream: u32, code: &str) -> io::Result<()> {
         self.write(HEADERS, END_HEADERS | END_STREAM, stream, &fields(&[("grpc-status", code)])).await
     }
 
     /// A gRPC answer with one message.
-    pub(super) async fn reply(&mut self, stream: u32, message: &[u8]) -> io::Result<()> {
+    pub(crate) async fn reply(&mut self, stream: u32, message: &[u8]) -> io::Result<()> {
         self.accept(stream, &[]).await?;
         self.body(stream, &prefixed(0, message.len(), message)).await?;
         self.trailers(stream, "0").await
     }
 
     /// A gRPC answer that is only a status, in one frame, as a service refuses.
-    pub(super) async fn refuse(&mut self, stream: u32, code: &str) -> io::Result<()> {
+    pub(crate) async fn refuse(&mut self, stream: u32, code: &str) -> io::Result<()> {
         let head = [
             (":status", "200"),
             ("content-type", "application/grpc"),
@@ -233,10 +233,10 @@ impl Wire {
     }
 
     /// An error page, as the front end of a service has them.
-    pub(super) async fn page(&mut self, stream: u32, status: &str) -> io::Result<()> {
+    pub(crate) async fn page(&mut self, stream: u32, status: &str, text: &[u8]) -> io::Result<()> {
         let head = fields(&[(":status", status), ("content-type", "text/html")]);
         self.write(HEADERS, END_HEADERS, stream, &head).await?;
-        self.write(DATA, END_STREAM, stream, b"<html>not now</html>").await
+        self.write(DATA, END_STREAM, stream, text).await
     }
 
     async fn write(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> io::Result<()> {
@@ -268,7 +268,7 @@ impl Wire {
 }
 
 /// A gRPC message as it says it is: whether compressed, and how long.
-pub(super) fn prefixed(compressed: u8, length: usize, message: &[u8]) -> Vec<u8> {
+pub(crate) fn prefixed(compressed: u8, length: usize, message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(length).expect("a message").to_be_bytes();
     [&[compressed], &length[..], message].concat()
 }

@@ -427,12 +427,13 @@ async fn an_error_page_of_a_front_end_leaves_the_start_unknown() {
     for status in ["200", "403", "404", "429", "502", "503"] {
         let peer = http2(move |mut wire| async move {
             let stream = wire.request().await?;
-            wire.page(stream, status).await?;
+            wire.page(stream, status, b"<html>not\x1bnow</html>").await?;
             wire.until_closed().await
         })
         .await;
         let error = unknown(&peer).await;
-        assert!(error.to_string().contains(&format!("HTTP status {status}")), "{error}");
+        let told = format!("HTTP status {status}, not with gRPC: \"<html>not\\u{{1b}}now</html>\"");
+        assert!(error.to_string().ends_with(&told), "{error}");
     }
 }
 

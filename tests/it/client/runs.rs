@@ -9,12 +9,13 @@ use std::{
     time::Duration,
 };
 
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use runjob::{
     Client, ErrorKind, ExecutionName, JobName, Location, Outcome, TaskEnd,
-    emulator::Emulator,
+    emulator::{Emulator, Fault, Rpc},
     proto::run::v2::{Container, EnvVar, ExecutionTemplate, Job, TaskTemplate, env_var},
 };
+use tonic::{Code, Status};
 use tower::Service as _;
 
 /// An emulator without a socket, and a client of it.
@@ -147,6 +148,33 @@ async fn a_wait_goes_on_from_either_name_in_another_client() {
     assert_eq!(attached.execution(), &execution);
     assert_eq!(attached.wait().await.expect("waited").outcome(), by_execution.outcome());
     assert_eq!(by_execution.outcome().failures()[0].end, TaskEnd::ExitCode(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_by_name_rides_out_a_service_that_fails_at_its_first_question() {
+    let (client, emulator) = setup().await;
+    let run = client.run(&job("echo")).start().await.expect("started");
+    for code in [Code::DeadlineExceeded, Code::Internal, Code::Unavailable, Code::ResourceExhausted] {
+        for rpc in [Rpc::GetExecution, Rpc::GetOperation] {
+            emulator.fault(Fault::before(rpc).answer(Status::new(code, "later")).times(7));
+        }
+        // A new client has never had another answer.
+        let other = Client::builder().connector(emulator.connector()).build().await.expect("a client");
+        assert!(other.attach(run.execution()).wait().await.expect("it passes").outcome().is_success());
+        other.wait(run.operation().expect("known")).await.expect("it passes");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_a_server_that_was_never_there_ends_soon() {
+    let client = Client::builder().emulator("127.0.0.1:1").build().await.expect("a client");
+    let runs = ["echo-a", "echo-b"].map(|id| client.attach(&job("echo").execution(id).expect("a name")));
+    for (_, ended) in client.watch(runs).collect::<Vec<_>>().await {
+        assert_eq!(ended.expect_err("nobody is there").kind(), ErrorKind::Unreachable);
+    }
+    let execution = job("echo").execution("echo-a").expect("a name");
+    let error = client.attach(&execution).wait().await.expect_err("nobody is there");
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
 }
 
 #[tokio::test]
