@@ -24,10 +24,16 @@ pub(crate) struct Caller {
     pub(crate) transport: Transport,
     /// The limit of one attempt, connecting included, and of a start with all its attempts.
     pub(crate) rpc_timeout: Duration,
-    throttle: Arc<Mutex<Throttle>>,
-    long_polls: Arc<Mutex<Places>>,
+    learned: Arc<Learned>,
+}
+
+/// What is known of the service from the calls so far.
+#[derive(Debug)]
+struct Learned {
+    throttle: Mutex<Throttle>,
+    long_polls: Mutex<Places>,
     /// Whether the service has ever answered, be it with an error: then it is there, and may be waited for.
-    answered: Arc<AtomicBool>,
+    answered: AtomicBool,
 }
 
 /// A place that a long poll has taken among the calls of a client, until it is dropped.
@@ -58,13 +64,15 @@ impl<'a, M> Call<'a, M> {
 impl Caller {
     pub(crate) fn new(transport: Transport, rpc_timeout: Duration) -> Self {
         // A quarter of the places is kept for calls that are answered at once.
-        let long_polls = Arc::new(Mutex::new(Places::new(transport.places() / 4 * 3)));
-        Self { transport, rpc_timeout, throttle: Arc::default(), long_polls, answered: Arc::default() }
+        let long_polls = Mutex::new(Places::new(transport.places() / 4 * 3));
+        let learned = Learned { throttle: Mutex::default(), long_polls, answered: AtomicBool::default() };
+        Self { transport, rpc_timeout, learned: Arc::new(learned) }
     }
 
     /// A place for a call that the service may hold, if there is one.
     pub(crate) fn place(&self) -> Option<Place<'_>> {
-        locked(&self.long_polls).take().then(|| Place(&self.long_polls))
+        let long_polls = &self.learned.long_polls;
+        locked(long_polls).take().then(|| Place(long_polls))
     }
 
     /// Makes the call once, within `limit`: it covers the token, the connection, the request and the answer.
@@ -81,7 +89,7 @@ impl Caller {
         request.extensions_mut().insert(exchange.clone());
         let (verdict, error) = match tokio::time::timeout(limit, rpc.send(self.transport.clone(), request)).await {
             Ok(Ok(response)) => {
-                self.answered.store(true, Relaxed);
+                self.learned.answered.store(true, Relaxed);
                 return Ok(response.into_inner());
             }
             Ok(Err(status)) => (exchange.verdict(&status), Error::from_status(status, exchange.foreign_answer())),
@@ -91,7 +99,7 @@ impl Caller {
             }
         };
         if error.is_from_peer() {
-            self.answered.store(true, Relaxed);
+            self.learned.answered.store(true, Relaxed);
         }
         if error.kind() == ErrorKind::Deadline && !error.is_from_peer() {
             // A connection that has died without a word shows as silence, and reconnects only when it is closed.
@@ -180,7 +188,7 @@ impl Caller {
                 | ErrorKind::Service
                 | ErrorKind::Credentials
         );
-        may_pass && self.answered.load(Relaxed)
+        may_pass && self.learned.answered.load(Relaxed)
     }
 
     /// Whether a token that the service did not accept was given up for a new one, which happens once a call.
@@ -191,7 +199,7 @@ impl Caller {
     }
 
     fn throttle(&self) -> MutexGuard<'_, Throttle> {
-        locked(&self.throttle)
+        locked(&self.learned.throttle)
     }
 }
 

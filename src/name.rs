@@ -391,63 +391,69 @@ impl StdError for NameError {}
 struct Part {
     what: &'static str,
     longest: usize,
-    first: fn(u8) -> bool,
-    rest: fn(u8) -> bool,
+    alphabet: Alphabet,
     /// Whether `-` may end it.
     open_end: bool,
     rule: &'static str,
 }
 
-const PROJECT: Part = Part {
+/// Which bytes may begin a part, and which may come after.
+struct Alphabet {
+    first: [bool; 256],
+    rest: [bool; 256],
+}
+
+const LOWER: &str = "abcdefghijklmnopqrstuvwxyz";
+const UPPER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+const DIGITS: &str = "0123456789";
+
+/// A letter first, then letters, digits and `-`, as most ids are.
+const ID: Alphabet = Alphabet::of(&[LOWER], &[DIGITS, "-"]);
+
+static PROJECT: Part = Part {
     what: "project id",
     longest: 128,
-    first: |b| b.is_ascii_lowercase() || b.is_ascii_digit(),
-    rest: |b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.' | b':'),
+    alphabet: Alphabet::of(&[LOWER, DIGITS], &["-.:"]),
     open_end: false,
     rule: "use 1 to 128 lowercase letters, digits and '-'",
 };
 
-const REGION: Part = Part {
+static REGION: Part = Part {
     what: "region",
     longest: 63,
-    first: |b| b.is_ascii_lowercase(),
-    rest: lowercase_digit_or_dash,
+    alphabet: ID,
     open_end: false,
     rule: "use 1 to 63 lowercase letters, digits and '-', as in us-central1",
 };
 
-const JOB: Part = Part {
+static JOB: Part = Part {
     what: "job id",
     longest: 63,
-    first: |b| b.is_ascii_lowercase(),
-    rest: lowercase_digit_or_dash,
+    alphabet: ID,
     open_end: false,
     rule: "use 1 to 63 lowercase letters, digits and '-', beginning with a letter and not ending with '-'",
 };
 
-const EXECUTION: Part = Part {
+static EXECUTION: Part = Part {
     what: "execution id",
     longest: 127,
-    first: |b| b.is_ascii_lowercase(),
-    rest: lowercase_digit_or_dash,
+    alphabet: ID,
     open_end: false,
     rule: "use 1 to 127 lowercase letters, digits and '-', beginning with a letter and not ending with '-'",
 };
 
-const TASK: Part = Part {
+static TASK: Part = Part {
     what: "task id",
     longest: 140,
-    first: |b| b.is_ascii_lowercase(),
-    rest: lowercase_digit_or_dash,
+    alphabet: ID,
     open_end: false,
     rule: "use 1 to 140 lowercase letters, digits and '-', beginning with a letter and not ending with '-'",
 };
 
-const OPERATION: Part = Part {
+static OPERATION: Part = Part {
     what: "operation id",
     longest: 128,
-    first: |b| b.is_ascii_alphanumeric(),
-    rest: |b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'),
+    alphabet: Alphabet::of(&[LOWER, UPPER, DIGITS], &["-_."]),
     open_end: true,
     rule: "use 1 to 128 letters, digits, '-', '_' and '.'",
 };
@@ -455,11 +461,12 @@ const OPERATION: Part = Part {
 impl Part {
     fn check(&self, text: &str) -> Result<(), NameError> {
         let bytes = text.as_bytes();
+        let Alphabet { first, rest } = &self.alphabet;
         let fits = bytes.len() <= self.longest
-            && bytes.first().is_some_and(|&b| (self.first)(b))
-            && bytes.iter().all(|&b| (self.rest)(b))
+            && bytes.first().is_some_and(|&b| first[usize::from(b)])
+            && bytes.iter().all(|&b| rest[usize::from(b)])
             && (self.open_end || !text.ends_with('-'))
-            && !((self.rest)(b'.') && text.contains(".."));
+            && !(rest[usize::from(b'.')] && text.contains(".."));
         if fits { Ok(()) } else { Err(NameError::new(self.what, text, self.rule)) }
     }
 
@@ -468,8 +475,25 @@ impl Part {
     }
 }
 
-fn lowercase_digit_or_dash(b: u8) -> bool {
-    b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'
+impl Alphabet {
+    /// What may begin a part may also come later.
+    const fn of(first: &[&str], more: &[&str]) -> Self {
+        let first = with([false; 256], first);
+        Self { first, rest: with(first, more) }
+    }
+}
+
+const fn with(mut set: [bool; 256], texts: &[&str]) -> [bool; 256] {
+    let mut text = 0;
+    while text < texts.len() {
+        let mut at = 0;
+        while at < texts[text].len() {
+            set[texts[text].as_bytes()[at] as usize] = true;
+            at += 1;
+        }
+        text += 1;
+    }
+    set
 }
 
 /// The ids of a name whose collections are `collections`, in their order.

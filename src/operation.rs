@@ -209,7 +209,9 @@ pub(crate) fn name_in<T: Name>(any: &Any) -> Result<String> {
         #[prost(string, tag = "1")]
         name: String,
     }
-    let named = if any.type_url.ends_with(&T::full_name()) { Named::decode(&any.value[..]).ok() } else { None };
+    let package = any.type_url.strip_suffix(T::NAME).and_then(|url| url.strip_suffix('.'));
+    let is_named = package.is_some_and(|url| url.ends_with(T::PACKAGE));
+    let named = if is_named { Named::decode(&any.value[..]).ok() } else { None };
     named.map(|named| named.name).ok_or_else(|| unexpected::<T>(any))
 }
 

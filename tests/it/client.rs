@@ -3,7 +3,7 @@
 mod connections;
 pub(crate) mod frames;
 mod headers;
-mod keys;
+pub(crate) mod keys;
 mod many;
 mod peers;
 mod runs;

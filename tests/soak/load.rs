@@ -18,7 +18,6 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tonic::Code;
 
 use crate::{
     book::{Book, Told},
@@ -347,8 +346,7 @@ impl Caller {
 
     /// A call that could not be made, and may be made again.
     fn passed(&self, error: &Error) {
-        // CANCELLED is what tonic's server, which is the emulator's, says of a call that has run out of its time.
-        assert!(error.is_retryable() || error.code() == Some(Code::Cancelled), "{error}");
+        assert!(error.is_retryable(), "{error}");
         self.book.count("single calls that failed");
     }
 

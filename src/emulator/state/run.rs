@@ -86,9 +86,7 @@ impl Machine {
             return Ok(unfinished(&self.operation_name(name.job()), &record));
         }
         self.stop(name, now);
-        let answer = self.follow(name)?;
-        self.complete(name, now);
-        Ok(answer)
+        self.settled(name, now)
     }
 
     /// Deletes an execution; one that runs is cancelled first, and goes when its last task has ended.
@@ -104,6 +102,11 @@ impl Machine {
             return Ok(unfinished(&self.operation_name(name.job()), &record));
         }
         self.begin_deletion(name, now);
+        self.settled(name, now)
+    }
+
+    /// A new operation that follows this execution, which may be over by now.
+    fn settled(&mut self, name: &ExecutionName, now: SystemTime) -> Result<Operation, Refusal> {
         let answer = self.follow(name)?;
         self.complete(name, now);
         Ok(answer)

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use prost::Message as _;
 use runjob::{
     Client, ErrorKind, JobName, Outcome, Routing, StartToken,
-    emulator::{Emulator, Fault, Reason, Rpc, Runtime, Simulation},
+    emulator::{Emulator, Fault, Reason, Rpc},
     proto::{
         longrunning::Operation,
         run::v2::{
@@ -21,6 +21,7 @@ use tonic::Status;
 use super::{arm, job, scripted};
 use crate::{
     cli::{JOBS, Ran, place::Place},
+    client::keys::{client, setup},
     program::runjob,
 };
 
@@ -28,17 +29,6 @@ const HELD: Duration = Duration::from_secs(5);
 
 fn token() -> StartToken {
     "nightly-1".parse().expect("a token")
-}
-
-/// An emulator without a socket, and a client of it.
-async fn setup() -> (Client, Emulator) {
-    let runtime = Runtime::Simulated(Simulation::default());
-    let emulator = Emulator::builder().no_listener().runtime(runtime).start().await.expect("an emulator");
-    (client(&emulator).await, emulator)
-}
-
-async fn client(emulator: &Emulator) -> Client {
-    Client::builder().connector(emulator.connector()).build().await.expect("a client")
 }
 
 /// The ids in the ledger.

@@ -204,7 +204,8 @@ async fn advice_about_a_shared_list_is_heeded_within_bounds() {
     let emulator = Emulator::builder().no_listener().runtime(runtime).start().await.expect("an emulator");
     let client = Client::builder().connector(emulator.connector()).build().await.expect("a client");
     let mut runs = Vec::new();
-    for _ in 0..2 {
+    // More than are waited for one by one.
+    for _ in 0..40 {
         runs.push(client.run(&job()).start().await.expect("started"));
     }
     let details = ErrorDetails::with_retry_info(Some(24 * HOUR));

@@ -18,13 +18,13 @@ use tonic::Status;
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// An emulator without a socket, and a client of it.
-async fn setup() -> (Client, Emulator) {
+pub(crate) async fn setup() -> (Client, Emulator) {
     let runtime = Runtime::Simulated(Simulation::default());
     let emulator = Emulator::builder().no_listener().runtime(runtime).start().await.expect("an emulator");
     (client(&emulator).await, emulator)
 }
 
-async fn client(emulator: &Emulator) -> Client {
+pub(crate) async fn client(emulator: &Emulator) -> Client {
     Client::builder().connector(emulator.connector()).build().await.expect("a client")
 }
 
