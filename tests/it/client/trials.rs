@@ -13,14 +13,14 @@ mod trial;
 
 use std::{env, ops::Range, sync::Mutex, thread};
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, future::join_all, stream};
 use runjob::emulator::Reason;
 use tokio::runtime;
 
 use self::{
     mishap::{Kind, Mishap},
     oracle::{Found, Told, judge},
-    service::{Service, Starts},
+    service::{Mark, Service},
     stage::Stage,
     tally::{DUPLICATES, NAIVE_DUPLICATES, TRIALS, Tally, UNKNOWN, WRONG},
     trial::Trial,
@@ -30,7 +30,7 @@ use self::{
 /// through the executions before it.
 const BATCH: usize = 4;
 /// How many trials there are over sockets before they are judged.
-const ROUND: usize = 25_000;
+const ROUND: usize = 10_000;
 /// Where our client starts in process, and where the naive one does.
 const OURS: &str = "echo";
 const NAIVE: &str = "env";
@@ -87,43 +87,41 @@ fn what_goes_wrong_by_chance_is_told_as_it_is() {
     assert!(tally.count(NAIVE_DUPLICATES) > 0 || tally.count(TRIALS) < 1_000);
 }
 
-/// Callers side by side, each with jobs, connections and faults of its own.
+/// Callers side by side, each start with a job, connections and faults of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_goes_wrong_over_sockets_is_told_as_it_is() {
     let asked = number("RUNJOB_SOCKET_TRIALS");
     // A start with a key is looked for for half a minute, and a clock with sockets cannot be paused.
-    let mut trials = seeds(asked.unwrap_or(200)).map(Trial::drawn).filter(|trial| asked.is_some() || !trial.is_keyed);
-    let service = Service::start(true).await;
-    let stage = async |name: String| Stage::over_sockets(&service, &name).await;
-    let mut stages = Vec::new();
-    for caller in 0..if asked.is_some() { 256 } else { 16 } {
-        stages.push((stage(format!("ours-{caller}")).await, stage(format!("naive-{caller}")).await));
-    }
+    let trials = seeds(asked.unwrap_or(200)).map(Trial::drawn).filter(|trial| asked.is_some() || !trial.is_keyed);
+    let trials = Mutex::new(trials);
+    let next = |most| trials.lock().expect("no panic").by_ref().take(most).collect();
+    let (services, callers) = if asked.is_some() { (4, 256) } else { (1, 16) };
     let mut tally = Tally::default();
-    loop {
-        let round = Mutex::new(trials.by_ref().take(ROUND).collect::<Vec<_>>());
-        if round.lock().expect("no panic").is_empty() {
-            break;
-        }
-        let (service, next) = (&service, &|| round.lock().expect("no panic").pop());
-        let callers = stages.iter().map(|(ours, naive)| async move {
-            join_all([ours, naive].map(|stage| service.add_job(&stage.job))).await;
-            let mut records = Vec::new();
-            while let Some(trial) = next() {
-                records.push(carry_out(ours, naive, trial).await);
-            }
-            records
-        });
-        let records = join_all(callers).await;
-        let mut started = service.started().await;
-        for (records, (ours, naive)) in records.iter().zip(&stages) {
-            tally += judged(records, ours, naive, &mut started);
-        }
-        assert!(started.is_empty(), "{started:?} came late");
-        service.emulator.reset();
+    for part in join_all((0..services).map(|_| over_sockets(&next, callers))).await {
+        tally += part;
     }
     assert_all_is_well(&tally);
     assert!(tally.count(NAIVE_DUPLICATES) > 0 || tally.count(TRIALS) < 1_000);
+}
+
+/// Carries rounds of trials out, with an emulator on a port, until there are none.
+async fn over_sockets(next: &(impl Fn(usize) -> Vec<Trial> + Sync), callers: usize) -> Tally {
+    let service = &Service::start(true).await;
+    let mut tally = Tally::default();
+    loop {
+        let round = next(ROUND);
+        if round.is_empty() {
+            return tally;
+        }
+        let round = stream::iter(round).map(async |trial| {
+            let ours = Stage::over_sockets(service, "ours", &trial).await;
+            let naive = Stage::over_sockets(service, "naive", &trial).await;
+            carry_out(&ours, &naive, trial).await
+        });
+        let records: Vec<_> = round.buffer_unordered(callers).collect().await;
+        tally += judged(&records, service).await;
+        service.emulator.reset();
+    }
 }
 
 /// What `docs/reliability.md` says it cannot exclude, and so none of the other trials has: here it shows that they would
@@ -196,9 +194,7 @@ fn on_paused_clock(next: &impl Fn() -> Vec<Trial>, note: &impl Fn(&Trial, usize)
                 note(&record.trial, service.calls(&ours.job) - before);
                 records.push(record);
             }
-            let mut started = service.started().await;
-            tally += judged(&records, &ours, &naive, &mut started);
-            assert!(started.is_empty(), "{started:?} came late");
+            tally += judged(&records, &service).await;
             service.emulator.reset();
         }
     })
@@ -207,8 +203,10 @@ fn on_paused_clock(next: &impl Fn() -> Vec<Trial>, note: &impl Fn(&Trial, usize)
 /// What came of one trial, before it is compared.
 struct Record {
     trial: Trial,
+    ours: Mark,
     told: Vec<Told>,
     found: Found,
+    naive: Mark,
     naive_is_told: bool,
 }
 
@@ -216,15 +214,17 @@ struct Record {
 async fn carry_out(ours: &Stage<'_>, naive: &Stage<'_>, trial: Trial) -> Record {
     let (told, found) = ours.client(&trial).await;
     let naive_is_told = naive.naive_client(&trial).await;
-    Record { trial, told, found, naive_is_told }
+    let (ours, naive) = (ours.mark(&trial), naive.mark(&trial));
+    Record { trial, ours, told, found, naive, naive_is_told }
 }
 
-/// Compares what was told with what has started, and takes that out.
-fn judged(records: &[Record], ours: &Stage<'_>, naive: &Stage<'_>, started: &mut Starts) -> Tally {
+/// Compares what was told with all that has started.
+async fn judged(records: &[Record], service: &Service) -> Tally {
+    let mut started = service.started().await;
     let mut tally = Tally::default();
-    for Record { trial, told, found, naive_is_told } in records {
-        let mut starts_on = |stage: &Stage<'_>| started.remove(&stage.mark(trial)).unwrap_or_default();
-        let (starts, naive_starts) = (starts_on(ours), starts_on(naive));
+    for Record { trial, ours, told, found, naive, naive_is_told } in records {
+        let mut starts_of = |mark| started.remove(mark).unwrap_or_default();
+        let (starts, naive_starts) = (starts_of(ours), starts_of(naive));
         let verdict = judge(told, &starts, found);
         if let Err(wrong) = verdict {
             println!("{wrong}\n{trial:?}\ntold: {told:?}, {found:?}\nstarted: {starts:?}\n");
@@ -232,5 +232,6 @@ fn judged(records: &[Record], ours: &Stage<'_>, naive: &Stage<'_>, started: &mut
         tally += Tally::of(told, starts.len(), verdict.is_err());
         tally += Tally::of_naive(*naive_is_told, naive_starts.len());
     }
+    assert!(started.is_empty(), "{started:?} came late, after its trial had been compared");
     tally
 }

@@ -19,8 +19,8 @@ pub(super) enum Told {
     Silence,
 }
 
-/// What `find_start` said after everything, if it was asked.
-pub(super) type Found = Option<Option<String>>;
+/// What `find_start` said after everything, if it was asked: the execution, none, or why it could not tell.
+pub(super) type Found = Option<Result<Option<String>, String>>;
 
 impl Told {
     pub(super) fn by(answer: &Result<Run, Error>) -> Self {
@@ -70,7 +70,8 @@ pub(super) fn judge(told: &[Told], started: &[String], found: &Found) -> Result<
         return Err("told that nothing was started, and it was");
     }
     match found {
-        Some(name) if name.as_deref() != started => Err("find_start does not say what is so"),
+        Some(Ok(name)) if name.as_deref() != started => Err("find_start does not say what is so"),
+        Some(Err(_)) => Err("find_start does not say anything"),
         _ => Ok(()),
     }
 }
@@ -89,7 +90,7 @@ mod tests {
 
     fn verdict(told: &[Told], names: &[&str], found: Option<Option<&str>>) -> bool {
         let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-        judge(told, &names, &found.map(|name| name.map(str::to_owned))).is_ok()
+        judge(told, &names, &found.map(|name| Ok(name.map(str::to_owned)))).is_ok()
     }
 
     #[test]
@@ -131,5 +132,6 @@ mod tests {
         assert!(!verdict(&[Told::Unknown], &["a"], Some(None)));
         assert!(!verdict(&[Told::Unknown], &["a"], Some(Some("b"))));
         assert!(!verdict(&[Told::Unknown], &[], Some(Some("a"))));
+        assert!(judge(&[Told::Unknown], &[], &Some(Err("no answer".to_owned()))).is_err());
     }
 }

@@ -48,9 +48,9 @@ impl Service {
     }
 
     /// What `find_start` says.
-    pub(super) async fn find(&self, job: &JobName, key: &StartKey) -> Option<String> {
-        let found = self.client.find_start(job, key).await.expect("nothing goes wrong here");
-        found.map(|run| run.execution().to_string())
+    pub(super) async fn find(&self, job: &JobName, key: &StartKey) -> Result<Option<String>, String> {
+        let found = self.client.find_start(job, key).await;
+        found.map(|run| run.map(|run| run.execution().to_string())).map_err(|error| error.to_string())
     }
 
     /// What the ledger has. It knows nothing of variables, so that the list of executions tells whose each one is.

@@ -18,7 +18,7 @@ use tonic::{
 };
 
 use super::{
-    cut::{Breaking, Cuts, Proxy},
+    cut::{Breaking, Cut, Cuts, Proxy},
     mishap::Mishap,
     oracle::{Found, Told},
     service::{MARKER, Mark, Service, job_name},
@@ -39,7 +39,9 @@ pub(super) struct Stage<'a> {
 
 enum Way {
     InProcess(Cuts),
-    Socket { proxy: Proxy, emulator: SocketAddr },
+    Straight(SocketAddr),
+    /// By connections that break.
+    Proxied(Proxy),
 }
 
 impl<'a> Stage<'a> {
@@ -48,11 +50,13 @@ impl<'a> Stage<'a> {
         Self { service, job: job_name(job), way: Way::InProcess(Cuts::default()), limit: Duration::from_secs(60) }
     }
 
-    /// Over TCP, with a port of its own for connections that break.
-    pub(super) async fn over_sockets(service: &'a Service, job: &str) -> Self {
+    /// Over TCP, with a new job, for one trial.
+    pub(super) async fn over_sockets(service: &'a Service, whose: &str, trial: &Trial) -> Self {
+        let job = job_name(&format!("{whose}-{}", trial.seed));
+        service.add_job(&job).await;
         let emulator = service.emulator.addr().expect("it listens");
-        let way = Way::Socket { proxy: Proxy::to(emulator).await, emulator };
-        Self { service, job: job_name(job), way, limit: Duration::from_secs(4) }
+        let way = if trial.cuts.is_empty() { Way::Straight(emulator) } else { Way::Proxied(Proxy::to(emulator).await) };
+        Self { service, job, way, limit: Duration::from_secs(4) }
     }
 
     /// Under which a start by this trial is known.
@@ -80,7 +84,7 @@ impl<'a> Stage<'a> {
     }
 
     async fn start(&self, trial: &Trial) -> Result<Run> {
-        let mut start = self.new_client(trial).await.run(&self.job).env(MARKER, trial.seed.to_string());
+        let mut start = self.new_client().await.run(&self.job).env(MARKER, trial.seed.to_string());
         if trial.is_keyed {
             start = start.start_key(trial.key());
         }
@@ -93,7 +97,7 @@ impl<'a> Stage<'a> {
     /// What a client does that tries again whenever the code is UNAVAILABLE: whether it was told of a start.
     pub(super) async fn naive_client(&self, trial: &Trial) -> bool {
         self.set(trial);
-        let mut jobs = JobsClient::new(self.new_channel(trial));
+        let mut jobs = JobsClient::new(self.new_channel());
         let mut is_started = false;
         for _ in 0..=RETRIES {
             let request = Routing::location(self.job.location()).request(self.request(trial));
@@ -122,49 +126,44 @@ impl<'a> Stage<'a> {
         let starts = Mishap::arm(&trial.starts, Rpc::RunJob, self.job.id(), self.limit);
         let looks = Mishap::arm(&trial.looks, Rpc::ListExecutions, self.job.id(), self.limit);
         starts.into_iter().chain(looks).for_each(|fault| self.service.emulator.fault(fault));
-        self.cuts().set(&trial.cuts);
+        self.cut(&trial.cuts);
     }
 
     fn clear(&self) {
         self.service.emulator.clear_faults_of(self.job.id());
-        self.cuts().set(&[]);
+        self.cut(&[]);
     }
 
-    fn cuts(&self) -> &Cuts {
+    fn cut(&self, to_come: &[Cut]) {
         match &self.way {
-            Way::InProcess(cuts) => cuts,
-            Way::Socket { proxy, .. } => &proxy.cuts,
+            Way::InProcess(cuts) | Way::Proxied(Proxy { cuts, .. }) => cuts.set(to_come),
+            Way::Straight(_) => {}
         }
     }
 
     /// A client that has made no connection yet, as that of a caller who was restarted.
-    async fn new_client(&self, trial: &Trial) -> Client {
+    async fn new_client(&self) -> Client {
         let client = match &self.way {
-            Way::InProcess(_) => Client::builder().connector(self.breaking()),
-            Way::Socket { .. } => Client::builder().emulator(self.address(trial).to_string()),
+            Way::InProcess(cuts) => Client::builder().connector(self.breaking(cuts)),
+            Way::Straight(address) | Way::Proxied(Proxy { address, .. }) => {
+                Client::builder().emulator(address.to_string())
+            }
         };
         client.rpc_timeout(self.limit).build().await.expect("a client")
     }
 
-    fn new_channel(&self, trial: &Trial) -> Channel {
+    fn new_channel(&self) -> Channel {
         match &self.way {
-            Way::InProcess(_) => Endpoint::from_static("http://localhost").connect_with_connector_lazy(self.breaking()),
-            Way::Socket { .. } => {
-                Endpoint::from_shared(format!("http://{}", self.address(trial))).expect("an address").connect_lazy()
+            Way::InProcess(cuts) => {
+                Endpoint::from_static("http://localhost").connect_with_connector_lazy(self.breaking(cuts))
+            }
+            Way::Straight(address) | Way::Proxied(Proxy { address, .. }) => {
+                Endpoint::from_shared(format!("http://{address}")).expect("an address").connect_lazy()
             }
         }
     }
 
-    fn breaking(&self) -> Breaking {
-        Breaking { inner: self.service.emulator.connector(), cuts: self.cuts().clone() }
-    }
-
-    /// Past the proxy where it has nothing to do.
-    fn address(&self, trial: &Trial) -> SocketAddr {
-        match &self.way {
-            Way::Socket { proxy, .. } if !trial.cuts.is_empty() => proxy.address,
-            Way::Socket { emulator, .. } => *emulator,
-            Way::InProcess(_) => unreachable!("it has no address"),
-        }
+    fn breaking(&self, cuts: &Cuts) -> Breaking {
+        Breaking { inner: self.service.emulator.connector(), cuts: cuts.clone() }
     }
 }
