@@ -1,8 +1,9 @@
 //! What the client adds to the bare generated stubs: `cargo bench --bench overhead`.
 //!
-//! One start and one poll, three ways, against one emulator over loopback TCP: the bare stubs over the client's own
-//! connection, the client's verbs, and, to show what the connection itself adds, the bare stubs over a plain channel.
-//! The three take turns in short rounds, so that whatever else the machine does meets all of them, and each figure is
+//! One start and one poll, four ways, against one emulator over loopback TCP: the bare stubs over the client's own
+//! connection, which send the same requests as the verbs, deadline and all; the client's verbs; and, to show what a
+//! deadline and the connection add, the bare stubs without the one, and without both over a plain channel. The four take
+//! turns in short rounds, so that whatever else the machine does meets all of them, and each figure is
 //! the median over the rounds of a ratio within one round.
 
 use std::{
@@ -31,6 +32,9 @@ type Result<T> = std::result::Result<T, Box<dyn StdError + Send + Sync>>;
 
 const ROUNDS: usize = 60;
 
+/// What the verbs give a call by default.
+const RPC_TIMEOUT: Duration = Duration::from_secs(60);
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let emulator = Emulator::builder().runtime(Runtime::Simulated(Simulation::default())).start().await?;
@@ -40,23 +44,25 @@ async fn main() -> Result<()> {
     let client = Client::builder().emulator(address.to_string()).build().await?;
 
     println!("One start and one poll: time per pair, median of {ROUNDS} rounds\n");
-    println!("| in flight | stubs, same connection | the client's verbs | stubs, plain channel |");
-    println!("|---|---|---|---|");
+    println!("| in flight | stubs, same requests | the client's verbs | stubs, no deadline | and a plain channel |");
+    println!("|---|---|---|---|---|");
     for (width, pairs) in [(1, 128), (64, 512)] {
-        let (mut stubs, mut verbs, mut plain) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut stubs, mut verbs, mut endless, mut plain) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for round in 0..=ROUNDS {
             let a = timed(width, pairs, || stubs_over_transport(client.transport(), &job)).await?;
             let b = timed(width, pairs, || client_verbs(&client, &job)).await?;
-            let c = timed(width, pairs, || stubs_over_channel(channel.clone(), &job)).await?;
+            let c = timed(width, pairs, || stubs_without_deadline(client.transport(), &job)).await?;
+            let d = timed(width, pairs, || stubs_over_channel(channel.clone(), &job)).await?;
             // The first round warms up.
             if round > 0 {
                 stubs.push(a.as_secs_f64() * 1e6 / pairs as f64);
                 verbs.push(b.as_secs_f64() / a.as_secs_f64());
-                plain.push(c.as_secs_f64() / a.as_secs_f64());
+                endless.push(c.as_secs_f64() / a.as_secs_f64());
+                plain.push(d.as_secs_f64() / a.as_secs_f64());
             }
         }
-        let (stubs, verbs, plain) = (median(stubs), median(verbs), median(plain));
-        println!("| {width} | 1 ({stubs:.0} µs) | {verbs:.3} | {plain:.3} |");
+        let [stubs, verbs, endless, plain] = [stubs, verbs, endless, plain].map(median);
+        println!("| {width} | 1 ({stubs:.0} µs) | {verbs:.3} | {endless:.3} | {plain:.3} |");
     }
     emulator.stop().await?;
     Ok(())
@@ -85,14 +91,18 @@ async fn client_verbs(client: &Client, job: &JobName) -> Result<()> {
 }
 
 async fn stubs_over_channel(channel: Channel, job: &JobName) -> Result<()> {
-    stubs(channel, job).await
+    stubs(channel, job, None).await
+}
+
+async fn stubs_without_deadline(transport: Transport, job: &JobName) -> Result<()> {
+    stubs(transport, job, None).await
 }
 
 async fn stubs_over_transport(transport: Transport, job: &JobName) -> Result<()> {
-    stubs(transport, job).await
+    stubs(transport, job, Some(RPC_TIMEOUT)).await
 }
 
-async fn stubs<T>(transport: T, job: &JobName) -> Result<()>
+async fn stubs<T>(transport: T, job: &JobName, deadline: Option<Duration>) -> Result<()>
 where
     T: GrpcService<Body> + Clone,
     T::Error: Into<BoxError>,
@@ -100,11 +110,14 @@ where
     <T::ResponseBody as HttpBody>::Error: Into<BoxError> + Send,
 {
     let message = RunJobRequest { name: job.to_string(), overrides: Some(hello()), ..RunJobRequest::default() };
-    let started =
-        JobsClient::new(transport.clone()).run_job(Routing::location(job.location()).request(message)).await?;
+    let mut request = Routing::location(job.location()).request(message);
+    deadline.into_iter().for_each(|limit| request.set_timeout(limit));
+    let started = JobsClient::new(transport.clone()).run_job(request).await?;
     let name: OperationName = started.into_inner().name.parse()?;
     let message = GetOperationRequest { name: name.to_string() };
-    OperationsClient::new(transport).get_operation(Routing::name(&name).request(message)).await?;
+    let mut request = Routing::name(&name).request(message);
+    deadline.into_iter().for_each(|limit| request.set_timeout(limit));
+    OperationsClient::new(transport).get_operation(request).await?;
     Ok(())
 }
 
