@@ -23,7 +23,7 @@ use crate::{
 
 /// A client of Cloud Run Jobs.
 ///
-/// Make one and clone it: clones share the connection and the credentials. Reads are tried again after a failure
+/// Make one and clone it: clones share the connections and the credentials. Reads are tried again after a failure
 /// that may pass; what has an effect is sent once.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -46,7 +46,7 @@ impl Client {
         builder::from_env(&|name| std::env::var(name).ok()).await
     }
 
-    /// The connection, for the generated stubs.
+    /// The connections, for the generated stubs.
     pub fn transport(&self) -> Transport {
         self.caller.transport.clone()
     }
@@ -128,8 +128,8 @@ impl Client {
 
     /// Waits for many executions at once and yields each as it ends.
     ///
-    /// Up to 30 executions of a job are waited for as by [`Run::wait`] and heard of at once. More of them share one look
-    /// at the job's list (ListExecutions) a second, so that the requests grow with the jobs and not with the executions:
+    /// Up to 30 executions of a job, or 7 that are known by name only, are waited for as by [`Run::wait`]. More of them share
+    /// one look at the job's list (ListExecutions) a second, so that the requests grow with the jobs and not with the executions:
     /// two a second and job at the most, however long the list is. Looks become rarer while nothing ends, by a fiftieth
     /// of that time, up to ten seconds. A run with a [wait limit](Run::set_wait_limit) is always waited for by itself.
     /// What cannot be waited for is yielded as an error with its name. Dropping the stream cancels nothing.

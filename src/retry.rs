@@ -1,4 +1,4 @@
-//! Policies as pure values: how long to pause, how often to try, and what may be sent again.
+//! Policies as pure values: how long to pause, how often to try, what may be sent again, and how many may be held.
 //!
 //! Knows no runtime, no clock, no RPC and no random source: the caller brings the number.
 

@@ -1,4 +1,4 @@
-//! The connection under every stub: endpoint, TLS, keepalive, credentials and headers. Knows no message.
+//! The connections under every stub: endpoint, TLS, keepalive, credentials and headers. Knows no message.
 
 mod endpoint;
 mod exchange;

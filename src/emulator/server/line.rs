@@ -297,6 +297,17 @@ mod tests {
         [&[0, 0, payload.len() as u8, kind, 0, 0, 0, 0, stream], payload].concat()
     }
 
+    /// A GOAWAY of no error that covers every stream.
+    fn go_away() -> Vec<u8> {
+        frame(GOAWAY, 0, &[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0])
+    }
+
+    async fn everything(mut from: DuplexStream) -> Vec<u8> {
+        let mut seen = Vec::new();
+        from.read_to_end(&mut seen).await.expect("open");
+        seen
+    }
+
     #[test]
     fn frames_are_told_apart_however_their_bytes_come() {
         let bytes = [frame(HEADERS, 3, b"abc"), frame(0, 3, b""), frame(HEADERS, 5, &[1; 200])].concat();
@@ -312,7 +323,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_goaway_comes_between_two_frames() {
-        let (near, mut far) = duplex(1000);
+        let (near, far) = duplex(1000);
         let mut tapped = Tapped::new(near);
         let line = tapped.connect_info();
         let (first, second) = (frame(HEADERS, 1, b"abcdef"), frame(0, 1, b"x"));
@@ -322,15 +333,12 @@ mod tests {
         tapped.write_all(&[&first[11..], &second].concat()).await.expect("open");
         said.await.expect("no panic");
         drop(tapped);
-        let mut seen = Vec::new();
-        far.read_to_end(&mut seen).await.expect("open");
-        let goaway = frame(GOAWAY, 0, &[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
-        assert_eq!(seen, [first, goaway, second].concat());
+        assert_eq!(everything(far).await, [first, go_away(), second].concat());
     }
 
     #[tokio::test]
     async fn a_goaway_comes_between_two_frames_that_are_written_in_pieces() {
-        let (near, mut far) = duplex(1000);
+        let (near, far) = duplex(1000);
         let mut tapped = Tapped::new(near);
         let line = tapped.connect_info();
         let (first, second) = (frame(HEADERS, 1, b"abcdef"), frame(0, 1, b"x"));
@@ -344,10 +352,7 @@ mod tests {
         assert_eq!(tapped.write_vectored(&pieces[1..]).await.expect("open"), second.len());
         said.await.expect("no panic");
         drop(tapped);
-        let mut seen = Vec::new();
-        far.read_to_end(&mut seen).await.expect("open");
-        let goaway = frame(GOAWAY, 0, &[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
-        assert_eq!(seen, [first, goaway, second].concat());
+        assert_eq!(everything(far).await, [first, go_away(), second].concat());
     }
 
     /// A connection whose client has opened these streams.
