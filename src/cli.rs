@@ -9,13 +9,14 @@ mod config;
 mod exit;
 mod failure;
 mod interrupt;
-mod journal;
 mod json;
 mod mask;
 mod phase;
 mod printer;
 mod report;
+mod safe;
 mod session;
+mod start_log;
 mod view;
 
 use std::{ffi::OsString, process::ExitCode};

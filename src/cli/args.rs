@@ -136,7 +136,7 @@ pub(super) struct Execute {
 /// `runjob recover`
 #[derive(Debug, clap::Args)]
 pub(super) struct Recover {
-    /// Only this job's: its id or its full name. With --key it is looked for even if the journal does not know it.
+    /// Only this job's: its id or its full name. With --key it is looked for even if the start log does not know it.
     #[arg(long, value_name = "JOB")]
     pub(super) job: Option<String>,
     /// Only the start with this key.

@@ -24,7 +24,7 @@ use self::place::{Places, Scope};
 use super::{
     args::{self, Args, ClockArg, Command, Executions, Global, Jobs, RuntimeArg, Tasks, Verb, Waiting},
     failure::Failure,
-    journal::Journal,
+    start_log::StartLog,
 };
 use crate::{ExecutionName, JobName, Location, StartKey, StartToken, emulator::Clock, proto::run::v2::Job};
 
@@ -91,7 +91,7 @@ pub(super) struct Recover {
     pub(super) key: Option<StartKey>,
     /// Give up those that are not found.
     pub(super) forget: bool,
-    pub(super) journal: Journal,
+    pub(super) log: StartLog,
 }
 
 /// What to start, and with which precautions.
@@ -101,9 +101,9 @@ pub(super) struct Start {
     pub(super) overrides: Overrides,
     pub(super) guard: Option<Guard>,
     pub(super) validate_first: bool,
-    /// Where it is written down first; nowhere for an emulator that ends with this process, and for a token, which
-    /// whoever gives it again needs no journal for.
-    pub(super) journal: Option<Journal>,
+    /// Where it is written down first; nowhere for an emulator that ends with this process, and for a token, which is
+    /// safe to give again.
+    pub(super) log: Option<StartLog>,
 }
 
 /// By what a start is known again.
@@ -188,16 +188,16 @@ impl Config {
             Target::Service { .. } => Scope::Machine,
         };
         let places = Places { global: &global, env, scope };
-        let journal = (target != Target::InProcess).then(|| Journal::new(state::directory(env), target.to_string()));
+        let log = (target != Target::InProcess).then(|| StartLog::new(state::directory(env), target.to_string()));
         match command {
             Command::Emulator(typed) => Ok(Self::Serve(serve(typed, &global, env)?)),
-            Command::Recover(typed) => Ok(Self::Recover(target, recover(typed, journal, &places)?)),
-            Command::Call(verb) => Ok(Self::Call(target, call(verb, journal, &places)?)),
+            Command::Recover(typed) => Ok(Self::Recover(target, recover(typed, log, &places)?)),
+            Command::Call(verb) => Ok(Self::Call(target, call(verb, log, &places)?)),
         }
     }
 }
 
-/// As it stands in the journal: what tells one server from another.
+/// As it stands in the start log: what tells one server from another.
 impl Display for Target {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -223,9 +223,9 @@ fn target(global: &Global, env: &Environment) -> Target {
     }
 }
 
-fn call(verb: Verb, journal: Option<Journal>, places: &Places<'_>) -> Result<Call, Failure> {
+fn call(verb: Verb, log: Option<StartLog>, places: &Places<'_>) -> Result<Call, Failure> {
     Ok(match verb {
-        Verb::Execute(typed) => execute(*typed, journal, places)?,
+        Verb::Execute(typed) => execute(*typed, log, places)?,
         Verb::Wait(typed) => Call::Wait { execution: places.execution(&typed.execution)?, waiting: typed.waiting },
         Verb::Describe(typed) => {
             Call::Describe { execution: places.execution(&typed.execution)?, show_env: typed.env.show_env }
@@ -245,7 +245,7 @@ fn call(verb: Verb, journal: Option<Journal>, places: &Places<'_>) -> Result<Cal
     })
 }
 
-fn execute(typed: args::Execute, journal: Option<Journal>, places: &Places<'_>) -> Result<Call, Failure> {
+fn execute(typed: args::Execute, log: Option<StartLog>, places: &Places<'_>) -> Result<Call, Failure> {
     let waiting = &typed.waiting;
     let only_waiting = [
         ("--wait-limit", waiting.wait_limit.is_some()),
@@ -266,17 +266,17 @@ fn execute(typed: args::Execute, journal: Option<Journal>, places: &Places<'_>) 
         return Err(Failure::usage("--exactly-once starts the job as it is, and overrides are given with it")
             .hint("leave the overrides out, or use --start-key=KEY"));
     }
-    let journal = journal.filter(|_| !is_token);
-    let start = Start { job: places.job(&typed.job)?, overrides, guard, validate_first: typed.validate_first, journal };
+    let log = log.filter(|_| !is_token);
+    let start = Start { job: places.job(&typed.job)?, overrides, guard, validate_first: typed.validate_first, log };
     Ok(Call::Execute { start, waiting: typed.wait.then_some(typed.waiting) })
 }
 
-fn recover(typed: args::Recover, journal: Option<Journal>, places: &Places<'_>) -> Result<Recover, Failure> {
-    let journal = journal.ok_or_else(|| {
+fn recover(typed: args::Recover, log: Option<StartLog>, places: &Places<'_>) -> Result<Recover, Failure> {
+    let log = log.ok_or_else(|| {
         Failure::usage("an emulator inside this process has no earlier starts: --emulator has no meaning here")
     })?;
     let job = typed.job.as_deref().map(|job| places.job(job)).transpose()?;
-    Ok(Recover { job, key: typed.key, forget: typed.forget, journal })
+    Ok(Recover { job, key: typed.key, forget: typed.forget, log })
 }
 
 fn jobs(typed: Jobs, places: &Places<'_>) -> Result<Call, Failure> {
@@ -472,7 +472,7 @@ mod tests {
         let (_, call) = called("runjob execute echo --exactly-once=order-1", &server);
         let Call::Execute { start, .. } = call else { panic!("an execute") };
         assert!(matches!(start.guard, Some(Guard::Token(token)) if token.as_str() == "order-1"));
-        assert!(start.journal.is_none());
+        assert!(start.log.is_none());
     }
 
     #[test]

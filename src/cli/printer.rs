@@ -4,21 +4,28 @@
 //! quiet end, not an error.
 
 mod progress;
-mod safe;
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    fmt::{self, Debug, Formatter},
+    io::{self, IsTerminal, Write},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use comfy_table::{Table, presets};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
 pub(super) use self::progress::Progress;
-use super::{args::Format, exit::Exit, failure::Failure, report::Report};
+use super::{args::Format, exit::Exit, failure::Failure, report::Report, safe};
 
 /// Writes what a command has to say.
 #[derive(Debug, Clone)]
 pub(super) struct Printer {
     format: Format,
+    stdout: Stream,
+    stderr: Stream,
+    /// Whether stderr is a terminal.
+    is_watched: bool,
     /// The live line, hidden unless a [`Progress`] shows it; other lines must go above it.
     live: ProgressBar,
 }
@@ -26,7 +33,15 @@ pub(super) struct Printer {
 impl Printer {
     /// A printer of results in this format.
     pub(super) fn new(format: Format) -> Self {
-        Self { format, live: ProgressBar::hidden() }
+        Self {
+            is_watched: io::stderr().is_terminal(),
+            ..Self::over(format, Stream::new(io::stdout()), Stream::new(io::stderr()))
+        }
+    }
+
+    /// A printer to other streams, of which none is a terminal.
+    fn over(format: Format, stdout: Stream, stderr: Stream) -> Self {
+        Self { format, stdout, stderr, is_watched: false, live: ProgressBar::hidden() }
     }
 
     /// The format of results.
@@ -34,23 +49,41 @@ impl Printer {
         self.format
     }
 
-    /// Writes what is known of an execution to stdout.
-    pub(super) fn report(&self, report: &Report) -> Result<(), Failure> {
-        match self.format {
-            Format::Text => self.text(&report.to_string()),
-            Format::Json => self.json(report),
+    /// Writes what is known of an execution to stdout, and to stderr where stdout takes nothing: the name of what was
+    /// started always reaches the user. Gives the status to end with, which is this one unless the result did not arrive.
+    pub(super) fn report(&self, report: &Report, exit: Exit) -> Exit {
+        let text = match self.format {
+            Format::Text => report.to_string(),
+            Format::Json => pretty(report).unwrap_or_else(|_| report.to_string()),
+        };
+        let Err(error) = self.text_or_error(&text) else { return exit };
+        self.live.suspend(|| _ = self.stderr.line(&safe::text(&text)));
+        let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
+        if !is_closed {
+            self.failure(&unwritten(&error));
         }
+        // A reader that has left misses nothing: the status tells the outcome.
+        if is_closed && report.is_finished() { exit } else { Exit::StoppedWaiting }
     }
 
     /// Writes lines of a result to stdout, at once.
     pub(super) fn text(&self, text: &str) -> Result<(), Failure> {
-        self.result(&safe::text(text))
+        unless_closed(self.text_or_error(text))
     }
 
     /// Writes a result to stdout as JSON.
     pub(super) fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(value).map_err(|error| unwritten(&error.into()))?;
-        self.result(&safe::json(&text))
+        unless_closed(self.json_or_error(value))
+    }
+
+    /// As [`text`](Self::text), where a closed pipe matters as well.
+    pub(super) fn text_or_error(&self, text: &str) -> io::Result<()> {
+        self.live.suspend(|| self.stdout.line(&safe::text(text)))
+    }
+
+    /// As [`json`](Self::json), where a closed pipe matters as well.
+    pub(super) fn json_or_error(&self, value: &impl Serialize) -> io::Result<()> {
+        self.text_or_error(&pretty(value)?)
     }
 
     /// Writes a result to stdout as columns under a header, aligned and without lines.
@@ -58,7 +91,7 @@ impl Printer {
         let mut table = Table::new();
         table.set_header(header.iter().copied());
         for row in rows {
-            table.add_row(row.iter().map(|cell| safe::text(cell)));
+            table.add_row(row.iter().map(|cell| safe::line(cell)));
         }
         self.columns(table)
     }
@@ -67,23 +100,22 @@ impl Printer {
     pub(super) fn pairs(&self, pairs: Vec<[String; 2]>) -> Result<(), Failure> {
         let mut table = Table::new();
         for pair in pairs {
-            table.add_row(pair.iter().map(|cell| safe::text(cell)));
+            table.add_row(pair.iter().map(|cell| safe::line(cell)));
         }
         self.columns(table)
     }
 
-    /// Writes a line to stderr. A stderr that cannot be written to is nobody's concern.
+    /// Writes one line to stderr. That stderr cannot be written to is ignored: there is no other place to say it.
     pub(super) fn note(&self, line: &str) {
-        let line = safe::text(line);
-        self.live.suspend(|| _ = writeln!(io::stderr().lock(), "{line}"));
+        self.live.suspend(|| _ = self.stderr.line(&safe::line(line)));
     }
 
-    /// Writes a line that a task has written: to stdout where people read it, to stderr beside JSON. A stdout that
-    /// cannot be written to is told when the result is.
+    /// Writes a line that a task has written: to stdout in text, to stderr beside JSON. That stdout cannot be written to
+    /// is reported with the result.
     pub(super) fn passed_on(&self, line: &str) {
         match self.format {
             Format::Text => _ = self.text(line),
-            Format::Json => self.note(line),
+            Format::Json => self.live.suspend(|| _ = self.stderr.line(&safe::text(line))),
         }
     }
 
@@ -102,27 +134,108 @@ impl Printer {
             column.set_padding((0, 2));
             index += 1;
         }
-        self.result(&table.trim_fmt())
-    }
-
-    fn result(&self, text: &str) -> Result<(), Failure> {
-        let write = || {
-            let mut stdout = io::stdout().lock();
-            writeln!(stdout, "{text}")?;
-            stdout.flush()
-        };
-        match self.live.suspend(write) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritten(&error)),
-            _ => Ok(()),
-        }
+        self.text(&table.trim_fmt())
     }
 }
 
-/// Whether somebody watches stderr.
-fn watched() -> bool {
-    io::stderr().is_terminal()
+/// Somewhere to write lines to; clones write to the same.
+#[derive(Clone)]
+struct Stream(Arc<Mutex<dyn Write + Send>>);
+
+impl Stream {
+    fn new(stream: impl Write + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(stream)))
+    }
+
+    /// Writes a line, and leaves none of it in a buffer.
+    fn line(&self, text: &str) -> io::Result<()> {
+        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        writeln!(stream, "{text}")?;
+        stream.flush()
+    }
+}
+
+impl Debug for Stream {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").finish_non_exhaustive()
+    }
+}
+
+fn pretty(value: &impl Serialize) -> serde_json::Result<String> {
+    Ok(safe::json(&serde_json::to_string_pretty(value)?).into_owned())
+}
+
+fn unless_closed(written: io::Result<()>) -> Result<(), Failure> {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritten(&error)),
+        _ => Ok(()),
+    }
 }
 
 fn unwritten(error: &io::Error) -> Failure {
     Failure::new(Exit::Other, format!("could not write the result: {error}"))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::ExecutionName;
+
+    /// A stream whose lines can be read back.
+    #[derive(Clone, Default)]
+    pub(in crate::cli) struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Written {
+        pub(in crate::cli) fn lines(&self) -> Vec<String> {
+            let bytes = self.0.lock().expect("nothing panics").clone();
+            String::from_utf8(bytes).expect("Unicode").lines().map(str::to_owned).collect()
+        }
+    }
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("nothing panics").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A stream that cannot be written to.
+    struct Broken(io::ErrorKind);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+
+    /// A printer, and what it writes to stderr.
+    pub(in crate::cli) fn printer(stdout: impl Write + Send + 'static) -> (Printer, Written) {
+        let stderr = Written::default();
+        (Printer::over(Format::Text, Stream::new(stdout), Stream::new(stderr.clone())), stderr)
+    }
+
+    #[test]
+    fn the_name_of_a_started_execution_goes_to_stderr_when_stdout_takes_nothing() {
+        let execution: ExecutionName = "projects/p/locations/r/jobs/j/executions/j-a".parse().expect("a name");
+        let report = Report::started(&execution, None, None);
+        for (kind, lines) in [(io::ErrorKind::BrokenPipe, 1), (io::ErrorKind::StorageFull, 2)] {
+            let (printer, stderr) = printer(Broken(kind));
+            assert_eq!(printer.report(&report, Exit::Done), Exit::StoppedWaiting, "{kind}");
+            assert_eq!((&stderr.lines()[0], stderr.lines().len()), (&execution.to_string(), lines), "{kind}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_says_is_one_line() {
+        let (printer, stderr) = printer(io::sink());
+        printer.failure(&Failure::usage("nope\nhint: run this").hint("no\u{2028}hint: that"));
+        assert_eq!(stderr.lines(), ["error: nope hint: run this", "hint: no hint: that"]);
+    }
 }

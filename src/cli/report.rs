@@ -6,6 +6,7 @@ use std::fmt::{self, Display, Formatter};
 
 use serde::Serialize;
 
+use super::safe;
 use crate::{ExecutionName, Finished, OperationName, Outcome, TaskEnd, TaskFailure, proto::run::v2::Execution};
 
 /// What is known of an execution when a command ends.
@@ -73,6 +74,11 @@ impl Report {
         }
     }
 
+    /// Whether it tells how the execution ended.
+    pub(super) fn is_finished(&self) -> bool {
+        self.outcome != Word::Started
+    }
+
     /// An execution that has ended.
     pub(super) fn finished(operation: Option<&OperationName>, finished: &Finished) -> Self {
         let outcome = match finished.outcome() {
@@ -125,7 +131,7 @@ impl FailedTask {
 /// The lines for people. Of a start it is the name alone, for use in another command.
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.outcome == Word::Started {
+        if !self.is_finished() {
             return f.write_str(&self.execution);
         }
         writeln!(f, "{} {}", self.outcome, self.execution)?;
@@ -168,7 +174,7 @@ impl Display for FailedTask {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let plural = if self.attempts == 1 { "" } else { "s" };
         write!(f, "task {}: {} after {} attempt{plural}", self.task, self.end, self.attempts)?;
-        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
+        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", safe::line(&self.message)) }
     }
 }
 

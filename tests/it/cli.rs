@@ -3,6 +3,7 @@
 mod bad_input;
 mod execute;
 mod interrupt;
+mod lost_output;
 pub(crate) mod place;
 mod readme;
 mod recover;
@@ -104,7 +105,7 @@ impl Running {
 struct Server {
     running: Running,
     variable: String,
-    /// Where the programs that call it keep their journal.
+    /// Where the programs that call it keep their start log.
     state: TempDir,
 }
 

@@ -5,9 +5,10 @@
 
 use std::io;
 
+use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
-use super::follow;
+use super::follow::Follow;
 use crate::{
     Error, ErrorKind, JobName, Result as Started, Run, RunBuilder, StartKey, StartToken,
     cli::{
@@ -16,10 +17,10 @@ use crate::{
         exit::Exit,
         failure::Failure,
         interrupt::Interrupt,
-        journal::{Intent, Journal, Settled},
         printer::Printer,
         report::Report,
         session::Session,
+        start_log::{Intent, Settled, StartLog},
     },
 };
 
@@ -31,12 +32,13 @@ pub(super) async fn run(
     waiting: Option<&Waiting>,
 ) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::listen()?;
-    let Start { job, overrides, guard, validate_first, journal } = start;
+    let Start { job, overrides, guard, validate_first, log } = start;
     let is_new = matches!(guard, Some(Guard::NewKey));
     let mark = guard.map(|guard| chosen(guard, printer)).transpose()?;
-    let note = match &journal {
-        Some(journal) => Note::take(journal, &job, mark.as_ref().and_then(Mark::key), is_new, printer)?,
-        None => None,
+    let note = tokio::select! {
+        biased;
+        note = Note::take(log, &job, mark.as_ref().and_then(Mark::key), is_new, printer) => note?,
+        () = interrupt.next() => return Err(Failure::new(Exit::Interrupted, "interrupted: nothing was started")),
     };
     // From before the start, so that no line of a quick task is missed.
     let output = session.output();
@@ -45,13 +47,16 @@ pub(super) async fn run(
         () = interrupt.next() => return Err(interrupted(&job, mark.as_ref())),
     };
     if let Some(note) = note {
-        note.settle(&started, printer);
+        note.settle(&started, printer).await;
     }
     let mut run = started.map_err(|error| failed(error, &job, mark.as_ref()))?;
     tell_adopted(printer, &run, mark.as_ref());
     match waiting {
-        Some(waiting) => follow::to_the_end(session, printer, &mut run, waiting, output, interrupt).await,
-        None => accepted(session, printer, &run),
+        Some(waiting) => {
+            let follow = Follow { session, printer, run: &mut run, is_ours: true, lines: output, interrupt };
+            follow.until_the_end(waiting).await
+        }
+        None => Ok(accepted(session, printer, &run)),
     }
 }
 
@@ -127,24 +132,26 @@ fn builder(
     if validate_first { start.validate_first() } else { start }
 }
 
-/// The start's line in the journal.
-struct Note<'a> {
-    journal: &'a Journal,
+/// The start's line in the start log.
+struct Note {
+    log: StartLog,
     intent: Intent,
 }
 
-impl<'a> Note<'a> {
-    /// Writes the start down. A journal that cannot be written costs the recovery after a crash and not the start,
-    /// unless a key was made up that would be lost with it.
-    fn take(
-        journal: &'a Journal,
+impl Note {
+    /// Writes the start down. A log that cannot be written costs the recovery after a crash and not the start, unless
+    /// a key was made up that would be lost with it.
+    async fn take(
+        log: Option<StartLog>,
         job: &JobName,
         key: Option<&StartKey>,
         is_new: bool,
         printer: &Printer,
     ) -> Result<Option<Self>, Failure> {
-        match journal.intend(job, key) {
-            Ok(intent) => Ok(Some(Self { journal, intent })),
+        let Some(log) = log else { return Ok(None) };
+        let (writer, job, key) = (log.clone(), job.clone(), key.cloned());
+        match blocking(move || writer.intend(&job, key.as_ref())).await {
+            Ok(intent) => Ok(Some(Self { log, intent })),
             Err(error) if is_new => {
                 Err(Failure::new(Exit::NotStarted, format!("could not write the new start key down: {error}"))
                     .hint("give a key of your own, --start-key=KEY, or set XDG_STATE_HOME to where files can be kept"))
@@ -157,20 +164,25 @@ impl<'a> Note<'a> {
     }
 
     /// Writes down what became of it, unless that is not known.
-    fn settle(&self, started: &Started<Run>, printer: &Printer) {
+    async fn settle(self, started: &Started<Run>, printer: &Printer) {
         let settled = match started {
             Ok(run) => Settled::started(run.execution()),
             Err(error) if error.kind() == ErrorKind::StartUnknown => return,
             Err(_) => Settled::NotStarted,
         };
-        if let Err(error) = self.journal.settle(&self.intent, settled) {
+        if let Err(error) = blocking(move || self.log.settle(&self.intent, settled)).await {
             unwritten(&error, printer);
         }
     }
 }
 
+/// Does what may block beside the signals, so that they are heard meanwhile.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
 fn unwritten(error: &io::Error, printer: &Printer) {
-    printer.note(&format!("warning: no journal is kept, so `runjob recover` will not know of this start: {error}"));
+    printer.note(&format!("warning: no start log is kept, so `runjob recover` will not know of this start: {error}"));
 }
 
 fn tell_adopted(printer: &Printer, run: &Run, mark: Option<&Mark>) {
@@ -187,15 +199,15 @@ fn tell_adopted(printer: &Printer, run: &Run, mark: Option<&Mark>) {
     }
 }
 
-fn accepted(session: &Session, printer: &Printer, run: &Run) -> Result<Exit, Failure> {
+fn accepted(session: &Session, printer: &Printer, run: &Run) -> Exit {
     let execution = run.execution();
-    printer.report(&Report::started(execution, run.operation(), run.latest()))?;
+    let exit = printer.report(&Report::started(execution, run.operation(), run.latest()), Exit::Done);
     if session.is_private() {
         printer.note("note: the emulator ends with this command, and the execution with it; add --wait to see it run");
     } else {
         printer.note(&format!("note: started; `runjob wait {execution}` waits for its end"));
     }
-    Ok(Exit::Done)
+    exit
 }
 
 /// A start that failed, with the way to find out where that is open.

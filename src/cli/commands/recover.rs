@@ -1,6 +1,7 @@
 //! `runjob recover`: what became of starts that were sent and never answered.
 //!
-//! Asks about each by its key. One that is not seen stays in the journal: it may show later.
+//! Asks about each by its key. One that is not seen stays in the start log: it may show later. What is found is reported
+//! before it is settled there, so that a report that cannot be written loses nothing.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +14,9 @@ use crate::{
         config::{Recover, Target},
         exit::Exit,
         failure::Failure,
-        journal::{Intent, Journal, Settled},
         printer::Printer,
         session::Session,
+        start_log::{Intent, Settled, StartLog},
         view::NOTHING,
     },
 };
@@ -26,7 +27,7 @@ struct Row {
     state: State,
     job: String,
     key: Option<String>,
-    /// When it was about to be sent; nothing for one that the journal does not know.
+    /// When it was about to be sent; nothing for one that the start log does not know.
     time: Option<String>,
     execution: Option<String>,
     /// Other executions with the key.
@@ -45,57 +46,75 @@ enum State {
 
 /// Looks for the starts that are wanted.
 pub(super) async fn run(target: &Target, recover: Recover, printer: &Printer) -> Result<Exit, Failure> {
-    let Recover { job, key, forget, journal } = recover;
+    let Recover { job, key, forget, log } = recover;
     let is_wanted = |intent: &Intent| {
         job.as_ref().is_none_or(|job| intent.job().as_ref() == Some(job))
             && key.as_ref().is_none_or(|key| intent.key().as_ref() == Some(key))
     };
-    let pending: Vec<_> = pending(&journal, printer)?.into_iter().filter(is_wanted).collect();
+    let unread = |error| Failure::new(Exit::Other, format!("the start log cannot be read: {error}"));
+    let (pending, unread) = match log.pending() {
+        Ok(pending) => (pending, None),
+        Err(error) => (Vec::new(), Some(unread(error))),
+    };
+    let pending: Vec<_> = pending.into_iter().filter(is_wanted).collect();
     let mut sessions = Sessions { target, printer, open: BTreeMap::new() };
-    let mut rows = Vec::new();
-    for intent in &pending {
+    let (mut rows, mut failure) = (Vec::new(), unread);
+    for intent in pending {
         let Some(job) = intent.job() else { continue };
-        let row = sessions.look(&job, intent.key().as_ref(), Some(intent.time.clone())).await?;
-        settle(&journal, intent, &row, forget)?;
-        rows.push(row);
+        match sessions.look(&job, intent.key().as_ref(), Some(intent.time.clone())).await {
+            Ok(row) => rows.push((row, Some(intent))),
+            Err(error) => _ = failure.get_or_insert(error),
+        }
     }
-    // A key can be asked about that this machine's journal does not know, or no longer.
+    // A key can be asked about that this machine's log does not know, or no longer.
     if let (true, Some(job), Some(key)) = (rows.is_empty(), &job, &key) {
-        rows.push(sessions.look(job, Some(key), None).await?);
+        rows.push((sessions.look(job, Some(key), None).await?, None));
+        failure = None;
     }
-    report(printer, &rows)
+    let (rows, intents): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    report(printer, &rows)?;
+    settle(&log, rows.iter().zip(intents.iter().flatten()), forget, printer);
+    match failure {
+        Some(failure) => Err(failure),
+        None => Ok(exit(&rows, printer)),
+    }
 }
 
-/// The journal's open starts. A machine without a journal has none.
-fn pending(journal: &Journal, printer: &Printer) -> Result<Vec<Intent>, Failure> {
-    journal.pending().or_else(|error| {
-        printer.note(&format!("warning: the journal of starts cannot be read: {error}"));
-        Ok(Vec::new())
+/// Writes down what was found. What cannot be written down is listed again.
+fn settle<'a>(log: &StartLog, found: impl Iterator<Item = (&'a Row, &'a Intent)>, forget: bool, printer: &Printer) {
+    for (row, intent) in found {
+        let settled = match &row.execution {
+            Some(execution) => Settled::Started(execution.clone()),
+            None if forget => Settled::Forgotten,
+            None => continue,
+        };
+        if let Err(error) = log.settle(intent, settled) {
+            printer.note(&format!("warning: what was found will be listed again: {error}"));
+            return;
+        }
+    }
+}
+
+fn report(printer: &Printer, rows: &[Row]) -> Result<(), Failure> {
+    let lines: Vec<_> = rows.iter().map(Row::line).collect();
+    let written = match printer.format() {
+        Format::Json => printer.json_or_error(&rows),
+        Format::Text if rows.is_empty() => return Ok(()),
+        Format::Text => printer.text_or_error(&lines.join("\n")),
+    };
+    written.map_err(|error| {
+        lines.iter().for_each(|line| printer.note(line));
+        Failure::new(Exit::StoppedWaiting, format!("could not write the result: {error}"))
     })
 }
 
-fn settle(journal: &Journal, intent: &Intent, row: &Row, forget: bool) -> Result<(), Failure> {
-    match &row.execution {
-        Some(execution) => Ok(journal.settle(intent, Settled::Started(execution.clone()))?),
-        None if forget => Ok(journal.settle(intent, Settled::Forgotten)?),
-        None => Ok(()),
+/// What is still open, in words and as a status.
+fn exit(rows: &[Row], printer: &Printer) -> Exit {
+    if rows.is_empty() && printer.format() == Format::Text {
+        printer.note("note: the start log has no start of unknown end");
     }
-}
-
-fn report(printer: &Printer, rows: &[Row]) -> Result<Exit, Failure> {
-    match printer.format() {
-        Format::Json => printer.json(&rows)?,
-        Format::Text if rows.is_empty() => printer.note("note: the journal has no start of unknown end"),
-        Format::Text => {
-            for row in rows {
-                printer.text(&row.line())?;
-            }
-        }
-    }
-    for row in rows {
-        for duplicate in &row.duplicates {
-            printer.note(&format!("warning: {duplicate} has the same start key"));
-        }
+    for duplicate in rows.iter().flat_map(|row| &row.duplicates) {
+        printer.note(&format!("warning: {duplicate} has the same start key"));
     }
     let open = |state: State| rows.iter().any(|row| row.state == state);
     if open(State::NotSeen) {
@@ -104,7 +123,7 @@ fn report(printer: &Printer, rows: &[Row]) -> Result<Exit, Failure> {
     if open(State::NoKey) {
         printer.note("note: NO_KEY was started without --start-key: compare its time with `runjob executions list`");
     }
-    Ok(if open(State::NotSeen) || open(State::NoKey) { Exit::StartUnknown } else { Exit::Done })
+    if open(State::NotSeen) || open(State::NoKey) { Exit::StartUnknown } else { Exit::Done }
 }
 
 impl Row {

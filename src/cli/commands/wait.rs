@@ -1,6 +1,6 @@
 //! `runjob wait`: wait for the end of an execution that was started earlier, or elsewhere.
 
-use super::follow;
+use super::follow::Follow;
 use crate::{
     ExecutionName,
     cli::{args::Waiting, exit::Exit, failure::Failure, interrupt::Interrupt, printer::Printer, session::Session},
@@ -15,5 +15,7 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen()?;
     let mut run = session.client.attach(execution);
-    follow::to_the_end(session, printer, &mut run, waiting, session.output(), interrupt).await
+    let lines = session.output();
+    let follow = Follow { session, printer, run: &mut run, is_ours: false, lines, interrupt };
+    follow.until_the_end(waiting).await
 }

@@ -1,53 +1,76 @@
-//! How far an execution is: one live line on a terminal, elsewhere a line whenever something changes.
+//! How far an execution is: one live line on a terminal; elsewhere a line whenever something changes, and each minute.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::{ProgressDrawTarget, ProgressStyle};
+use tokio::time::Instant;
 
-use super::{Printer, safe, watched};
-use crate::{cli::phase::Phase, proto::run::v2::Execution};
+use super::Printer;
+use crate::{
+    cli::{phase::Phase, safe},
+    proto::run::v2::Execution,
+};
 
 /// How often the live line shows the elapsed time anew.
 const REDRAW: Duration = Duration::from_millis(250);
+
+/// The longest silence without a terminal: CI systems end a step that says nothing for ten minutes.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// The progress of one execution, shown until dropped.
 #[derive(Debug)]
 pub(in crate::cli) struct Progress<'a> {
     printer: &'a Printer,
-    id: &'a str,
     begun: Instant,
-    shown: String,
+    /// The latest state in words, and when it was last shown.
+    state: String,
+    shown: Instant,
 }
 
 impl<'a> Progress<'a> {
     /// Shows the progress of the execution with this id from now on.
-    pub(in crate::cli) fn begin(printer: &'a Printer, id: &'a str) -> Self {
-        if watched() {
+    pub(in crate::cli) fn begin(printer: &'a Printer, id: &str) -> Self {
+        let state = format!("{id}: waiting");
+        if printer.is_watched {
             let style =
                 ProgressStyle::with_template("{msg}, {elapsed}").unwrap_or_else(|_| ProgressStyle::default_bar());
             printer.live.set_style(style);
             printer.live.reset();
-            printer.live.set_message(format!("{}: waiting", safe::text(id)));
+            printer.live.set_message(safe::line(&state).into_owned());
             printer.live.set_draw_target(ProgressDrawTarget::stderr());
             printer.live.enable_steady_tick(REDRAW);
         }
-        Self { printer, id, begun: Instant::now(), shown: String::new() }
+        Self { printer, begun: Instant::now(), state, shown: Instant::now() }
     }
 
-    /// Shows this state.
-    pub(in crate::cli) fn show(&mut self, execution: &Execution) {
+    /// Shows this state of the execution with this id, unless it is as it was.
+    pub(in crate::cli) fn show(&mut self, id: &str, execution: &Execution) {
         let done = execution.succeeded_count + execution.failed_count + execution.cancelled_count;
         let phase = Phase::of_execution(execution);
-        let line = format!("{}: {phase}, {done} of {} tasks done", self.id, execution.task_count);
-        if line == self.shown {
-            return;
+        let state = format!("{id}: {phase}, {done} of {} tasks done", execution.task_count);
+        if state != self.state {
+            self.state = state;
+            self.write();
         }
-        if watched() {
-            self.printer.live.set_message(safe::text(&line).into_owned());
+    }
+
+    /// When the state is shown again although it is as it was.
+    pub(in crate::cli) fn next_heartbeat(&self) -> Instant {
+        self.shown + SILENCE
+    }
+
+    /// Shows that the wait goes on.
+    pub(in crate::cli) fn heartbeat(&mut self) {
+        self.write();
+    }
+
+    fn write(&mut self) {
+        self.shown = Instant::now();
+        if self.printer.is_watched {
+            self.printer.live.set_message(safe::line(&self.state).into_owned());
         } else {
-            self.printer.note(&format!("{line}, {}s", self.begun.elapsed().as_secs()));
+            self.printer.note(&format!("{}, {}s", self.state, self.begun.elapsed().as_secs()));
         }
-        self.shown = line;
     }
 }
 

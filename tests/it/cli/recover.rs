@@ -102,7 +102,7 @@ async fn a_key_is_made_up_where_none_is_given_and_works_like_any_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_can_be_asked_about_that_no_journal_knows() {
+async fn a_key_can_be_asked_about_that_no_start_log_knows() {
     let place = Place::new().await;
     assert_eq!(Ran::of(place.homeless("execute echo --start-key=order-5")).status, 0);
     let found = Ran::of(place.homeless("recover --job=echo --key=order-5"));
@@ -112,26 +112,26 @@ async fn a_key_can_be_asked_about_that_no_journal_knows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_journal_only_a_key_that_would_be_lost_is_refused() {
+async fn without_a_start_log_only_a_key_that_would_be_lost_is_refused() {
     let place = Place::new().await;
     let warned = Ran::of(place.homeless("execute echo"));
     assert_eq!((warned.status, place.starts()), (0, 1), "{warned:#?}");
-    assert!(warned.stderr.contains("warning: no journal is kept"), "{warned:#?}");
+    assert!(warned.stderr.contains("warning: no start log is kept"), "{warned:#?}");
     let refused = Ran::of(place.homeless("execute echo --start-key"));
     assert_eq!((refused.status, place.starts()), (3, 1), "{refused:#?}");
     assert!(refused.stderr.contains("XDG_STATE_HOME"), "{refused:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_journal_tells_what_was_started_and_no_secrets() {
+async fn the_start_log_tells_what_was_started_and_no_secrets() {
     let place = Place::new().await;
     let ran = place.ran("execute echo --args=hush1 --update-env-vars=TOKEN=hush2");
     assert_eq!(ran.status, 0, "{ran:#?}");
-    let journal = fs::read_to_string(place.home.path().join("runjob/journal")).expect("a journal");
-    let lines: Vec<serde_json::Value> = journal.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let log = fs::read_to_string(place.home.path().join("runjob/journal")).expect("a log");
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!((&lines[0]["line"], &lines[0]["job"]), (&json!("intent"), &json!(format!("{JOBS}/echo"))));
     assert_eq!((&lines[1]["outcome"], &lines[1]["id"]), (&json!("STARTED"), &lines[0]["id"]));
-    assert!(!journal.contains("hush") && !journal.contains("TOKEN"), "{journal}");
+    assert!(!log.contains("hush") && !log.contains("TOKEN"), "{log}");
     assert_eq!(lines.len(), 2);
 }
 
@@ -143,7 +143,7 @@ async fn a_refused_start_is_settled() {
 }
 
 #[test]
-fn an_emulator_inside_the_program_has_no_journal() {
+fn an_emulator_inside_the_program_has_no_start_log() {
     let home = tempfile::tempdir().expect("a directory");
     let mut command = runjob("execute echo --wait --start-key --emulator");
     command.env("XDG_STATE_HOME", home.path());
