@@ -42,6 +42,11 @@ impl Environment {
         Self(variables.into_iter().filter_map(unicode).collect())
     }
 
+    /// A variable's value, also an empty one.
+    pub(super) fn raw(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     /// A variable's value, unless it is unset or empty.
     pub(super) fn var(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
@@ -255,7 +260,7 @@ fn execute(typed: args::Execute, log: Option<StartLog>, places: &Places<'_>) -> 
     if let Some((flag, _)) = only_waiting.iter().find(|(_, typed_it)| *typed_it && !typed.wait) {
         return Err(Failure::usage(format!("{flag} says how to wait")).hint("add --wait"));
     }
-    let overrides = overrides::resolve(&typed)?;
+    let overrides = overrides::resolve(&typed, places.env)?;
     let guard = match (typed.exactly_once, typed.start_key) {
         (Some(token), _) => Some(Guard::Token(token)),
         (None, Some(key)) => Some(key.map_or(Guard::NewKey, Guard::Key)),

@@ -48,7 +48,8 @@ impl clap::Args for Sections {
                     .help("Environment variables to add or replace, separated as in --args"),
             )
             .arg(flag(ENV_FILE).value_name("FILE").help(
-                "File of environment variables to add or replace, one K=V a line; --update-env-vars wins over it",
+                "File of environment variables to add or replace, read as python-dotenv reads it: K=V lines, export, quotes, \
+                 comments, ${NAME}; a line that cannot be read is an error. --update-env-vars wins over it",
             ))
     }
 

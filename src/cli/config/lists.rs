@@ -2,6 +2,8 @@
 //!
 //! Errors name the flag and the element's place, never its text: values of environment variables are often secrets.
 
+use std::collections::HashSet;
+
 use crate::cli::failure::Failure;
 
 /// The elements of a list. An empty text is the empty list; one separator at the end adds no element.
@@ -18,30 +20,24 @@ pub(super) fn list(flag: &str, text: &str) -> Result<Vec<String>, Failure> {
     Ok(list.split(delimiter).map(str::to_owned).collect())
 }
 
-/// The elements of a list of `NAME=VALUE`.
+/// The elements of a list of `NAME=VALUE`, of which each name is given once.
 pub(super) fn pairs(flag: &str, text: &str) -> Result<Vec<(String, String)>, Failure> {
-    let mut pairs: Vec<(String, String)> = Vec::new();
-    for (index, element) in list(flag, text)?.into_iter().enumerate() {
+    let mut names = HashSet::new();
+    let pair = |(index, element): (usize, String)| {
         let place = format!("{flag}: element {}", index + 1);
         let (name, value) = element.split_once('=').ok_or_else(|| {
             Failure::usage(format!("{place} is not NAME=VALUE"))
                 .hint("a comma separates elements; for values that hold commas, choose another separator: ^;^A=1,2;B=3")
         })?;
-        add(&mut pairs, name, value, &place)?;
-    }
-    Ok(pairs)
-}
-
-/// Adds a variable, unless its name is empty or already there.
-pub(super) fn add(pairs: &mut Vec<(String, String)>, name: &str, value: &str, place: &str) -> Result<(), Failure> {
-    if name.is_empty() {
-        return Err(Failure::usage(format!("{place} has an empty name")));
-    }
-    if pairs.iter().any(|(earlier, _)| earlier == name) {
-        return Err(Failure::usage(format!("{place} sets {name} a second time")));
-    }
-    pairs.push((name.to_owned(), value.to_owned()));
-    Ok(())
+        if name.is_empty() {
+            return Err(Failure::usage(format!("{place} has an empty name")));
+        }
+        if !names.insert(name.to_owned()) {
+            return Err(Failure::usage(format!("{place} sets {name} a second time")));
+        }
+        Ok((name.to_owned(), value.to_owned()))
+    };
+    list(flag, text)?.into_iter().enumerate().map(pair).collect()
 }
 
 /// The separator, and the text it separates.

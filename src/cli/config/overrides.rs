@@ -2,9 +2,9 @@
 //!
 //! Reads the files that `--env-file` names. The merge with the job's own values is the service's business.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
-use super::{env_file, lists};
+use super::{Environment, env_file, lists};
 use crate::cli::{
     args::{self, Section},
     failure::Failure,
@@ -30,12 +30,12 @@ pub(in crate::cli) struct ContainerOverrides {
 }
 
 /// The overrides that an `execute` asks for.
-pub(super) fn resolve(typed: &args::Execute) -> Result<Overrides, Failure> {
-    let containers = typed.sections.0.iter().map(container).collect::<Result<_, _>>()?;
+pub(super) fn resolve(typed: &args::Execute, env: &Environment) -> Result<Overrides, Failure> {
+    let containers = typed.sections.0.iter().map(|section| container(section, env)).collect::<Result<_, _>>()?;
     Ok(Overrides { containers, task_count: typed.tasks, task_timeout: typed.task_timeout })
 }
 
-fn container(section: &Section) -> Result<ContainerOverrides, Failure> {
+fn container(section: &Section, env: &Environment) -> Result<ContainerOverrides, Failure> {
     if section.container.as_deref() == Some("") {
         return Err(Failure::usage("--container: the name is empty"));
     }
@@ -43,16 +43,17 @@ fn container(section: &Section) -> Result<ContainerOverrides, Failure> {
         Some(text) => Some(lists::list("--args", text)?),
         None => section.clear_args.then(Vec::new),
     };
-    let mut env = match &section.env_file {
-        Some(path) => env_file::read(path)?,
+    let mut variables = match &section.env_file {
+        Some(path) => env_file::read(path, env)?,
         None => Vec::new(),
     };
     if let Some(text) = &section.update_env_vars {
         let flags = lists::pairs("--update-env-vars", text)?;
-        env.retain(|(name, _)| flags.iter().all(|(flag, _)| flag != name));
-        env.extend(flags);
+        let named: HashSet<_> = flags.iter().map(|(name, _)| name.as_str()).collect();
+        variables.retain(|(name, _)| !named.contains(name.as_str()));
+        variables.extend(flags);
     }
-    Ok(ContainerOverrides { name: section.container.clone(), args, env })
+    Ok(ContainerOverrides { name: section.container.clone(), args, env: variables })
 }
 
 #[cfg(test)]
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     fn overrides(section: Section) -> ContainerOverrides {
-        container(&section).expect("the section has a meaning")
+        container(&section, &Environment::default()).expect("the section has a meaning")
     }
 
     #[test]
