@@ -3,12 +3,13 @@
 //! Knows words and their syntax. What they mean (which project, which endpoint, whether a combination makes
 //! sense beyond "not both") is [`super::config`]'s business: nothing here reads the environment or a file.
 
+mod free_text;
 mod sections;
 mod values;
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub(super) use self::sections::{Section, Sections};
 use crate::{StartKey, StartToken};
@@ -30,6 +31,10 @@ pub(super) struct Args {
 impl Args {
     /// Reads a command line, the program's own name first.
     pub(super) fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let line: Vec<_> = line.into_iter().collect();
+        let mut program = Self::command();
+        program.build();
+        free_text::check(&program, &line)?;
         Self::try_parse_from(line)
     }
 }
@@ -354,8 +359,6 @@ pub(super) enum ClockArg {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn read(line: &str) -> Result<Args, String> {
@@ -395,6 +398,29 @@ mod tests {
     fn wait_and_async_exclude_each_other() {
         let error = read("runjob execute echo --wait --async").expect_err("both");
         assert!(error.contains("cannot be used with"), "{error}");
+    }
+
+    #[test]
+    fn a_flag_of_ours_is_no_value_of_another_unless_joined_to_it() {
+        for (line, flag, own) in [
+            ("execute dump --args --wait", "--args", "--wait"),
+            ("execute dump --args --tasks=3", "--args", "--tasks"),
+            ("execute dump --args --", "--args", "--"),
+            ("execute dump --args -h", "--args", "-h"),
+            ("execute --container x dump --args --format json", "--args", "--format"),
+            ("--project execute execute dump --args --emulator", "--args", "--emulator"),
+            ("jobs create dump --image=i --command --args=x", "--command", "--args"),
+            ("jobs create dump --image=i --args --parallelism --wait", "--args", "--parallelism"),
+        ] {
+            let error = read(&format!("runjob {line}")).expect_err(line);
+            assert!(error.contains(&format!("argument {flag}: one argument expected, and '{own}'")), "{line}: {error}");
+            assert!(error.contains(&format!("{flag}={own}")), "{line}: {error}");
+        }
+        for line in ["--args=--wait", "--args --verbose", "--args -x", "--args wait", "--args=-h --wait"] {
+            assert!(execute(&format!("runjob execute dump {line}")).sections.0[0].args.is_some(), "{line}");
+        }
+        let missing = read("runjob execute dump --update-env-vars --wait").expect_err("no value");
+        assert!(missing.contains("--update-env-vars"), "{missing}");
     }
 
     #[test]
