@@ -415,6 +415,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_variable_holds_is_not_repeated() {
+        let variables = [("GOOGLE_CLOUD_PROJECT", "{\"private_key\": 1}"), ("CLOUDSDK_RUN_REGION", "hunter two")];
+        let failure = resolve("runjob jobs list", &variables).expect_err("no project");
+        assert_eq!(failure.message(), "GOOGLE_CLOUD_PROJECT holds no project (what it holds is not shown)");
+        let failure = resolve("runjob jobs list --project=p", &variables).expect_err("no region");
+        assert_eq!(failure.message(), "CLOUDSDK_RUN_REGION holds no region (what it holds is not shown)");
+        let failure = resolve("runjob jobs list --project=P", &variables).expect_err("no project");
+        assert!(failure.message().starts_with("\"P\" is not a valid project id"), "{}", failure.message());
+    }
+
+    #[test]
     fn the_endpoint_flag_wins_over_the_emulator_variables() {
         let variables = [("RUN_EMULATOR_HOST", "127.0.0.1:1"), ("CLOUD_RUN_EMULATOR_HOST", "127.0.0.1:2")];
         let named = Target::Emulator { host: "127.0.0.1:1".into(), variable: "RUN_EMULATOR_HOST" };

@@ -1,6 +1,6 @@
-//! A connection to whom the configuration says: the service, an emulator elsewhere, or one inside this process.
+//! A connection to what the configuration names: the service, an emulator elsewhere, or one inside this process.
 //!
-//! Knows how each is reached and with which credentials. Which calls are made is the commands' business.
+//! Knows how each is reached and with which credentials. Which calls are made is up to the commands.
 
 use super::{config::Target, failure::Failure, printer::Printer};
 use crate::{
@@ -19,19 +19,20 @@ impl Session {
     /// Connects to the target. `location` chooses the service's regional endpoint, or where the sample jobs live.
     pub(super) async fn open(target: &Target, location: &Location, printer: &Printer) -> Result<Self, Failure> {
         let mut emulator = None;
-        let builder = match target {
+        let client = match target {
             Target::InProcess => {
                 let own = emulator.insert(start(location).await?);
-                Client::builder().connector(own.connector())
+                Client::builder().connector(own.connector()).build().await?
             }
             Target::Emulator { host, variable } => {
+                let client = Client::builder().emulator(host).build().await.map_err(|_| not_an_address(variable))?;
                 printer.note(&format!("note: {variable} is set: calling the emulator at {host}"));
-                Client::builder().emulator(host)
+                client
             }
-            Target::Service { endpoint: Some(endpoint) } => Client::builder().endpoint(endpoint),
-            Target::Service { endpoint: None } => Client::builder().region(location.region()),
+            Target::Service { endpoint: Some(endpoint) } => Client::builder().endpoint(endpoint).build().await?,
+            Target::Service { endpoint: None } => Client::builder().region(location.region()).build().await?,
         };
-        Ok(Self { client: builder.build().await?, emulator })
+        Ok(Self { client, emulator })
     }
 
     /// The output of tasks that our own emulator runs, from now on.
@@ -53,8 +54,14 @@ impl Session {
     }
 }
 
+/// The address of an emulator is all that can be wrong with its client. A variable may hold anything, even a secret.
+fn not_an_address(variable: &str) -> Failure {
+    Failure::usage(format!("{variable} holds no address of an emulator (what it holds is not shown)"))
+        .hint(format!("write {variable}=HOST:PORT"))
+}
+
 async fn start(location: &Location) -> Result<Emulator, Failure> {
-    // Nobody else can reach it, so a job may choose its own command.
+    // No other process can reach it, so a job may choose its own command.
     let builder = Emulator::builder().no_listener().location(location.clone()).allow_command(true);
     Ok(builder.start().await?)
 }

@@ -38,35 +38,18 @@ pub(super) struct Places<'a> {
 impl Places<'_> {
     /// The project and region of short names.
     pub(super) fn location(&self) -> Result<Location, Failure> {
-        let project = self.find(
-            self.global.project.as_deref(),
-            &["CLOUDSDK_CORE_PROJECT", "GOOGLE_CLOUD_PROJECT"],
-            ("core", "project"),
-            DEMO_PROJECT,
-        );
-        let region = self.find(
-            self.global.region.as_deref(),
-            &["CLOUDSDK_RUN_REGION", "GOOGLE_CLOUD_REGION"],
-            ("run", "region"),
-            DEMO_REGION,
-        );
-        let project = project.ok_or_else(|| {
-            Failure::usage("no project is known")
-                .hint("give --project=ID, set GOOGLE_CLOUD_PROJECT, or use a full name")
-        })?;
-        let region = region.ok_or_else(|| {
-            Failure::usage("no region is known")
-                .hint("give --region=REGION, set GOOGLE_CLOUD_REGION, or use a full name")
-        })?;
-        Location::new(project, region).map_err(unusable)
+        let (project, region) = (self.find(&PROJECT)?, self.find(&REGION)?);
+        // Each by itself with the other known to be good, to tell which one is not.
+        Location::new(project.value.as_str(), DEMO_REGION).map_err(|error| project.refusal(&error))?;
+        Location::new(project.value, region.value.as_str()).map_err(|error| region.refusal(&error))
     }
 
     /// A job, by its id or its full name.
     pub(super) fn job(&self, text: &str) -> Result<JobName, Failure> {
         let job: JobName = if text.contains('/') {
-            text.parse().map_err(unusable)?
+            text.parse().map_err(|error| unusable(&error))?
         } else {
-            self.location()?.job(text).map_err(unusable)?
+            self.location()?.job(text).map_err(|error| unusable(&error))?
         };
         if job.is_wildcard() {
             return Err(Failure::usage("job '-' stands for every job, and this needs one"));
@@ -78,9 +61,9 @@ impl Places<'_> {
     pub(super) fn execution(&self, typed: &ExecutionArg) -> Result<ExecutionName, Failure> {
         let text = typed.execution.as_str();
         let execution: ExecutionName = if text.contains('/') {
-            text.parse().map_err(unusable)?
+            text.parse().map_err(|error| unusable(&error))?
         } else {
-            self.job_of(typed)?.execution(text).map_err(unusable)?
+            self.job_of(typed)?.execution(text).map_err(|error| unusable(&error))?
         };
         if execution.is_wildcard() || execution.job().is_wildcard() {
             return Err(Failure::usage("'-' stands for every job or execution, and this needs one"));
@@ -100,19 +83,79 @@ impl Places<'_> {
         self.job(job)
     }
 
-    fn find(&self, flag: Option<&str>, variables: &[&str], (section, key): (&str, &str), demo: &str) -> Option<String> {
-        if let Some(value) = flag {
-            return Some(value.to_owned());
+    /// The first that is set.
+    fn find(&self, setting: &Setting) -> Result<Found, Failure> {
+        if let Some(value) = (setting.flag)(self.global) {
+            return Ok(Found { what: setting.what, value: value.clone(), place: None });
         }
-        let variable = || variables.iter().find_map(|name| self.env.var(name)).map(str::to_owned);
-        match self.scope {
-            Scope::Flags => Some(demo.to_owned()),
-            Scope::Variables => variable().or_else(|| Some(demo.to_owned())),
-            Scope::Machine => variable().or_else(|| gcloud::property(self.env, section, key)),
+        let variable = || setting.variables.iter().find_map(|name| Some((self.env.var(name)?.to_owned(), *name)));
+        let property = || Some((gcloud::property(self.env, setting.section, setting.what)?, "gcloud's configuration"));
+        let found = match self.scope {
+            Scope::Flags => None,
+            Scope::Variables => variable(),
+            Scope::Machine => Some(variable().or_else(property).ok_or_else(|| setting.unknown())?),
+        };
+        let (value, place) =
+            found.map_or_else(|| (setting.demo.to_owned(), None), |(value, place)| (value, Some(place)));
+        Ok(Found { what: setting.what, value, place })
+    }
+}
+
+/// Where a project or a region is looked for.
+struct Setting {
+    what: &'static str,
+    /// How the help shows its value.
+    placeholder: &'static str,
+    flag: fn(&Global) -> &Option<String>,
+    variables: [&'static str; 2],
+    /// gcloud's name of it is `section/what`.
+    section: &'static str,
+    demo: &'static str,
+}
+
+const PROJECT: Setting = Setting {
+    what: "project",
+    placeholder: "ID",
+    flag: |global| &global.project,
+    variables: ["CLOUDSDK_CORE_PROJECT", "GOOGLE_CLOUD_PROJECT"],
+    section: "core",
+    demo: DEMO_PROJECT,
+};
+
+const REGION: Setting = Setting {
+    what: "region",
+    placeholder: "REGION",
+    flag: |global| &global.region,
+    variables: ["CLOUDSDK_RUN_REGION", "GOOGLE_CLOUD_REGION"],
+    section: "run",
+    demo: DEMO_REGION,
+};
+
+impl Setting {
+    fn unknown(&self) -> Failure {
+        let Self { what, placeholder, variables: [_, variable], .. } = self;
+        Failure::usage(format!("no {what} is known"))
+            .hint(format!("give --{what}={placeholder}, set {variable}, or use a full name"))
+    }
+}
+
+/// A project or a region, and what holds it unless it was typed.
+struct Found {
+    what: &'static str,
+    value: String,
+    place: Option<&'static str>,
+}
+
+impl Found {
+    /// What was typed may be repeated. What a variable holds may be anything, even a secret.
+    fn refusal(&self, error: &NameError) -> Failure {
+        match self.place {
+            None => unusable(error),
+            Some(place) => Failure::usage(format!("{place} holds no {} (what it holds is not shown)", self.what)),
         }
     }
 }
 
-fn unusable(error: NameError) -> Failure {
+fn unusable(error: &NameError) -> Failure {
     Failure::usage(error.to_string())
 }

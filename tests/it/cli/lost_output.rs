@@ -185,3 +185,22 @@ async fn a_start_log_that_others_control_is_left_alone_and_named() {
         fs::remove_file(&log).expect("ours");
     }
 }
+
+#[test]
+fn no_error_repeats_what_a_variable_holds() {
+    let secret = "{\"private_key\":\"hunter2\"}";
+    for variable in [
+        "RUN_EMULATOR_HOST",
+        "CLOUD_RUN_EMULATOR_HOST",
+        "GOOGLE_CLOUD_PROJECT",
+        "CLOUDSDK_CORE_PROJECT",
+        "GOOGLE_CLOUD_REGION",
+        "CLOUDSDK_RUN_REGION",
+    ] {
+        let mut command = super::runjob("execute echo");
+        command.env("GOOGLE_CLOUD_PROJECT", "p").env("GOOGLE_CLOUD_REGION", "r").env(variable, secret);
+        let ran = Ran::of(command);
+        assert_eq!(ran.status, 2, "{variable}: {ran:#?}");
+        assert!(ran.stderr.contains(variable) && !ran.stderr.contains("hunter2"), "{variable}: {ran:#?}");
+    }
+}
