@@ -114,7 +114,7 @@ async fn an_execution_that_is_deleted_meanwhile_ends_with_status_1() {
 
 /// Case 31.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_permission_that_is_lost_while_waiting_ends_with_6_and_the_name_to_go_on_with() {
+async fn a_permission_that_is_lost_while_waiting_ends_with_5_and_the_name_to_go_on_with() {
     let place = place().await;
     for status in [Status::permission_denied("Permission 'run.operations.get' denied"), Status::unauthenticated("no")] {
         let faults = [Fault::before(Rpc::WaitOperation).answer(status.clone())];
@@ -126,7 +126,7 @@ async fn a_permission_that_is_lost_while_waiting_ends_with_6_and_the_name_to_go_
         arm(&place, &faults);
         let ran = place.ran("execute echo --wait");
         let name = format!("{JOBS}/echo/executions/echo-ID");
-        assert_eq!((ran.status, ran.stdout), (6, format!("{name}\n")));
+        assert_eq!((ran.status, ran.stdout), (5, format!("{name}\n")));
         assert!(ran.stderr.contains(&format!("go on with `runjob wait {name}`")), "{}", ran.stderr);
         assert_eq!(place.emulator.journal().iter().filter(|call| call.rpc == Rpc::WaitOperation).count(), 1);
     }
