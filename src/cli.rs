@@ -6,8 +6,10 @@
 mod args;
 mod commands;
 mod config;
+mod environment;
 mod exit;
 mod failure;
+mod flags;
 mod interrupt;
 mod json;
 mod mask;
@@ -21,13 +23,7 @@ mod view;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use self::{
-    args::Args,
-    config::{Config, Environment},
-    exit::Exit,
-    failure::Failure,
-    printer::Printer,
-};
+use self::{args::Args, config::Config, environment::Environment, exit::Exit, failure::Failure, printer::Printer};
 
 /// Runs the program with this command line, the program's own name first, and these environment variables.
 ///

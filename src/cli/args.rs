@@ -3,15 +3,13 @@
 //! Knows words and their syntax. What they mean (which project, which endpoint, whether a combination makes
 //! sense beyond "not both") is [`super::config`]'s business: nothing here reads the environment or a file.
 
-mod free_text;
-mod sections;
-mod values;
-
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
-pub(super) use self::sections::{Section, Sections};
+use super::flags::{
+    free_text, global::Global, names::ExecutionArg, sections::Sections, show_env::ShowEnv, values, waiting::Waiting,
+};
 use crate::{StartKey, StartToken};
 
 /// Starts Google Cloud Run jobs over gRPC, waits for them, and says what happened.
@@ -37,36 +35,6 @@ impl Args {
         free_text::check(&program, &line)?;
         Self::try_parse_from(line)
     }
-}
-
-/// Flags that every command takes.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Global options")]
-pub(super) struct Global {
-    /// How the result is printed on stdout.
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    pub(super) format: Format,
-    /// Project of short names. Else CLOUDSDK_CORE_PROJECT, GOOGLE_CLOUD_PROJECT, gcloud's active configuration.
-    #[arg(long, global = true, value_name = "ID")]
-    pub(super) project: Option<String>,
-    /// Region of short names. Else CLOUDSDK_RUN_REGION, GOOGLE_CLOUD_REGION, gcloud's active configuration.
-    #[arg(long, global = true, value_name = "REGION")]
-    pub(super) region: Option<String>,
-    /// Scheme and host to speak to instead of the service's own, e.g. `https://us-central1-run.googleapis.com`.
-    #[arg(long, global = true, value_name = "URL", conflicts_with = "emulator")]
-    pub(super) endpoint: Option<String>,
-    /// Use an emulator inside this process, with its sample jobs: echo, env, sleep, fail, flaky.
-    #[arg(long, global = true)]
-    pub(super) emulator: bool,
-}
-
-/// How a result is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// For people.
-    Text,
-    /// For programs: resources as canonical proto3 JSON.
-    Json,
 }
 
 /// The commands: those that make one call, those that make as many as there are starts to ask about, and the emulator.
@@ -152,30 +120,6 @@ pub(super) struct Recover {
     pub(super) forget: bool,
 }
 
-/// Flags of a command that waits for an execution.
-#[derive(Debug, clap::Args)]
-pub(super) struct Waiting {
-    /// Stop waiting after this long, with exit status 5; the execution runs on. The default is no limit.
-    #[arg(long, value_name = "DURATION", value_parser = values::wait_limit, allow_negative_numbers = true)]
-    pub(super) wait_limit: Option<Duration>,
-    /// End with the exit code of the first failed task (128 + N for signal N) instead of 1.
-    #[arg(long)]
-    pub(super) propagate_exit_code: bool,
-    /// On Ctrl-C, cancel the execution and wait for that, instead of leaving it running.
-    #[arg(long)]
-    pub(super) cancel_on_interrupt: bool,
-}
-
-/// An execution, as it is named on the command line.
-#[derive(Debug, clap::Args)]
-pub(super) struct ExecutionArg {
-    /// Execution: its id, as in `echo-x7k2p`, or its full name `projects/P/locations/R/jobs/J/executions/E`.
-    pub(super) execution: String,
-    /// Job of a short execution id. The default is the id without its last `-xxxxx`.
-    #[arg(long, value_name = "JOB")]
-    pub(super) job: Option<String>,
-}
-
 /// `runjob wait`
 #[derive(Debug, clap::Args)]
 pub(super) struct Wait {
@@ -183,14 +127,6 @@ pub(super) struct Wait {
     pub(super) execution: ExecutionArg,
     #[command(flatten)]
     pub(super) waiting: Waiting,
-}
-
-/// Whether the values of environment variables are shown.
-#[derive(Debug, clap::Args)]
-pub(super) struct ShowEnv {
-    /// Show the values of environment variables, which are masked otherwise, in text and in JSON.
-    #[arg(long)]
-    pub(super) show_env: bool,
 }
 
 /// `runjob describe`

@@ -4,54 +4,32 @@
 //! files, which it reads only when a command needs them. Calls nobody and writes nothing.
 
 mod definition;
-mod env_file;
 mod gcloud;
-mod lists;
-mod overrides;
 mod place;
 mod state;
 
 use std::{
-    collections::HashMap,
-    ffi::OsString,
     fmt::{self, Display, Formatter},
     net::SocketAddr,
     path::PathBuf,
 };
 
-pub(super) use self::overrides::Overrides;
 use self::place::{Places, Scope};
 use super::{
-    args::{self, Args, ClockArg, Command, Executions, Global, Jobs, RuntimeArg, Tasks, Verb, Waiting},
+    args::{self, Args, ClockArg, Command, Executions, Jobs, RuntimeArg, Tasks, Verb},
+    environment::Environment,
     failure::Failure,
+    flags::{
+        global::Global,
+        overrides::{self, Overrides},
+        waiting::Waiting,
+    },
     start_log::StartLog,
 };
 use crate::{ExecutionName, JobName, Location, StartKey, StartToken, emulator::Clock, proto::run::v2::Job};
 
 /// The variables that name an emulator, the first that is set wins.
 const EMULATOR_VARIABLES: [&str; 2] = ["RUN_EMULATOR_HOST", "CLOUD_RUN_EMULATOR_HOST"];
-
-/// The environment's variables.
-#[derive(Debug, Default)]
-pub(super) struct Environment(HashMap<String, String>);
-
-impl Environment {
-    /// These variables, without those that are not Unicode: none of ours could be.
-    pub(super) fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        let unicode = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        Self(variables.into_iter().filter_map(unicode).collect())
-    }
-
-    /// A variable's value, also an empty one.
-    pub(super) fn raw(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
-    }
-
-    /// A variable's value, unless it is unset or empty.
-    pub(super) fn var(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-}
 
 /// What a command line means: to serve, to call, or to ask about earlier calls.
 #[derive(Debug)]
@@ -260,7 +238,11 @@ fn execute(typed: args::Execute, log: Option<StartLog>, places: &Places<'_>) -> 
     if let Some((flag, _)) = only_waiting.iter().find(|(_, typed_it)| *typed_it && !typed.wait) {
         return Err(Failure::usage(format!("{flag} says how to wait")).hint("add --wait"));
     }
-    let overrides = overrides::resolve(&typed, places.env)?;
+    let overrides = Overrides {
+        containers: overrides::resolve(&typed.sections, places.env)?,
+        task_count: typed.tasks,
+        task_timeout: typed.task_timeout,
+    };
     let guard = match (typed.exactly_once, typed.start_key) {
         (Some(token), _) => Some(Guard::Token(token)),
         (None, Some(key)) => Some(key.map_or(Guard::NewKey, Guard::Key)),
@@ -340,7 +322,7 @@ fn image(typed: &str) -> Result<(String, Vec<String>), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{ffi::OsString, fs};
 
     use super::*;
     use crate::cli::exit::Exit;

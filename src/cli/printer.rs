@@ -16,7 +16,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 pub(super) use self::progress::Progress;
-use super::{args::Format, exit::Exit, failure::Failure, report::Report, safe};
+use super::{exit::Exit, failure::Failure, flags::global::Format, report::Report, safe};
 
 /// Writes what a command has to say.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use crate::{
     Client, ExecutionName,
-    cli::{args::Format, failure::Failure, json, mask::mask, printer::Printer},
+    cli::{failure::Failure, flags::global::Format, json, mask::mask, printer::Printer},
 };
 
 /// Asks, and returns when the service has accepted.

@@ -2,7 +2,7 @@
 
 use crate::{
     Client, ExecutionName,
-    cli::{args::Format, failure::Failure, json, mask::mask, phase::Phase, printer::Printer, view},
+    cli::{failure::Failure, flags::global::Format, json, mask::mask, phase::Phase, printer::Printer, view},
     proto::run::v2::Execution,
 };
 

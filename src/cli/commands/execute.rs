@@ -12,10 +12,10 @@ use super::follow::Follow;
 use crate::{
     Error, ErrorKind, JobName, Result as Started, Run, RunBuilder, StartKey, StartToken,
     cli::{
-        args::Waiting,
-        config::{Guard, Overrides, Start},
+        config::{Guard, Start},
         exit::Exit,
         failure::Failure,
+        flags::{overrides::Overrides, waiting::Waiting},
         interrupt::Interrupt,
         printer::Printer,
         report::Report,

@@ -4,7 +4,7 @@ use futures_util::TryStreamExt;
 
 use crate::{
     Client, JobName,
-    cli::{args::Format, failure::Failure, json, mask::mask, phase::Phase, printer::Printer, view},
+    cli::{failure::Failure, flags::global::Format, json, mask::mask, phase::Phase, printer::Printer, view},
     proto::run::v2::Execution,
 };
 

@@ -17,9 +17,9 @@ use super::output;
 use crate::{
     Client, Error, ErrorKind, ExecutionName, Finished, Run,
     cli::{
-        args::Waiting,
         exit::Exit,
         failure::Failure,
+        flags::waiting::Waiting,
         interrupt::Interrupt,
         printer::{Printer, Progress},
         report::Report,

@@ -4,7 +4,7 @@ use futures_util::TryStreamExt;
 
 use crate::{
     Client, JobName, Location,
-    cli::{args::Format, failure::Failure, json, mask::mask, printer::Printer, view},
+    cli::{failure::Failure, flags::global::Format, json, mask::mask, printer::Printer, view},
     proto::run::v2::{Job, condition::State},
 };
 

@@ -10,10 +10,10 @@ use serde::Serialize;
 use crate::{
     JobName, Location, StartKey,
     cli::{
-        args::Format,
         config::{Recover, Target},
         exit::Exit,
         failure::Failure,
+        flags::global::Format,
         printer::Printer,
         session::Session,
         start_log::{Intent, Settled, StartLog},

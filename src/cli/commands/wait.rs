@@ -3,7 +3,9 @@
 use super::follow::Follow;
 use crate::{
     ExecutionName,
-    cli::{args::Waiting, exit::Exit, failure::Failure, interrupt::Interrupt, printer::Printer, session::Session},
+    cli::{
+        exit::Exit, failure::Failure, flags::waiting::Waiting, interrupt::Interrupt, printer::Printer, session::Session,
+    },
 };
 
 /// Waits for the execution.

@@ -2,9 +2,8 @@
 //!
 //! What is not typed is left unset, so that the service's defaults hold.
 
-use super::lists;
 use crate::{
-    cli::{args::JobsCreate, failure::Failure},
+    cli::{args::JobsCreate, failure::Failure, flags::lists},
     proto::run::v2::{Container, EnvVar, ExecutionTemplate, Job, TaskTemplate, env_var, task_template},
 };
 

@@ -5,7 +5,7 @@
 
 use std::{fs, path::PathBuf};
 
-use super::Environment;
+use crate::cli::environment::Environment;
 
 /// A property of the active configuration, such as `core/project`.
 pub(super) fn property(env: &Environment, section: &str, key: &str) -> Option<String> {

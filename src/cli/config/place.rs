@@ -3,12 +3,13 @@
 //! Knows the order in which a project and a region are looked for, and how short names become full ones. A full name
 //! needs neither, so both are looked for only when a short name asks for them.
 
-use super::{Environment, gcloud};
+use super::gcloud;
 use crate::{
     ExecutionName, JobName, Location, NameError,
     cli::{
-        args::{ExecutionArg, Global},
+        environment::Environment,
         failure::Failure,
+        flags::{global::Global, names::ExecutionArg},
     },
 };
 

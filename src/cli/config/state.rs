@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Environment;
+use crate::cli::environment::Environment;
 
 /// `$XDG_STATE_HOME/runjob`, else `~/.local/state/runjob`; none without a home.
 pub(super) fn directory(env: &Environment) -> Option<PathBuf> {

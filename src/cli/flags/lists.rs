@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use crate::cli::failure::Failure;
 
 /// The elements of a list. An empty text is the empty list; one separator at the end adds no element.
-pub(super) fn list(flag: &str, text: &str) -> Result<Vec<String>, Failure> {
+pub(in crate::cli) fn list(flag: &str, text: &str) -> Result<Vec<String>, Failure> {
     let (delimiter, list) = delimiter(text);
     if delimiter.is_empty() {
         return Err(Failure::usage(format!("{flag}: no separator stands between the two ^"))
@@ -21,7 +21,7 @@ pub(super) fn list(flag: &str, text: &str) -> Result<Vec<String>, Failure> {
 }
 
 /// The elements of a list of `NAME=VALUE`, of which each name is given once.
-pub(super) fn pairs(flag: &str, text: &str) -> Result<Vec<(String, String)>, Failure> {
+pub(in crate::cli) fn pairs(flag: &str, text: &str) -> Result<Vec<(String, String)>, Failure> {
     let mut names = HashSet::new();
     let pair = |(index, element): (usize, String)| {
         let place = format!("{flag}: element {}", index + 1);

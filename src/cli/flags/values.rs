@@ -9,7 +9,7 @@ use std::time::Duration;
 const LONGEST_TASK: Duration = Duration::from_secs(168 * 3600);
 
 /// A number of tasks: 1 or more.
-pub(super) fn task_count(text: &str) -> Result<u32, String> {
+pub(in crate::cli) fn task_count(text: &str) -> Result<u32, String> {
     match count(text)? {
         0 => Err("an execution has at least 1 task".to_owned()),
         count => Ok(count),
@@ -17,12 +17,12 @@ pub(super) fn task_count(text: &str) -> Result<u32, String> {
 }
 
 /// A whole number, 0 or more.
-pub(super) fn count(text: &str) -> Result<u32, String> {
+pub(in crate::cli) fn count(text: &str) -> Result<u32, String> {
     text.parse().map_err(|_| format!("expected a whole number, 0 to {}", u32::MAX))
 }
 
 /// The limit of a task's attempt: 1 s to 168 h.
-pub(super) fn task_timeout(text: &str) -> Result<Duration, String> {
+pub(in crate::cli) fn task_timeout(text: &str) -> Result<Duration, String> {
     let timeout = duration(text)?;
     if !(Duration::from_secs(1)..=LONGEST_TASK).contains(&timeout) {
         return Err("a task may take from 1s to 168h (7 days)".to_owned());
@@ -31,7 +31,7 @@ pub(super) fn task_timeout(text: &str) -> Result<Duration, String> {
 }
 
 /// How long to wait: anything above zero.
-pub(super) fn wait_limit(text: &str) -> Result<Duration, String> {
+pub(in crate::cli) fn wait_limit(text: &str) -> Result<Duration, String> {
     let limit = duration(text)?;
     if limit.is_zero() { Err("the limit must be above zero; leave it out to wait on".to_owned()) } else { Ok(limit) }
 }

@@ -14,8 +14,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
 };
 
-use super::Environment;
-use crate::cli::failure::Failure;
+use crate::cli::{environment::Environment, failure::Failure};
 
 /// The most that is read, and the most that the values may come to: what one gRPC message usually may hold.
 const LARGEST: usize = 4 * 1024 * 1024;
@@ -24,7 +23,7 @@ const LARGEST: usize = 4 * 1024 * 1024;
 const MOST_VARIABLES: usize = 1000;
 
 /// Reads a file of variables.
-pub(super) fn read(path: &str, env: &Environment) -> Result<Vec<(String, String)>, Failure> {
+pub(in crate::cli) fn read(path: &str, env: &Environment) -> Result<Vec<(String, String)>, Failure> {
     let unreadable = |error| Failure::usage(format!("--env-file: cannot read {path}: {error}"));
     let text = open(path).and_then(bounded).map_err(unreadable)?;
     parse(&text, env)

@@ -1,14 +1,14 @@
 //! What the override flags mean: for which container which arguments and variables, and what for the execution.
 //!
-//! Reads the files that `--env-file` names. The merge with the job's own values is the service's business.
+//! Reads the files that `--env-file` names. The merge with the job's own values is up to the service.
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{Environment, env_file, lists};
-use crate::cli::{
-    args::{self, Section},
-    failure::Failure,
+use super::{
+    env_file, lists,
+    sections::{Section, Sections},
 };
+use crate::cli::{environment::Environment, failure::Failure};
 
 /// What one start changes about the job.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,10 +29,9 @@ pub(in crate::cli) struct ContainerOverrides {
     pub(in crate::cli) env: Vec<(String, String)>,
 }
 
-/// The overrides that an `execute` asks for.
-pub(super) fn resolve(typed: &args::Execute, env: &Environment) -> Result<Overrides, Failure> {
-    let containers = typed.sections.0.iter().map(|section| container(section, env)).collect::<Result<_, _>>()?;
-    Ok(Overrides { containers, task_count: typed.tasks, task_timeout: typed.task_timeout })
+/// The overrides that these sections ask for.
+pub(in crate::cli) fn resolve(sections: &Sections, env: &Environment) -> Result<Vec<ContainerOverrides>, Failure> {
+    sections.0.iter().map(|section| container(section, env)).collect()
 }
 
 fn container(section: &Section, env: &Environment) -> Result<ContainerOverrides, Failure> {

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use clap::{Arg, Command, Error, error::ErrorKind};
 
 /// Refuses a flag of the command as the value of another of its flags. The program's own name comes first.
-pub(super) fn check(program: &Command, line: &[OsString]) -> Result<(), Error> {
+pub(in crate::cli) fn check(program: &Command, line: &[OsString]) -> Result<(), Error> {
     let mut command = program;
     let mut words = line.iter().skip(1).map(|word| word.to_string_lossy()).peekable();
     while let Some(word) = words.next() {

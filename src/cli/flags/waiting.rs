@@ -1,0 +1,19 @@
+//! Flags of a command that waits for an execution.
+
+use std::time::Duration;
+
+use super::values;
+
+/// Flags of a command that waits for an execution.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Waiting {
+    /// Stop waiting after this long, with exit status 5; the execution runs on. The default is no limit.
+    #[arg(long, value_name = "DURATION", value_parser = values::wait_limit, allow_negative_numbers = true)]
+    pub(in crate::cli) wait_limit: Option<Duration>,
+    /// End with the exit code of the first failed task (128 + N for signal N) instead of 1.
+    #[arg(long)]
+    pub(in crate::cli) propagate_exit_code: bool,
+    /// On Ctrl-C, cancel the execution and wait for that, instead of leaving it running.
+    #[arg(long)]
+    pub(in crate::cli) cancel_on_interrupt: bool,
+}
