@@ -6,24 +6,24 @@
 mod args;
 mod commands;
 mod config;
+mod context;
 mod environment;
 mod exit;
 mod failure;
 mod flags;
+mod follow;
 mod interrupt;
-mod json;
-mod mask;
-mod phase;
 mod printer;
-mod report;
-mod safe;
 mod session;
+mod show;
 mod start_log;
-mod view;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use self::{args::Args, config::Config, environment::Environment, exit::Exit, failure::Failure, printer::Printer};
+use self::{
+    args::Args, config::Config, context::Context, environment::Environment, exit::Exit, failure::Failure,
+    printer::Printer,
+};
 
 /// Runs the program with this command line, the program's own name first, and these environment variables.
 ///
@@ -51,9 +51,10 @@ pub fn run(
 }
 
 fn carry_out(typed: Args, environment: &Environment, printer: &Printer) -> Result<Exit, Failure> {
-    let config = Config::resolve(typed, environment)?;
+    let context = Context::new(&typed.global, environment);
+    let config = Config::resolve(typed.command, &context)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(commands::run(config, printer));
+    let result = runtime.block_on(commands::run(config, &context.target, printer));
     // What is left writes to a stream that nobody reads; waiting for it would be for ever.
     runtime.shutdown_background();
     result

@@ -5,15 +5,14 @@ mod describe;
 mod emulator;
 mod execute;
 mod executions;
-mod follow;
 mod jobs;
-mod output;
 mod recover;
 mod tasks;
 mod wait;
 
 use super::{
-    config::{Call, Config, Target},
+    config::{Call, Config},
+    context::Target,
     exit::Exit,
     failure::Failure,
     printer::Printer,
@@ -21,11 +20,11 @@ use super::{
 };
 
 /// Carries out a command.
-pub(super) async fn run(config: Config, printer: &Printer) -> Result<Exit, Failure> {
+pub(super) async fn run(config: Config, target: &Target, printer: &Printer) -> Result<Exit, Failure> {
     match config {
         Config::Serve(serve) => emulator::run(serve, printer).await,
-        Config::Recover(target, starts) => recover::run(&target, starts, printer).await,
-        Config::Call(target, call) => session(&target, call, printer).await,
+        Config::Recover(starts) => recover::run(target, starts, printer).await,
+        Config::Call(call) => session(target, call, printer).await,
     }
 }
 

@@ -4,23 +4,14 @@
 //! files, which it reads only when a command needs them. Calls nobody and writes nothing.
 
 mod definition;
-mod gcloud;
-mod place;
-mod state;
 
-use std::{
-    fmt::{self, Display, Formatter},
-    net::SocketAddr,
-    path::PathBuf,
-};
+use std::{net::SocketAddr, path::PathBuf};
 
-use self::place::{Places, Scope};
 use super::{
-    args::{self, Args, ClockArg, Command, Executions, Jobs, RuntimeArg, Tasks, Verb},
-    environment::Environment,
+    args::{self, ClockArg, Command, Executions, Jobs, RuntimeArg, Tasks, Verb},
+    context::Context,
     failure::Failure,
     flags::{
-        global::Global,
         overrides::{self, Overrides},
         waiting::Waiting,
     },
@@ -28,15 +19,12 @@ use super::{
 };
 use crate::{ExecutionName, JobName, Location, StartKey, StartToken, emulator::Clock, proto::run::v2::Job};
 
-/// The variables that name an emulator, the first that is set wins.
-const EMULATOR_VARIABLES: [&str; 2] = ["RUN_EMULATOR_HOST", "CLOUD_RUN_EMULATOR_HOST"];
-
 /// What a command line means: to serve, to call, or to ask about earlier calls.
 #[derive(Debug)]
 pub(super) enum Config {
     Serve(Serve),
-    Call(Target, Call),
-    Recover(Target, Recover),
+    Call(Call),
+    Recover(Recover),
 }
 
 /// How to run an emulator.
@@ -54,17 +42,6 @@ pub(super) struct Serve {
     pub(super) clock: Clock,
     pub(super) id_seed: Option<u64>,
     pub(super) lenient: bool,
-}
-
-/// Whom to call.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Target {
-    /// An emulator inside this process.
-    InProcess,
-    /// An emulator elsewhere, and the variable that named it.
-    Emulator { host: String, variable: &'static str },
-    /// The service, at its own endpoint or at this one.
-    Service { endpoint: Option<String> },
 }
 
 /// Which starts to ask about.
@@ -161,74 +138,39 @@ impl Call {
 }
 
 impl Config {
-    /// The meaning of what was typed, in this environment.
-    pub(super) fn resolve(typed: Args, env: &Environment) -> Result<Self, Failure> {
-        let Args { global, command } = typed;
-        let target = target(&global, env);
-        let scope = match target {
-            Target::InProcess => Scope::Flags,
-            Target::Emulator { .. } => Scope::Variables,
-            Target::Service { .. } => Scope::Machine,
-        };
-        let places = Places { global: &global, env, scope };
-        let log = (target != Target::InProcess).then(|| StartLog::new(state::directory(env), target.to_string()));
+    /// The meaning of what was typed, in this context.
+    pub(super) fn resolve(command: Command, context: &Context<'_>) -> Result<Self, Failure> {
         match command {
-            Command::Emulator(typed) => Ok(Self::Serve(serve(typed, &global, env)?)),
-            Command::Recover(typed) => Ok(Self::Recover(target, recover(typed, log, &places)?)),
-            Command::Call(verb) => Ok(Self::Call(target, call(verb, log, &places)?)),
+            Command::Emulator(typed) => Ok(Self::Serve(serve(typed, context)?)),
+            Command::Recover(typed) => Ok(Self::Recover(recover(typed, context)?)),
+            Command::Call(verb) => Ok(Self::Call(call(verb, context)?)),
         }
     }
 }
 
-/// As it stands in the start log: what tells one server from another.
-impl Display for Target {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::InProcess => "in process",
-            Self::Emulator { host, .. } => host,
-            Self::Service { endpoint } => endpoint.as_deref().unwrap_or("Cloud Run"),
-        })
-    }
-}
-
-/// Whom the flags and variables say to call.
-fn target(global: &Global, env: &Environment) -> Target {
-    if global.emulator {
-        return Target::InProcess;
-    }
-    if let Some(endpoint) = &global.endpoint {
-        return Target::Service { endpoint: Some(endpoint.clone()) };
-    }
-    let named = EMULATOR_VARIABLES.iter().find_map(|variable| Some((*variable, env.var(variable)?)));
-    match named {
-        Some((variable, host)) => Target::Emulator { host: host.to_owned(), variable },
-        None => Target::Service { endpoint: None },
-    }
-}
-
-fn call(verb: Verb, log: Option<StartLog>, places: &Places<'_>) -> Result<Call, Failure> {
+fn call(verb: Verb, context: &Context<'_>) -> Result<Call, Failure> {
     Ok(match verb {
-        Verb::Execute(typed) => execute(*typed, log, places)?,
-        Verb::Wait(typed) => Call::Wait { execution: places.execution(&typed.execution)?, waiting: typed.waiting },
+        Verb::Execute(typed) => execute(*typed, context)?,
+        Verb::Wait(typed) => Call::Wait { execution: context.execution(&typed.execution)?, waiting: typed.waiting },
         Verb::Describe(typed) => {
-            Call::Describe { execution: places.execution(&typed.execution)?, show_env: typed.env.show_env }
+            Call::Describe { execution: context.execution(&typed.execution)?, show_env: typed.env.show_env }
         }
-        Verb::Cancel(typed) => Call::Cancel { execution: places.execution(&typed.execution)? },
-        Verb::Jobs(typed) => jobs(typed, places)?,
+        Verb::Cancel(typed) => Call::Cancel { execution: context.execution(&typed.execution)? },
+        Verb::Jobs(typed) => jobs(typed, context)?,
         Verb::Executions(Executions::List(typed)) => {
             let job = match &typed.job {
-                Some(job) => places.job(job)?,
-                None => places.location()?.any_job(),
+                Some(job) => context.job(job)?,
+                None => context.location()?.any_job(),
             };
             Call::ListExecutions { job, show_env: typed.env.show_env }
         }
         Verb::Tasks(Tasks::List(typed)) => {
-            Call::ListTasks { execution: places.execution(&typed.execution)?, show_env: typed.env.show_env }
+            Call::ListTasks { execution: context.execution(&typed.execution)?, show_env: typed.env.show_env }
         }
     })
 }
 
-fn execute(typed: args::Execute, log: Option<StartLog>, places: &Places<'_>) -> Result<Call, Failure> {
+fn execute(typed: args::Execute, context: &Context<'_>) -> Result<Call, Failure> {
     let waiting = &typed.waiting;
     let only_waiting = [
         ("--wait-limit", waiting.wait_limit.is_some()),
@@ -239,7 +181,7 @@ fn execute(typed: args::Execute, log: Option<StartLog>, places: &Places<'_>) -> 
         return Err(Failure::usage(format!("{flag} says how to wait")).hint("add --wait"));
     }
     let overrides = Overrides {
-        containers: overrides::resolve(&typed.sections, places.env)?,
+        containers: overrides::resolve(&typed.sections, context.env)?,
         task_count: typed.tasks,
         task_timeout: typed.task_timeout,
     };
@@ -253,33 +195,33 @@ fn execute(typed: args::Execute, log: Option<StartLog>, places: &Places<'_>) -> 
         return Err(Failure::usage("--exactly-once starts the job as it is, and overrides are given with it")
             .hint("leave the overrides out, or use --start-key=KEY"));
     }
-    let log = log.filter(|_| !is_token);
-    let start = Start { job: places.job(&typed.job)?, overrides, guard, validate_first: typed.validate_first, log };
+    let log = context.start_log().filter(|_| !is_token);
+    let start = Start { job: context.job(&typed.job)?, overrides, guard, validate_first: typed.validate_first, log };
     Ok(Call::Execute { start, waiting: typed.wait.then_some(typed.waiting) })
 }
 
-fn recover(typed: args::Recover, log: Option<StartLog>, places: &Places<'_>) -> Result<Recover, Failure> {
-    let log = log.ok_or_else(|| {
+fn recover(typed: args::Recover, context: &Context<'_>) -> Result<Recover, Failure> {
+    let log = context.start_log().ok_or_else(|| {
         Failure::usage("an emulator inside this process has no earlier starts: --emulator has no meaning here")
     })?;
-    let job = typed.job.as_deref().map(|job| places.job(job)).transpose()?;
+    let job = typed.job.as_deref().map(|job| context.job(job)).transpose()?;
     Ok(Recover { job, key: typed.key, forget: typed.forget, log })
 }
 
-fn jobs(typed: Jobs, places: &Places<'_>) -> Result<Call, Failure> {
+fn jobs(typed: Jobs, context: &Context<'_>) -> Result<Call, Failure> {
     Ok(match typed {
-        Jobs::List(env) => Call::ListJobs { location: places.location()?, show_env: env.show_env },
-        Jobs::Describe(typed) => Call::DescribeJob { job: places.job(&typed.job)?, show_env: typed.env.show_env },
+        Jobs::List(env) => Call::ListJobs { location: context.location()?, show_env: env.show_env },
+        Jobs::Describe(typed) => Call::DescribeJob { job: context.job(&typed.job)?, show_env: typed.env.show_env },
         Jobs::Create(typed) => {
             let definition = Box::new(definition::resolve(&typed)?);
-            Call::CreateJob { job: places.job(&typed.job)?, definition }
+            Call::CreateJob { job: context.job(&typed.job)?, definition }
         }
-        Jobs::Delete(typed) => Call::DeleteJob { job: places.job(&typed.job)? },
+        Jobs::Delete(typed) => Call::DeleteJob { job: context.job(&typed.job)? },
     })
 }
 
-fn serve(typed: args::Emulator, global: &Global, env: &Environment) -> Result<Serve, Failure> {
-    if global.emulator || global.endpoint.is_some() {
+fn serve(typed: args::Emulator, context: &Context<'_>) -> Result<Serve, Failure> {
+    if context.global.emulator || context.global.endpoint.is_some() {
         return Err(Failure::usage(
             "`runjob emulator` calls nobody: --emulator and --endpoint have no meaning with it",
         ));
@@ -292,7 +234,7 @@ fn serve(typed: args::Emulator, global: &Global, env: &Environment) -> Result<Se
     let images = typed.image.iter().map(|typed| image(typed)).collect::<Result<_, _>>()?;
     Ok(Serve {
         listen: typed.listen,
-        location: Places { global, env, scope: Scope::Flags }.location()?,
+        location: context.sample_location()?,
         images,
         allow_command: typed.allow_command,
         simulated: typed.runtime == RuntimeArg::Simulated,
@@ -325,20 +267,27 @@ mod tests {
     use std::{ffi::OsString, fs};
 
     use super::*;
-    use crate::cli::exit::Exit;
+    use crate::cli::{args::Args, context::Target, environment::Environment, exit::Exit};
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
         Environment::new(variables.iter().map(|(name, value)| (name.into(), value.into())))
     }
 
     fn resolve(line: &str, variables: &[(&str, &str)]) -> Result<Config, Failure> {
+        resolved(line, variables).map(|(_, config)| config)
+    }
+
+    fn resolved(line: &str, variables: &[(&str, &str)]) -> Result<(Target, Config), Failure> {
         let typed = Args::read(line.split(' ').map(OsString::from)).expect("the line is well-formed");
-        Config::resolve(typed, &environment(variables))
+        let env = environment(variables);
+        let context = Context::new(&typed.global, &env);
+        let config = Config::resolve(typed.command, &context)?;
+        Ok((context.target, config))
     }
 
     fn called(line: &str, variables: &[(&str, &str)]) -> (Target, Call) {
-        match resolve(line, variables).expect("the line has a meaning") {
-            Config::Call(target, call) => (target, call),
+        match resolved(line, variables).expect("the line has a meaning") {
+            (target, Config::Call(call)) => (target, call),
             other => panic!("not a call: {other:?}"),
         }
     }

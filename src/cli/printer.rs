@@ -16,7 +16,12 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 pub(super) use self::progress::Progress;
-use super::{exit::Exit, failure::Failure, flags::global::Format, report::Report, safe};
+use super::{
+    exit::Exit,
+    failure::Failure,
+    flags::global::Format,
+    show::{report::Report, safe},
+};
 
 /// Writes what a command has to say.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 //!
 //! Knows how each is reached and with which credentials. Which calls are made is up to the commands.
 
-use super::{config::Target, failure::Failure, printer::Printer};
+use super::{context::Target, failure::Failure, printer::Printer};
 use crate::{
     Client, Location,
     emulator::{Emulator, OutputReader},

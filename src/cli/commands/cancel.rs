@@ -2,7 +2,12 @@
 
 use crate::{
     Client, ExecutionName,
-    cli::{failure::Failure, flags::global::Format, json, mask::mask, printer::Printer},
+    cli::{
+        failure::Failure,
+        flags::global::Format,
+        printer::Printer,
+        show::{json, mask::mask},
+    },
 };
 
 /// Asks, and returns when the service has accepted.

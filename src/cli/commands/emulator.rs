@@ -10,9 +10,8 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use tempfile::NamedTempFile;
 use tokio::select;
 
-use super::output;
 use crate::{
-    cli::{config::Serve, exit::Exit, failure::Failure, interrupt::Interrupt, printer::Printer},
+    cli::{config::Serve, exit::Exit, failure::Failure, interrupt::Interrupt, printer::Printer, show::output},
     emulator::{Emulator, EmulatorBuilder, EmulatorError, OutputReader, Runtime, Simulation},
 };
 

@@ -8,7 +8,6 @@ use std::io;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
-use super::follow::Follow;
 use crate::{
     Error, ErrorKind, JobName, Result as Started, Run, RunBuilder, StartKey, StartToken,
     cli::{
@@ -16,10 +15,11 @@ use crate::{
         exit::Exit,
         failure::Failure,
         flags::{overrides::Overrides, waiting::Waiting},
+        follow::Follow,
         interrupt::Interrupt,
         printer::Printer,
-        report::Report,
         session::Session,
+        show::report::Report,
         start_log::{Intent, Settled, StartLog},
     },
 };

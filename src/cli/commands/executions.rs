@@ -4,7 +4,12 @@ use futures_util::TryStreamExt;
 
 use crate::{
     Client, JobName,
-    cli::{failure::Failure, flags::global::Format, json, mask::mask, phase::Phase, printer::Printer, view},
+    cli::{
+        failure::Failure,
+        flags::global::Format,
+        printer::Printer,
+        show::{json, mask::mask, phase::Phase, view},
+    },
     proto::run::v2::Execution,
 };
 

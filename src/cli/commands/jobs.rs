@@ -4,7 +4,12 @@ use futures_util::TryStreamExt;
 
 use crate::{
     Client, JobName, Location,
-    cli::{failure::Failure, flags::global::Format, json, mask::mask, printer::Printer, view},
+    cli::{
+        failure::Failure,
+        flags::global::Format,
+        printer::Printer,
+        show::{json, mask::mask, view},
+    },
     proto::run::v2::{Job, condition::State},
 };
 

@@ -10,14 +10,15 @@ use serde::Serialize;
 use crate::{
     JobName, Location, StartKey,
     cli::{
-        config::{Recover, Target},
+        config::Recover,
+        context::Target,
         exit::Exit,
         failure::Failure,
         flags::global::Format,
         printer::Printer,
         session::Session,
+        show::view::NOTHING,
         start_log::{Intent, Settled, StartLog},
-        view::NOTHING,
     },
 };
 

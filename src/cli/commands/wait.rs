@@ -1,10 +1,10 @@
 //! `runjob wait`: wait for the end of an execution that was started earlier, or elsewhere.
 
-use super::follow::Follow;
 use crate::{
     ExecutionName,
     cli::{
-        exit::Exit, failure::Failure, flags::waiting::Waiting, interrupt::Interrupt, printer::Printer, session::Session,
+        exit::Exit, failure::Failure, flags::waiting::Waiting, follow::Follow, interrupt::Interrupt, printer::Printer,
+        session::Session,
     },
 };
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Printer;
 use crate::{
-    cli::{phase::Phase, safe},
+    cli::show::{phase::Phase, safe},
     proto::run::v2::Execution,
 };
 

@@ -12,7 +12,7 @@ use crate::proto::run::v2::{
 
 /// Where something stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(in crate::cli) enum Phase {
     Pending,
     Running,
     Cancelling,
@@ -23,13 +23,13 @@ pub(super) enum Phase {
 
 impl Phase {
     /// Where an execution stands.
-    pub(super) fn of_execution(execution: &Execution) -> Self {
+    pub(in crate::cli) fn of_execution(execution: &Execution) -> Self {
         let started = execution.start_time.is_some() || execution.running_count > 0;
         Self::of_conditions(&execution.conditions, started)
     }
 
     /// Where a task stands.
-    pub(super) fn of_task(task: &Task) -> Self {
+    pub(in crate::cli) fn of_task(task: &Task) -> Self {
         match Self::of_conditions(&task.conditions, task.start_time.is_some()) {
             // A task has no reason of its own for a cancel; its last attempt has google.rpc's CANCELLED.
             Self::Failed if was_cancelled(task) => Self::Cancelled,

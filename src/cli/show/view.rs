@@ -5,15 +5,15 @@ use prost_types::{Duration, Timestamp};
 use crate::proto::run::v2::{Container, EnvVar, TaskTemplate, env_var, task_template};
 
 /// What stands where there is nothing.
-pub(super) const NOTHING: &str = "-";
+pub(in crate::cli) const NOTHING: &str = "-";
 
 /// The last part of a resource name. Names in some fields are short already.
-pub(super) fn id(name: &str) -> String {
+pub(in crate::cli) fn id(name: &str) -> String {
     name.rsplit('/').next().unwrap_or(name).to_owned()
 }
 
 /// A time in RFC 3339, to the second.
-pub(super) fn time(time: Option<&Timestamp>) -> String {
+pub(in crate::cli) fn time(time: Option<&Timestamp>) -> String {
     time.map_or_else(|| NOTHING.to_owned(), |time| Timestamp { nanos: 0, ..*time }.to_string())
 }
 
@@ -23,7 +23,7 @@ fn duration(duration: Option<&Duration>) -> String {
 }
 
 /// Rows that say what each task runs.
-pub(super) fn template(template: &TaskTemplate) -> Vec<[String; 2]> {
+pub(in crate::cli) fn template(template: &TaskTemplate) -> Vec<[String; 2]> {
     let mut rows = vec![["task timeout".to_owned(), duration(template.timeout.as_ref())]];
     if let Some(task_template::Retries::MaxRetries(retries)) = template.retries {
         rows.push(["max retries".to_owned(), retries.to_string()]);

@@ -13,7 +13,6 @@ use std::{
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::time::{sleep, timeout_at};
 
-use super::output;
 use crate::{
     Client, Error, ErrorKind, ExecutionName, Finished, Run,
     cli::{
@@ -22,8 +21,9 @@ use crate::{
         flags::waiting::Waiting,
         interrupt::Interrupt,
         printer::{Printer, Progress},
-        report::Report,
         session::Session,
+        show::output,
+        show::report::Report,
     },
     emulator::{Output, OutputReader},
     proto::run::v2::Execution,

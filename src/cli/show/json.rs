@@ -8,16 +8,18 @@ use prost::Name;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 use serde_json::Value;
 
-use super::{exit::Exit, failure::Failure};
-use crate::proto::DESCRIPTORS;
+use crate::{
+    cli::{exit::Exit, failure::Failure},
+    proto::DESCRIPTORS,
+};
 
 /// One resource.
-pub(super) fn resource<M: Name>(message: &M) -> Result<Value, Failure> {
+pub(in crate::cli) fn resource<M: Name>(message: &M) -> Result<Value, Failure> {
     object(&descriptor::<M>()?, message)
 }
 
 /// Resources in a list.
-pub(super) fn resources<M: Name>(messages: &[M]) -> Result<Vec<Value>, Failure> {
+pub(in crate::cli) fn resources<M: Name>(messages: &[M]) -> Result<Vec<Value>, Failure> {
     let descriptor = descriptor::<M>()?;
     messages.iter().map(|message| object(&descriptor, message)).collect()
 }

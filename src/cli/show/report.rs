@@ -12,7 +12,7 @@ use crate::{ExecutionName, Finished, OperationName, Outcome, TaskEnd, TaskFailur
 /// What is known of an execution when a command ends.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Report {
+pub(in crate::cli) struct Report {
     execution: String,
     /// The operation that started it, unless the execution was found by its own name.
     operation: Option<String>,
@@ -60,7 +60,7 @@ struct FailedTask {
 
 impl Report {
     /// An execution that was started and has not been seen to end.
-    pub(super) fn started(
+    pub(in crate::cli) fn started(
         execution: &ExecutionName,
         operation: Option<&OperationName>,
         latest: Option<&Execution>,
@@ -75,12 +75,12 @@ impl Report {
     }
 
     /// Whether it tells how the execution ended.
-    pub(super) fn is_finished(&self) -> bool {
+    pub(in crate::cli) fn is_finished(&self) -> bool {
         self.outcome != Word::Started
     }
 
     /// An execution that has ended.
-    pub(super) fn finished(operation: Option<&OperationName>, finished: &Finished) -> Self {
+    pub(in crate::cli) fn finished(operation: Option<&OperationName>, finished: &Finished) -> Self {
         let outcome = match finished.outcome() {
             Outcome::Succeeded => Word::Succeeded,
             Outcome::Failed(_) => Word::Failed,

@@ -3,23 +3,22 @@
 //! Knows the order in which a project and a region are looked for, and how short names become full ones. A full name
 //! needs neither, so both are looked for only when a short name asks for them.
 
-use super::gcloud;
+use super::{Context, Target, gcloud};
 use crate::{
     ExecutionName, JobName, Location, NameError,
     cli::{
-        environment::Environment,
         failure::Failure,
         flags::{global::Global, names::ExecutionArg},
     },
 };
 
-/// Where the emulator's sample jobs live unless told otherwise.
+/// Where the emulator's sample jobs live by default.
 const DEMO_PROJECT: &str = "demo";
 const DEMO_REGION: &str = "us-central1";
 
 /// Which of the machine's settings count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
+enum Scope {
     /// The flags only: an emulator inside this process.
     Flags,
     /// Flags and variables: an emulator that a variable names.
@@ -28,25 +27,30 @@ pub(super) enum Scope {
     Machine,
 }
 
-/// Where short names belong.
-#[derive(Debug)]
-pub(super) struct Places<'a> {
-    pub(super) global: &'a Global,
-    pub(super) env: &'a Environment,
-    pub(super) scope: Scope,
-}
-
-impl Places<'_> {
+impl Context<'_> {
     /// The project and region of short names.
-    pub(super) fn location(&self) -> Result<Location, Failure> {
-        let (project, region) = (self.find(&PROJECT)?, self.find(&REGION)?);
+    pub(in crate::cli) fn location(&self) -> Result<Location, Failure> {
+        self.location_in(match self.target {
+            Target::InProcess => Scope::Flags,
+            Target::Emulator { .. } => Scope::Variables,
+            Target::Service { .. } => Scope::Machine,
+        })
+    }
+
+    /// Where the sample jobs of an emulator live.
+    pub(in crate::cli) fn sample_location(&self) -> Result<Location, Failure> {
+        self.location_in(Scope::Flags)
+    }
+
+    fn location_in(&self, scope: Scope) -> Result<Location, Failure> {
+        let (project, region) = (self.find(&PROJECT, scope)?, self.find(&REGION, scope)?);
         // Each by itself with the other known to be good, to tell which one is not.
         Location::new(project.value.as_str(), DEMO_REGION).map_err(|error| project.refusal(&error))?;
-        Location::new(project.value, region.value.as_str()).map_err(|error| region.refusal(&error))
+        Location::new(project.value.as_str(), region.value.as_str()).map_err(|error| region.refusal(&error))
     }
 
     /// A job, by its id or its full name.
-    pub(super) fn job(&self, text: &str) -> Result<JobName, Failure> {
+    pub(in crate::cli) fn job(&self, text: &str) -> Result<JobName, Failure> {
         let job: JobName = if text.contains('/') {
             text.parse().map_err(|error| unusable(&error))?
         } else {
@@ -59,7 +63,7 @@ impl Places<'_> {
     }
 
     /// An execution, by its id or its full name.
-    pub(super) fn execution(&self, typed: &ExecutionArg) -> Result<ExecutionName, Failure> {
+    pub(in crate::cli) fn execution(&self, typed: &ExecutionArg) -> Result<ExecutionName, Failure> {
         let text = typed.execution.as_str();
         let execution: ExecutionName = if text.contains('/') {
             text.parse().map_err(|error| unusable(&error))?
@@ -85,13 +89,13 @@ impl Places<'_> {
     }
 
     /// The first that is set.
-    fn find(&self, setting: &Setting) -> Result<Found, Failure> {
+    fn find(&self, setting: &Setting, scope: Scope) -> Result<Found, Failure> {
         if let Some(value) = (setting.flag)(self.global) {
             return Ok(Found { what: setting.what, value: value.clone(), place: None });
         }
         let variable = || setting.variables.iter().find_map(|name| Some((self.env.var(name)?.to_owned(), *name)));
         let property = || Some((gcloud::property(self.env, setting.section, setting.what)?, "gcloud's configuration"));
-        let found = match self.scope {
+        let found = match scope {
             Scope::Flags => None,
             Scope::Variables => variable(),
             Scope::Machine => Some(variable().or_else(property).ok_or_else(|| setting.unknown())?),

@@ -6,7 +6,7 @@ use crate::proto::run::v2::{Container, Execution, Job, Task, env_var};
 const MASK: &str = "***";
 
 /// Something that runs containers.
-pub(super) trait Containers {
+pub(in crate::cli) trait Containers {
     fn containers_mut(&mut self) -> &mut [Container];
 }
 
@@ -30,7 +30,7 @@ impl Containers for Task {
 }
 
 /// Hides the values, unless they are to be shown. References to secrets stay: they say where, not what.
-pub(super) fn mask<R: Containers>(mut resource: R, show_env: bool) -> R {
+pub(in crate::cli) fn mask<R: Containers>(mut resource: R, show_env: bool) -> R {
     if !show_env {
         for variable in resource.containers_mut().iter_mut().flat_map(|container| &mut container.env) {
             if let Some(env_var::Values::Value(value)) = &mut variable.values {

@@ -4,12 +4,12 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 /// Lines for people: what is unsafe becomes U+FFFD. Line breaks and tabs stay.
-pub(super) fn text(text: &str) -> Cow<'_, str> {
+pub(in crate::cli) fn text(text: &str) -> Cow<'_, str> {
     replace(text, is_unsafe, |safe, _| safe.push(char::REPLACEMENT_CHARACTER))
 }
 
 /// One line for people: as [`text`], with a space for each line break and tab, so that it cannot pass for two.
-pub(super) fn line(text: &str) -> Cow<'_, str> {
+pub(in crate::cli) fn line(text: &str) -> Cow<'_, str> {
     let breaks = |c| matches!(c, '\n' | '\r' | '\t' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}');
     replace(
         text,
@@ -19,7 +19,7 @@ pub(super) fn line(text: &str) -> Cow<'_, str> {
 }
 
 /// JSON with the same characters escaped. They occur only within strings, and the serializer has escaped those below U+0020.
-pub(super) fn json(json: &str) -> Cow<'_, str> {
+pub(in crate::cli) fn json(json: &str) -> Cow<'_, str> {
     replace(json, is_unsafe, |safe, c| {
         for unit in c.encode_utf16(&mut [0; 2]) {
             _ = write!(safe, "\\u{unit:04x}");

@@ -1,0 +1,9 @@
+//! What is shown: resources as rows and objects, reports, and text that is safe to show. Knows no verb.
+
+pub(super) mod json;
+pub(super) mod mask;
+pub(super) mod output;
+pub(super) mod phase;
+pub(super) mod report;
+pub(super) mod safe;
+pub(super) mod view;
