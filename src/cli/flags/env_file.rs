@@ -106,34 +106,30 @@ fn interpolate<'a>(
     variable: impl Fn(&'a str) -> Option<&'a str>,
     most: usize,
 ) -> Result<String, String> {
+    // No reference reaches beyond the last brace, so each search for one below ends where the next begins.
+    let (mut rest, literal) = value.split_at(value.rfind('}').map_or(0, |last| last + 1));
     let mut result = String::new();
-    let mut rest = value;
-    while let Some((before, reference)) = rest.split_once("${") {
+    while let Some((before, reference)) = rest.split_once("${")
+        && let Some(end) = reference.find(['}', ':'])
+        && result.len() <= most
+    {
         result.push_str(before);
-        let Some(end) = reference.find(['}', ':']) else {
-            rest = &rest[before.len()..];
-            break;
-        };
         let (name, tail) = reference.split_at(end);
-        let default = tail.strip_prefix(":-").and_then(|tail| tail.split_once('}'));
-        let (default, after) = match (tail.strip_prefix('}'), default) {
-            (Some(after), _) => ("", after),
-            (None, Some(default)) => default,
+        if let Some(after) = tail.strip_prefix('}') {
+            result.push_str(variable(name).unwrap_or_default());
+            rest = after;
+        } else if let Some((default, after)) = tail.strip_prefix(":-").and_then(|tail| tail.split_once('}')) {
+            result.push_str(variable(name).unwrap_or(default));
+            rest = after;
+        } else {
             // No reference, and neither is another that begins before this colon.
-            (None, None) => {
-                let read = before.len() + "${".len() + end + 1;
-                result.push_str(&rest[before.len()..read]);
-                rest = &rest[read..];
-                continue;
-            }
-        };
-        result.push_str(variable(name).unwrap_or(default));
-        rest = after;
-        if result.len() > most {
-            break;
+            let (colon, after) = rest.split_at(before.len() + "${".len() + end + 1);
+            result.push_str(&colon[before.len()..]);
+            rest = after;
         }
     }
     result.push_str(rest);
+    result.push_str(literal);
     if result.len() > most { Err(format!("brings the values to more than {LARGEST} bytes")) } else { Ok(result) }
 }
 
