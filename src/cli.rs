@@ -1,11 +1,8 @@
 //! The `runjob` program: from a command line to an exit status.
 //!
-//! In two steps, which are two types: what was typed (`args`) and what it means (`config`). Then a verb is carried out
-//! (`commands`), and what it has to say goes through one `printer`. The exit statuses are one table (`exit`).
+//! A verb is read as it was typed, given its meaning in a `context`, and carried out over a `session`; it is one file below
+//! `verbs`. What it has to say goes through one `printer`. The exit statuses are one table (`exit`).
 
-mod args;
-mod commands;
-mod config;
 mod context;
 mod environment;
 mod exit;
@@ -17,13 +14,12 @@ mod printer;
 mod session;
 mod show;
 mod start_log;
+mod verb;
+mod verbs;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use self::{
-    args::Args, config::Config, context::Context, environment::Environment, exit::Exit, failure::Failure,
-    printer::Printer,
-};
+use self::{context::Context, environment::Environment, exit::Exit, failure::Failure, printer::Printer, verbs::Args};
 
 /// Runs the program with this command line, the program's own name first, and these environment variables.
 ///
@@ -52,10 +48,9 @@ pub fn run(
 
 fn carry_out(typed: Args, environment: &Environment, printer: &Printer) -> Result<Exit, Failure> {
     let context = Context::new(&typed.global, environment);
-    let config = Config::resolve(typed.command, &context)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(commands::run(config, &context.target, printer));
-    // What is left writes to a stream that nobody reads; waiting for it would be for ever.
+    let result = runtime.block_on(typed.command.run(&context, printer));
+    // What is left writes to a stream without a reader; waiting for it might never end.
     runtime.shutdown_background();
     result
 }

@@ -71,3 +71,23 @@ fn target(global: &Global, env: &Environment) -> Target {
         None => Target::Service { endpoint: None },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::flags::global::Format;
+
+    #[test]
+    fn the_endpoint_flag_wins_over_the_emulator_variables() {
+        let variables = [("RUN_EMULATOR_HOST", "127.0.0.1:1"), ("CLOUD_RUN_EMULATOR_HOST", "127.0.0.1:2")];
+        let env = Environment::new(variables.map(|(name, value)| (name.into(), value.into())));
+        let target = |endpoint: Option<&str>, emulator| {
+            let endpoint = endpoint.map(str::to_owned);
+            Context::new(&Global { format: Format::Text, project: None, region: None, endpoint, emulator }, &env).target
+        };
+        let named = Target::Emulator { host: "127.0.0.1:1".into(), variable: "RUN_EMULATOR_HOST" };
+        assert_eq!(target(None, false), named);
+        assert_eq!(target(None, true), Target::InProcess);
+        assert_eq!(target(Some("https://x"), false), Target::Service { endpoint: Some("https://x".into()) });
+    }
+}

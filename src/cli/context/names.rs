@@ -164,3 +164,113 @@ impl Found {
 fn unusable(error: &NameError) -> Failure {
     Failure::usage(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::cli::{environment::Environment, flags::global::Format};
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        Environment::new(variables.iter().map(|(name, value)| (name.into(), value.into())))
+    }
+
+    fn flags(project: Option<&str>, emulator: bool) -> Global {
+        let project = project.map(str::to_owned);
+        Global { format: Format::Text, project, region: None, endpoint: None, emulator }
+    }
+
+    fn location(flags: &Global, variables: &[(&str, &str)]) -> Result<String, Failure> {
+        Ok(Context::new(flags, &environment(variables)).location()?.to_string())
+    }
+
+    #[test]
+    fn a_flag_wins_over_a_variable_and_a_full_name_over_both() {
+        let env = environment(&[
+            ("CLOUDSDK_CORE_PROJECT", "first"),
+            ("GOOGLE_CLOUD_PROJECT", "second"),
+            ("CLOUDSDK_RUN_REGION", ""),
+            ("GOOGLE_CLOUD_REGION", "europe-west1"),
+        ]);
+        let full = "projects/full/locations/us-east1/jobs/j";
+        for (flag, job, expected) in [
+            (None, "echo", "projects/first/locations/europe-west1/jobs/echo"),
+            (Some("third"), "echo", "projects/third/locations/europe-west1/jobs/echo"),
+            (Some("third"), full, full),
+        ] {
+            let job = Context::new(&flags(flag, false), &env).job(job).expect("a name");
+            assert_eq!(job.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn gclouds_active_configuration_is_the_last_resort() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).expect("temporary file");
+        fs::create_dir(directory.path().join("configurations")).expect("temporary directory");
+        write("active_config", "work\n");
+        write("configurations/config_work", "[core]\nproject = acme\n[run]\nregion = asia-northeast1\n");
+        let own = directory.path().to_str().expect("Unicode");
+
+        let configured = location(&flags(None, false), &[("CLOUDSDK_CONFIG", own)]);
+        assert_eq!(configured.expect("known"), "projects/acme/locations/asia-northeast1");
+        let in_process = location(&flags(None, true), &[("CLOUDSDK_CONFIG", own), ("GOOGLE_CLOUD_PROJECT", "x")]);
+        assert_eq!(in_process.expect("known"), "projects/demo/locations/us-central1");
+    }
+
+    #[test]
+    fn an_unknown_project_or_region_says_how_to_give_it() {
+        let failure = location(&flags(None, false), &[]).expect_err("no project");
+        assert_eq!(failure.message(), "no project is known");
+        assert!(failure.way_out().is_some_and(|hint| hint.contains("--project=ID")));
+        let failure = location(&flags(Some("acme"), false), &[]).expect_err("no region");
+        assert_eq!(failure.message(), "no region is known");
+    }
+
+    #[test]
+    fn what_a_variable_holds_is_not_repeated() {
+        let variables = [("GOOGLE_CLOUD_PROJECT", "{\"private_key\": 1}"), ("CLOUDSDK_RUN_REGION", "hunter two")];
+        for (flag, expected) in [
+            (None, "GOOGLE_CLOUD_PROJECT holds no project (what it holds is not shown)"),
+            (Some("p"), "CLOUDSDK_RUN_REGION holds no region (what it holds is not shown)"),
+            (Some("P"), "\"P\" is not a valid project id: use 1 to 128 lowercase letters, digits and '-'"),
+        ] {
+            let failure = location(&flags(flag, false), &variables).expect_err(expected);
+            assert_eq!(failure.message(), expected);
+        }
+    }
+
+    #[test]
+    fn an_emulator_named_by_a_variable_is_called_for_the_sample_jobs() {
+        let variables = [("RUN_EMULATOR_HOST", "127.0.0.1:1"), ("CLOUDSDK_CONFIG", "/nowhere")];
+        let location = location(&flags(None, false), &variables);
+        assert_eq!(location.expect("known"), "projects/demo/locations/us-central1");
+    }
+
+    #[test]
+    fn a_short_execution_id_belongs_to_the_job_before_its_last_part() {
+        let (flags, env) = (flags(None, true), environment(&[]));
+        let context = Context::new(&flags, &env);
+        let execution = |execution: &str, job: Option<&str>| {
+            let typed = ExecutionArg { execution: execution.to_owned(), job: job.map(str::to_owned) };
+            context.execution(&typed).map(|name| name.to_string())
+        };
+        let prefix = "projects/demo/locations/us-central1/jobs";
+        let name = execution("my-job-x7k2p", None).expect("a name");
+        assert_eq!(name, format!("{prefix}/my-job/executions/my-job-x7k2p"));
+        let name = execution("my-job-a-b", Some("my-job")).expect("a name");
+        assert_eq!(name, format!("{prefix}/my-job/executions/my-job-a-b"));
+        let failure = execution("echo", None).expect_err("no job in it");
+        assert!(failure.way_out().is_some_and(|hint| hint.contains("--job")));
+    }
+
+    #[test]
+    fn names_that_are_not_names_are_refused() {
+        let (flags, env) = (flags(None, true), environment(&[]));
+        let context = Context::new(&flags, &env);
+        for name in ["Echo", "../x", "a/b", "-", "projects/p/locations/r/jobs/-", &"a".repeat(64), "a\u{7}"] {
+            assert!(context.job(name).is_err(), "{name}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::values;
+use crate::cli::failure::Failure;
 
 /// Flags of a command that waits for an execution.
 #[derive(Debug, clap::Args)]
@@ -16,4 +17,19 @@ pub(in crate::cli) struct Waiting {
     /// On Ctrl-C, cancel the execution and wait for that, instead of leaving it running.
     #[arg(long)]
     pub(in crate::cli) cancel_on_interrupt: bool,
+}
+
+impl Waiting {
+    /// Refuses these flags where nothing is waited for.
+    pub(in crate::cli) fn check(&self, is_waiting: bool) -> Result<(), Failure> {
+        let typed = [
+            ("--wait-limit", self.wait_limit.is_some()),
+            ("--propagate-exit-code", self.propagate_exit_code),
+            ("--cancel-on-interrupt", self.cancel_on_interrupt),
+        ];
+        match typed.iter().find(|(_, is_typed)| *is_typed && !is_waiting) {
+            Some((flag, _)) => Err(Failure::usage(format!("{flag} says how to wait")).hint("add --wait")),
+            None => Ok(()),
+        }
+    }
 }

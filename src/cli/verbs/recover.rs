@@ -10,8 +10,7 @@ use serde::Serialize;
 use crate::{
     JobName, Location, StartKey,
     cli::{
-        config::Recover,
-        context::Target,
+        context::{Context, Target},
         exit::Exit,
         failure::Failure,
         flags::global::Format,
@@ -21,6 +20,20 @@ use crate::{
         start_log::{Intent, Settled, StartLog},
     },
 };
+
+/// `runjob recover`
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Recover {
+    /// Only this job's: its id or its full name. With --key it is looked for even if the start log does not know it.
+    #[arg(long, value_name = "JOB")]
+    job: Option<String>,
+    /// Only the start with this key.
+    #[arg(long, value_name = "KEY")]
+    key: Option<StartKey>,
+    /// Do not list those again that are not found now.
+    #[arg(long)]
+    forget: bool,
+}
 
 /// One start, and what is known of it.
 #[derive(Debug, Serialize)]
@@ -45,9 +58,30 @@ enum State {
     NoKey,
 }
 
+/// Which starts to ask about.
+#[derive(Debug)]
+struct Meaning {
+    job: Option<JobName>,
+    key: Option<StartKey>,
+    /// Give up those that are not found.
+    forget: bool,
+    log: StartLog,
+}
+
+impl Recover {
+    fn resolve(self, context: &Context<'_>) -> Result<Meaning, Failure> {
+        let log = context.start_log().ok_or_else(|| {
+            Failure::usage("an emulator inside this process has no earlier starts: --emulator has no meaning here")
+        })?;
+        let job = self.job.as_deref().map(|job| context.job(job)).transpose()?;
+        Ok(Meaning { job, key: self.key, forget: self.forget, log })
+    }
+}
+
 /// Looks for the starts that are wanted.
-pub(super) async fn run(target: &Target, recover: Recover, printer: &Printer) -> Result<Exit, Failure> {
-    let Recover { job, key, forget, log } = recover;
+pub(in crate::cli) async fn run(typed: Recover, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
+    let Meaning { job, key, forget, log } = typed.resolve(context)?;
+    let target = &context.target;
     let is_wanted = |intent: &Intent| {
         job.as_ref().is_none_or(|job| intent.job().as_ref() == Some(job))
             && key.as_ref().is_none_or(|key| intent.key().as_ref() == Some(key))

@@ -1,27 +1,54 @@
 //! `runjob describe`: one execution, in full.
 
 use crate::{
-    Client, ExecutionName,
+    ExecutionName, Location,
     cli::{
+        context::Context,
+        exit::Exit,
         failure::Failure,
-        flags::global::Format,
+        flags::{global::Format, names::ExecutionArg, show_env::ShowEnv},
         printer::Printer,
+        session::Session,
         show::{json, mask::mask, phase::Phase, view},
+        verb::Verb,
     },
     proto::run::v2::Execution,
 };
 
-/// Shows the execution.
-pub(super) async fn run(
-    client: &Client,
-    printer: &Printer,
-    execution: &ExecutionName,
+/// `runjob describe`
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Describe {
+    #[command(flatten)]
+    execution: ExecutionArg,
+    #[command(flatten)]
+    env: ShowEnv,
+}
+
+/// Which execution to show.
+#[derive(Debug)]
+pub(in crate::cli) struct Meaning {
+    execution: ExecutionName,
     show_env: bool,
-) -> Result<(), Failure> {
-    let execution = mask(client.execution(execution).await?, show_env);
-    match printer.format() {
-        Format::Json => printer.json(&json::resource(&execution)?),
-        Format::Text => printer.pairs(rows(&execution)),
+}
+
+impl Verb for Describe {
+    type Meaning = Meaning;
+
+    fn resolve(self, context: &Context<'_>) -> Result<Meaning, Failure> {
+        Ok(Meaning { execution: context.execution(&self.execution)?, show_env: self.env.show_env })
+    }
+
+    fn location(meaning: &Meaning) -> &Location {
+        meaning.execution.job().location()
+    }
+
+    async fn run(meaning: Meaning, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
+        let execution = mask(session.client.execution(&meaning.execution).await?, meaning.show_env);
+        match printer.format() {
+            Format::Json => printer.json(&json::resource(&execution)?)?,
+            Format::Text => printer.pairs(rows(&execution))?,
+        }
+        Ok(Exit::Done)
     }
 }
 

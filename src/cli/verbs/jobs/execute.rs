@@ -3,34 +3,133 @@
 //! The start is written down before it is sent, and what became of it as soon as that is known. What is neither known
 //! nor found is left to `runjob recover`.
 
-use std::io;
+use std::{io, time::Duration};
 
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use crate::{
-    Error, ErrorKind, JobName, Result as Started, Run, RunBuilder, StartKey, StartToken,
+    Error, ErrorKind, JobName, Location, Result as Started, Run, RunBuilder, StartKey, StartToken,
     cli::{
-        config::{Guard, Start},
+        context::Context,
         exit::Exit,
         failure::Failure,
-        flags::{overrides::Overrides, waiting::Waiting},
+        flags::{
+            overrides::{self, Overrides},
+            sections::Sections,
+            values,
+            waiting::Waiting,
+        },
         follow::Follow,
         interrupt::Interrupt,
         printer::Printer,
         session::Session,
         show::report::Report,
         start_log::{Intent, Settled, StartLog},
+        verb::Verb,
     },
 };
 
-/// Starts the job as it was asked for.
-pub(super) async fn run(
-    session: &Session,
-    printer: &Printer,
+/// `runjob execute`
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Execute {
+    /// Job to start: its id, or its full name `projects/P/locations/R/jobs/J`.
+    job: String,
+    #[command(flatten)]
+    sections: Sections,
+    /// Number of tasks, instead of the job's own.
+    #[arg(long, value_name = "N", value_parser = values::task_count, allow_negative_numbers = true)]
+    tasks: Option<u32>,
+    /// Limit of each attempt of a task, instead of the job's own: 1s to 168h, as in 300, 300s, 5m, 1h30m.
+    #[arg(long, value_name = "DURATION", value_parser = values::task_timeout, allow_negative_numbers = true)]
+    task_timeout: Option<Duration>,
+    /// Name this start, so that it is found and not made again when the same key is given again: 1 to 128 letters,
+    /// digits and . _ - : / that are no secret, as in `order-4711`. Without KEY a new one is made up and printed.
+    /// Sets RUNJOB_START_KEY in the first container that is overridden, or the only one.
+    #[arg(long, value_name = "KEY", num_args = 0..=1, require_equals = true)]
+    start_key: Option<Option<StartKey>>,
+    /// Start the execution JOB-TOKEN, once however often and wherever this is given: lowercase letters, digits
+    /// and -, with the job's id at most 62. Writes the token into the job (UpdateJob, with its etag), so it needs
+    /// run.jobs.update, and takes the job as it is, without overrides.
+    #[arg(long, value_name = "TOKEN", require_equals = true, conflicts_with_all = ["start_key", "validate_first"])]
+    exactly_once: Option<StartToken>,
+    /// Let the service check the start before it is made: one call more, and its refusals then start nothing.
+    #[arg(long)]
+    validate_first: bool,
+    /// Wait for the execution to end.
+    #[arg(long)]
+    wait: bool,
+    /// Return when the start is accepted. This is the default.
+    #[arg(long, conflicts_with = "wait")]
+    r#async: bool,
+    #[command(flatten)]
+    waiting: Waiting,
+}
+
+/// What to start, and how to wait where the end is waited for.
+#[derive(Debug)]
+pub(in crate::cli) struct Meaning {
     start: Start,
-    waiting: Option<&Waiting>,
-) -> Result<Exit, Failure> {
+    waiting: Option<Waiting>,
+}
+
+/// What to start, and with which precautions.
+#[derive(Debug)]
+struct Start {
+    job: JobName,
+    overrides: Overrides,
+    guard: Option<Guard>,
+    validate_first: bool,
+    /// Where it is written down first; nowhere for an emulator that ends with this process, and for a token, which is
+    /// safe to give again.
+    log: Option<StartLog>,
+}
+
+/// By what a start is known again.
+#[derive(Debug)]
+enum Guard {
+    Key(StartKey),
+    /// A start key to be made up, which is lost unless it is written down.
+    NewKey,
+    Token(StartToken),
+}
+
+impl Verb for Execute {
+    type Meaning = Meaning;
+
+    fn resolve(self, context: &Context<'_>) -> Result<Meaning, Failure> {
+        self.waiting.check(self.wait)?;
+        let overrides = Overrides {
+            containers: overrides::resolve(&self.sections, context.env)?,
+            task_count: self.tasks,
+            task_timeout: self.task_timeout,
+        };
+        let guard = match (self.exactly_once, self.start_key) {
+            (Some(token), _) => Some(Guard::Token(token)),
+            (None, Some(key)) => Some(key.map_or(Guard::NewKey, Guard::Key)),
+            (None, None) => None,
+        };
+        let is_token = matches!(guard, Some(Guard::Token(_)));
+        if is_token && overrides != Overrides::default() {
+            return Err(Failure::usage("--exactly-once starts the job as it is, and overrides are given with it")
+                .hint("leave the overrides out, or use --start-key=KEY"));
+        }
+        let log = context.start_log().filter(|_| !is_token);
+        let start = Start { job: context.job(&self.job)?, overrides, guard, validate_first: self.validate_first, log };
+        Ok(Meaning { start, waiting: self.wait.then_some(self.waiting) })
+    }
+
+    fn location(meaning: &Meaning) -> &Location {
+        meaning.start.job.location()
+    }
+
+    async fn run(meaning: Meaning, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
+        start(meaning.start, meaning.waiting.as_ref(), session, printer).await
+    }
+}
+
+/// Starts the job as it was asked for.
+async fn start(start: Start, waiting: Option<&Waiting>, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::listen()?;
     let Start { job, overrides, guard, validate_first, log } = start;
     let is_new = matches!(guard, Some(Guard::NewKey));
@@ -232,5 +331,63 @@ fn way_to_find_out(job: &JobName, mark: Option<&Mark>) -> String {
             format!("the same command again is safe: runjob execute {job} --exactly-once={token}")
         }
         None => format!("look at its newest executions before starting again: runjob executions list --job={job}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{environment::Environment, flags::global::Global};
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        global: Global,
+        #[command(flatten)]
+        execute: Execute,
+    }
+
+    fn resolve(line: &str, variables: &[(&str, &str)]) -> Result<Meaning, Failure> {
+        let Line { global, execute } = Line::try_parse_from(line.split(' ')).expect("the line is well-formed");
+        let env = Environment::new(variables.iter().map(|(name, value)| (name.into(), value.into())));
+        execute.resolve(&Context::new(&global, &env))
+    }
+
+    #[test]
+    fn flags_may_stand_anywhere() {
+        let line = "execute --wait echo --tasks=3 --task-timeout=1h30m --project=acme --region=r --emulator";
+        let Meaning { start, waiting } = resolve(line, &[]).expect("it has a meaning");
+        assert_eq!(start.job.to_string(), "projects/acme/locations/r/jobs/echo");
+        assert_eq!(start.overrides.task_count, Some(3));
+        assert_eq!(start.overrides.task_timeout, Some(Duration::from_secs(5400)));
+        assert!(waiting.is_some());
+    }
+
+    #[test]
+    fn flags_of_waiting_need_wait() {
+        let failure = resolve("execute echo --emulator --wait-limit=5s", &[]).expect_err("no --wait");
+        assert_eq!(failure.message(), "--wait-limit says how to wait");
+        assert!(resolve("execute echo --emulator --wait-limit=5s --wait", &[]).is_ok());
+    }
+
+    #[test]
+    fn a_token_takes_the_job_as_it_is_and_is_written_down_nowhere() {
+        let server = [("RUN_EMULATOR_HOST", "127.0.0.1:1")];
+        for flag in [
+            "--args=a",
+            "--clear-args",
+            "--update-env-vars=A=1",
+            "--container=c --args=a",
+            "--tasks=2",
+            "--task-timeout=5s",
+        ] {
+            let failure = resolve(&format!("execute echo --exactly-once=t {flag}"), &server).expect_err(flag);
+            assert_eq!((failure.exit(), failure.way_out().is_some()), (Exit::Usage, true), "{flag}");
+        }
+        let Meaning { start, .. } = resolve("execute echo --exactly-once=order-1", &server).expect("it has a meaning");
+        assert!(matches!(start.guard, Some(Guard::Token(token)) if token.as_str() == "order-1"));
+        assert!(start.log.is_none());
     }
 }

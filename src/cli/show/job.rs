@@ -1,0 +1,63 @@
+//! A job for people: in a list, and in full.
+
+use super::{json, view};
+use crate::{
+    cli::{failure::Failure, flags::global::Format, printer::Printer},
+    proto::run::v2::{Job, condition::State},
+};
+
+/// Shows a job in full.
+pub(in crate::cli) fn show(printer: &Printer, job: &Job) -> Result<(), Failure> {
+    match printer.format() {
+        Format::Json => printer.json(&json::resource(job)?),
+        Format::Text => printer.pairs(rows(job)),
+    }
+}
+
+fn rows(job: &Job) -> Vec<[String; 2]> {
+    let row = |name: &str, value: String| [name.to_owned(), value];
+    let mut rows = vec![
+        row("job", job.name.clone()),
+        row("state", state(job)),
+        row("executions", job.execution_count.to_string()),
+        row("latest", latest(job)),
+        row("created", view::time(job.create_time.as_ref())),
+        row("updated", view::time(job.update_time.as_ref())),
+    ];
+    if let Some(template) = &job.template {
+        rows.push(row("tasks", template.task_count.to_string()));
+        if template.parallelism != 0 {
+            rows.push(row("parallelism", template.parallelism.to_string()));
+        }
+        rows.extend(template.template.iter().flat_map(view::template));
+    }
+    rows
+}
+
+/// The columns of a list of jobs.
+pub(in crate::cli) const COLUMNS: [&str; 5] = ["JOB", "STATE", "EXECUTIONS", "LATEST", "CREATED"];
+
+/// A job in a list.
+pub(in crate::cli) fn row(job: &Job) -> Vec<String> {
+    vec![
+        view::id(&job.name),
+        state(job),
+        job.execution_count.to_string(),
+        latest(job),
+        view::time(job.create_time.as_ref()),
+    ]
+}
+
+fn state(job: &Job) -> String {
+    match job.terminal_condition.as_ref().map(|condition| condition.state()) {
+        Some(State::ConditionSucceeded) => "ready",
+        Some(State::ConditionFailed) => "failed",
+        _ => "pending",
+    }
+    .to_owned()
+}
+
+fn latest(job: &Job) -> String {
+    let latest = job.latest_created_execution.as_ref().map(|latest| view::id(&latest.name));
+    latest.filter(|id| !id.is_empty()).unwrap_or_else(|| view::NOTHING.to_owned())
+}

@@ -1,0 +1,196 @@
+//! The verbs: the only list of them, and the way from a command line to one of them.
+//!
+//! The program's help, completions and manual are made of this list. A verb is one file: its flags, what they mean, and
+//! how it is carried out. Nothing but the program's front uses this module.
+
+mod emulator;
+mod recover;
+
+mod executions {
+    pub(super) mod cancel;
+    pub(super) mod describe;
+    pub(super) mod list;
+    pub(super) mod wait;
+}
+
+mod jobs {
+    pub(super) mod create;
+    pub(super) mod delete;
+    pub(super) mod describe;
+    pub(super) mod execute;
+    pub(super) mod list;
+}
+
+mod tasks {
+    pub(super) mod list;
+}
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use super::{
+    context::Context,
+    exit::Exit,
+    failure::Failure,
+    flags::{free_text, global::Global},
+    printer::Printer,
+    verb::call,
+};
+
+/// Starts Google Cloud Run jobs over gRPC, waits for them, and says what happened.
+///
+/// Exit status: 0 done or succeeded, 1 the execution ended without success, 2 usage or invalid input,
+/// 3 not started, 4 unknown whether it started, 5 stopped waiting while it runs on, 6 credentials or permission,
+/// 7 not found or in conflict, 8 anything else, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "runjob", version, max_term_width = 100, disable_help_subcommand = true)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+impl Args {
+    /// Reads a command line, the program's own name first.
+    pub(super) fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let line: Vec<_> = line.into_iter().collect();
+        let mut program = Self::command();
+        program.build();
+        free_text::check(&program, &line)?;
+        Self::try_parse_from(line)
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Start a job, once; return when the start is accepted, or with --wait when the execution has ended.
+    Execute(Box<jobs::execute::Execute>),
+    /// Wait for an execution to end and say how it ended.
+    Wait(executions::wait::Wait),
+    /// Show an execution: its state, its counts, what it runs.
+    Describe(executions::describe::Describe),
+    /// Ask for an execution to be cancelled; returns when the service has accepted that.
+    Cancel(executions::cancel::Cancel),
+    /// List, show, create and delete jobs.
+    #[command(subcommand)]
+    Jobs(Jobs),
+    /// List executions.
+    #[command(subcommand)]
+    Executions(Executions),
+    /// List the tasks of an execution.
+    #[command(subcommand)]
+    Tasks(Tasks),
+    /// Find out what became of starts that were sent and never answered: killed, interrupted, or of unknown end.
+    Recover(recover::Recover),
+    /// Run an emulator of the Cloud Run Jobs API on this machine until interrupted.
+    Emulator(emulator::Serve),
+}
+
+/// `runjob jobs ...`
+#[derive(Debug, Subcommand)]
+pub(super) enum Jobs {
+    /// List the jobs of a project and region.
+    List(jobs::list::List),
+    /// Show a job.
+    Describe(jobs::describe::Describe),
+    /// Create a job of one container.
+    Create(Box<jobs::create::Create>),
+    /// Delete a job and its executions, and wait until that is done.
+    Delete(jobs::delete::Delete),
+}
+
+/// `runjob executions ...`
+#[derive(Debug, Subcommand)]
+pub(super) enum Executions {
+    /// List executions, newest first.
+    List(executions::list::List),
+}
+
+/// `runjob tasks ...`
+#[derive(Debug, Subcommand)]
+pub(super) enum Tasks {
+    /// List the tasks of an execution, with the end of each one's last attempt.
+    List(tasks::list::List),
+}
+
+impl Command {
+    /// Carries the command out.
+    pub(super) async fn run(self, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
+        match self {
+            Self::Execute(typed) => call(*typed, context, printer).await,
+            Self::Wait(typed) => call(typed, context, printer).await,
+            Self::Describe(typed) => call(typed, context, printer).await,
+            Self::Cancel(typed) => call(typed, context, printer).await,
+            Self::Jobs(Jobs::List(typed)) => call(typed, context, printer).await,
+            Self::Jobs(Jobs::Describe(typed)) => call(typed, context, printer).await,
+            Self::Jobs(Jobs::Create(typed)) => call(*typed, context, printer).await,
+            Self::Jobs(Jobs::Delete(typed)) => call(typed, context, printer).await,
+            Self::Executions(Executions::List(typed)) => call(typed, context, printer).await,
+            Self::Tasks(Tasks::List(typed)) => call(typed, context, printer).await,
+            Self::Recover(typed) => recover::run(typed, context, printer).await,
+            Self::Emulator(typed) => emulator::run(typed, context, printer).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Args, String> {
+        Args::read(line.split(' ').map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent_in_itself() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_repeated_flag_is_refused() {
+        for flag in ["--tasks=2 --tasks=2", "--task-timeout=5s --task-timeout=6s", "--wait --wait"] {
+            let error = read(&format!("runjob execute echo {flag}")).expect_err(flag);
+            assert!(error.contains("cannot be used multiple times"), "{error}");
+        }
+    }
+
+    #[test]
+    fn wait_and_async_exclude_each_other() {
+        let error = read("runjob execute echo --wait --async").expect_err("both");
+        assert!(error.contains("cannot be used with"), "{error}");
+    }
+
+    #[test]
+    fn a_flag_of_ours_is_no_value_of_another_unless_joined_to_it() {
+        for (line, flag, own) in [
+            ("execute dump --args --wait", "--args", "--wait"),
+            ("execute dump --args --tasks=3", "--args", "--tasks"),
+            ("execute dump --args --", "--args", "--"),
+            ("execute dump --args -h", "--args", "-h"),
+            ("execute --container x dump --args --format json", "--args", "--format"),
+            ("--project execute execute dump --args --emulator", "--args", "--emulator"),
+            ("jobs create dump --image=i --command --args=x", "--command", "--args"),
+            ("jobs create dump --image=i --args --parallelism --wait", "--args", "--parallelism"),
+        ] {
+            let error = read(&format!("runjob {line}")).expect_err(line);
+            assert!(error.contains(&format!("argument {flag}: one argument expected, and '{own}'")), "{line}: {error}");
+            assert!(error.contains(&format!("{flag}={own}")), "{line}: {error}");
+        }
+        for line in ["--args=--wait", "--args --verbose", "--args -x", "--args wait", "--args=-h --wait"] {
+            assert!(read(&format!("runjob execute dump {line}")).is_ok(), "{line}");
+        }
+        let missing = read("runjob execute dump --update-env-vars --wait").expect_err("no value");
+        assert!(missing.contains("--update-env-vars"), "{missing}");
+    }
+
+    #[test]
+    fn negative_numbers_are_named_in_the_error() {
+        for flag in ["--tasks=-1", "--tasks -1"] {
+            let error = read(&format!("runjob execute echo {flag}")).expect_err(flag);
+            assert!(error.contains("invalid value '-1' for '--tasks <N>'"), "{error}");
+        }
+    }
+}
