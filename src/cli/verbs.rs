@@ -21,6 +21,14 @@ mod jobs {
     pub(super) mod list;
 }
 
+mod operations {
+    pub(super) mod delete;
+    pub(super) mod describe;
+    pub(super) mod list;
+    mod operation;
+    pub(super) mod wait;
+}
+
 mod tasks {
     pub(super) mod list;
 }
@@ -83,6 +91,9 @@ pub(super) enum Command {
     /// List the tasks of an execution.
     #[command(subcommand)]
     Tasks(Tasks),
+    /// List, show, wait for and delete long-running operations.
+    #[command(subcommand)]
+    Operations(Operations),
     /// Find out what became of starts that were sent and never answered: killed, interrupted, or of unknown end.
     Recover(recover::Recover),
     /// Run an emulator of the Cloud Run Jobs API on this machine until interrupted.
@@ -116,6 +127,19 @@ pub(super) enum Tasks {
     List(tasks::list::List),
 }
 
+/// `runjob operations ...`
+#[derive(Debug, Subcommand)]
+pub(super) enum Operations {
+    /// List the operations of a project and region.
+    List(operations::list::List),
+    /// Show an operation: whether it is done, and what it is about.
+    Describe(operations::describe::Describe),
+    /// Wait until an operation is done; exit status 1 when its result is an error.
+    Wait(operations::wait::Wait),
+    /// Have the service forget an operation; what it is about stays as it is.
+    Delete(operations::delete::Delete),
+}
+
 impl Command {
     /// Carries the command out.
     pub(super) async fn run(self, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
@@ -130,6 +154,10 @@ impl Command {
             Self::Jobs(Jobs::Delete(typed)) => call(typed, context, printer).await,
             Self::Executions(Executions::List(typed)) => call(typed, context, printer).await,
             Self::Tasks(Tasks::List(typed)) => call(typed, context, printer).await,
+            Self::Operations(Operations::List(typed)) => call(typed, context, printer).await,
+            Self::Operations(Operations::Describe(typed)) => call(typed, context, printer).await,
+            Self::Operations(Operations::Wait(typed)) => call(typed, context, printer).await,
+            Self::Operations(Operations::Delete(typed)) => call(typed, context, printer).await,
             Self::Recover(typed) => recover::run(typed, context, printer).await,
             Self::Emulator(typed) => emulator::run(typed, context, printer).await,
         }

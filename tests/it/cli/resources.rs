@@ -73,6 +73,34 @@ fn a_job_is_created_started_and_deleted() {
 }
 
 #[test]
+fn operations_are_listed_shown_waited_for_and_deleted() {
+    let server = Server::start();
+    assert_eq!(server.ran("execute echo --update-env-vars=TOKEN=hunter2 --wait").status, 0);
+    let listed = server.command("operations list --format=json").output().expect("the program runs").stdout;
+    let listed: serde_json::Value = serde_json::from_slice(&listed).expect("JSON");
+    let (operation, about) = (&listed[0], listed[0]["metadata"]["name"].as_str().expect("an execution"));
+    assert_eq!((&operation["done"], operation.to_string().contains("hunter2")), (&true.into(), false), "{operation}");
+    let name = operation["name"].as_str().expect("a name");
+    let id = name.rsplit('/').next().expect("an id");
+
+    let row = server.command("operations list").output().expect("the program runs").stdout;
+    let row = String::from_utf8(row).expect("Unicode");
+    let columns: Vec<_> = row.lines().nth(1).expect("a row").split_whitespace().collect();
+    assert_eq!(columns, [id, "done", about.rsplit('/').next().expect("an id")]);
+    for verb in ["describe", "wait"] {
+        let shown = server.ran(&format!("operations {verb} {id}"));
+        assert_eq!(shown.status, 0, "{shown:#?}");
+        assert!(shown.stdout.contains("state      done"), "{shown:#?}");
+    }
+    assert!(server.ran(&format!("operations describe {id} --format=json --show-env")).stdout.contains("hunter2"));
+    let deleted = server.ran(&format!("operations delete {name}"));
+    assert_eq!((deleted.status, deleted.stdout), (0, format!("{name}\n")));
+    let gone = server.ran(&format!("operations delete {name}"));
+    assert_eq!(gone.status, 7, "{gone:#?}");
+    assert!(gone.stderr.contains(&format!("error: could not delete operation {name}: NOT_FOUND")), "{gone:#?}");
+}
+
+#[test]
 fn a_closed_pipe_is_a_quiet_end() {
     let mut command = super::runjob("jobs list --emulator");
     let (reader, writer) = std::io::pipe().expect("a pipe");
