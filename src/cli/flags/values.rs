@@ -36,24 +36,37 @@ pub(in crate::cli) fn wait_limit(text: &str) -> Result<Duration, String> {
     if limit.is_zero() { Err("the limit must be above zero; leave it out to wait on".to_owned()) } else { Ok(limit) }
 }
 
-/// `300`, `300s`, `5m`, `1h30m`, `1.5s`: numbers with the units d, h, m, s, added up; a bare number is seconds.
+/// `300`, `300s`, `5m`, `1h30m`, `1.5s`: numbers with the units d, h, m, s, added up; a bare number is seconds. Also as in
+/// ISO 8601, `PT2H` or `P1DT30M`. Case does not matter.
 fn duration(text: &str) -> Result<Duration, String> {
+    let text = text.to_ascii_lowercase();
     if text.starts_with('-') {
         return Err("a duration cannot be negative".to_owned());
     }
     if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return part(text, 1);
+        return part(&text, 1);
     }
+    let Some(iso) = text.strip_prefix('p') else { return sum(&text, "dhms") };
+    // Before the T an m would be a month.
+    let (days, time) = iso.split_once('t').unwrap_or((iso, ""));
+    if days.is_empty() && time.is_empty() {
+        return Err(malformed());
+    }
+    sum(days, "d")?.checked_add(sum(time, "hms")?).ok_or_else(too_long)
+}
+
+/// Numbers with units, added up.
+fn sum(text: &str, units: &str) -> Result<Duration, String> {
     let mut total = Duration::ZERO;
     let mut rest = text;
     while !rest.is_empty() {
         let unit_at = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(malformed)?;
         let (number, tail) = rest.split_at(unit_at);
-        let seconds = match tail.as_bytes()[0] {
-            b'd' => 24 * 3600,
-            b'h' => 3600,
-            b'm' => 60,
-            b's' => 1,
+        let seconds = match tail.chars().next().filter(|unit| units.contains(*unit)) {
+            Some('d') => 24 * 3600,
+            Some('h') => 3600,
+            Some('m') => 60,
+            Some('s') => 1,
             _ => return Err(malformed()),
         };
         total = total.checked_add(part(number, seconds)?).ok_or_else(too_long)?;
@@ -102,6 +115,12 @@ mod tests {
             ("2d", 172_800_000),
             ("0.5h", 1_800_000),
             ("168h", 604_800_000),
+            ("30M", 1_800_000),
+            ("1H30m", 5_400_000),
+            ("PT2H", 7_200_000),
+            ("pt1h30m", 5_400_000),
+            ("P1DT0.5H", 88_200_000),
+            ("P2D", 172_800_000),
         ];
         for (text, millis) in cases {
             assert_eq!(task_timeout(text), Ok(Duration::from_millis(millis)), "{text}");
@@ -128,6 +147,12 @@ mod tests {
             ("5 m", "such as 300"),
             ("5ms", "such as 300"),
             ("é", "such as 300"),
+            ("P", "such as 300"),
+            ("PT", "such as 300"),
+            ("P1M", "such as 300"),
+            ("P1H", "such as 300"),
+            ("PT1D", "such as 300"),
+            ("5mPT2H", "such as 300"),
             ("-5s", "negative"),
             ("1.0000000001s", "finer than a nanosecond"),
             ("99999999999999999999", "too long"),
