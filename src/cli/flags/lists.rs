@@ -1,4 +1,4 @@
-//! gcloud's syntax for lists in one flag: `A,B`, and `^DELIM^A DELIM B` when an element holds a comma.
+//! gcloud's syntax for lists: `A,B`, and `^DELIM^A DELIM B` when an element holds a comma; flags that are repeated add up.
 //!
 //! Errors name the flag and the element's place, never its text: values of environment variables are often secrets.
 
@@ -6,22 +6,25 @@ use std::collections::HashSet;
 
 use crate::cli::failure::Failure;
 
-/// The elements of a list. An empty text is the empty list; one separator at the end adds no element.
-pub(in crate::cli) fn list(flag: &str, text: &str) -> Result<Vec<String>, Failure> {
-    let (delimiter, list) = delimiter(text);
-    if delimiter.is_empty() {
-        return Err(Failure::usage(format!("{flag}: no separator stands between the two ^"))
-            .hint("write ^:^a:b to separate with a colon"));
+/// The elements of all lists that a flag was given. An empty text is the empty list; one separator at the end adds no
+/// element.
+pub(in crate::cli) fn list(flag: &str, texts: &[String]) -> Result<Vec<String>, Failure> {
+    let mut elements = Vec::new();
+    for text in texts {
+        let (delimiter, list) = delimiter(text);
+        if delimiter.is_empty() {
+            return Err(Failure::usage(format!("{flag}: no separator stands between the two ^"))
+                .hint("write ^:^a:b to separate with a colon"));
+        }
+        if !list.is_empty() {
+            elements.extend(list.strip_suffix(delimiter).unwrap_or(list).split(delimiter).map(str::to_owned));
+        }
     }
-    if list.is_empty() {
-        return Ok(Vec::new());
-    }
-    let list = list.strip_suffix(delimiter).unwrap_or(list);
-    Ok(list.split(delimiter).map(str::to_owned).collect())
+    Ok(elements)
 }
 
 /// The elements of a list of `NAME=VALUE`, of which each name is given once.
-pub(in crate::cli) fn pairs(flag: &str, text: &str) -> Result<Vec<(String, String)>, Failure> {
+pub(in crate::cli) fn pairs(flag: &str, texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
     let mut names = HashSet::new();
     let pair = |(index, element): (usize, String)| {
         let place = format!("{flag}: element {}", index + 1);
@@ -37,7 +40,7 @@ pub(in crate::cli) fn pairs(flag: &str, text: &str) -> Result<Vec<(String, Strin
         }
         Ok((name.to_owned(), value.to_owned()))
     };
-    list(flag, text)?.into_iter().enumerate().map(pair).collect()
+    list(flag, texts)?.into_iter().enumerate().map(pair).collect()
 }
 
 /// The separator, and the text it separates.
@@ -63,19 +66,27 @@ mod tests {
             ("^", &["^"]),
         ];
         for (text, expected) in cases {
-            assert_eq!(list("--args", text).expect(text), expected, "{text}");
+            assert_eq!(list("--args", &[text.to_owned()]).expect(text), expected, "{text}");
         }
     }
 
     #[test]
+    fn lists_that_are_repeated_add_up() {
+        let texts = ["a", "b,c", "", "^:^d:e"].map(str::to_owned);
+        assert_eq!(list("--args", &texts).expect("valid"), ["a", "b", "c", "d", "e"]);
+        let twice = pairs("--update-env-vars", &["A=1".to_owned(), "A=2".to_owned()]).expect_err("two values");
+        assert_eq!(twice.message(), "--update-env-vars: element 2 sets A a second time");
+    }
+
+    #[test]
     fn a_separator_of_nothing_is_refused() {
-        assert!(list("--args", "^^a").expect_err("empty").message().contains("--args"));
+        assert!(list("--args", &["^^a".to_owned()]).expect_err("empty").message().contains("--args"));
     }
 
     #[test]
     fn a_value_may_hold_an_equals_sign_and_be_empty() {
         let expected = [("A".to_owned(), "b=c".to_owned()), ("D".to_owned(), String::new())];
-        assert_eq!(pairs("--update-env-vars", "A=b=c,D=").expect("valid"), expected);
+        assert_eq!(pairs("--update-env-vars", &["A=b=c".to_owned(), "D=".to_owned()]).expect("valid"), expected);
     }
 
     #[test]
@@ -86,7 +97,7 @@ mod tests {
             ("A=1,A=hunter2", "--update-env-vars: element 2 sets A a second time"),
         ];
         for (text, expected) in cases {
-            assert_eq!(pairs("--update-env-vars", text).expect_err(text).message(), expected);
+            assert_eq!(pairs("--update-env-vars", &[text.to_owned()]).expect_err(text).message(), expected);
         }
     }
 }

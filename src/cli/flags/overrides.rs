@@ -38,20 +38,18 @@ fn container(section: &Section, env: &Environment) -> Result<ContainerOverrides,
     if section.container.as_deref() == Some("") {
         return Err(Failure::usage("--container: the name is empty"));
     }
-    let args = match &section.args {
-        Some(text) => Some(lists::list("--args", text)?),
-        None => section.clear_args.then(Vec::new),
+    let args = match section.args.as_slice() {
+        [] => section.clear_args.then(Vec::new),
+        texts => Some(lists::list("--args", texts)?),
     };
     let mut variables = match &section.env_file {
         Some(path) => env_file::read(path, env)?,
         None => Vec::new(),
     };
-    if let Some(text) = &section.update_env_vars {
-        let flags = lists::pairs("--update-env-vars", text)?;
-        let named: HashSet<_> = flags.iter().map(|(name, _)| name.as_str()).collect();
-        variables.retain(|(name, _)| !named.contains(name.as_str()));
-        variables.extend(flags);
-    }
+    let flags = lists::pairs("--update-env-vars", &section.update_env_vars)?;
+    let named: HashSet<_> = flags.iter().map(|(name, _)| name.as_str()).collect();
+    variables.retain(|(name, _)| !named.contains(name.as_str()));
+    variables.extend(flags);
     Ok(ContainerOverrides { name: section.container.clone(), args, env: variables })
 }
 
@@ -67,7 +65,7 @@ mod tests {
 
     #[test]
     fn an_empty_list_and_clear_args_mean_the_same() {
-        let emptied = overrides(Section { args: Some(String::new()), ..Section::default() });
+        let emptied = overrides(Section { args: vec![String::new()], ..Section::default() });
         let cleared = overrides(Section { clear_args: true, ..Section::default() });
         assert_eq!(emptied.args, Some(Vec::new()));
         assert_eq!(emptied, cleared);
@@ -75,7 +73,7 @@ mod tests {
 
     #[test]
     fn args_that_are_not_typed_stay_as_the_job_has_them() {
-        let section = Section { update_env_vars: Some("A=1".into()), ..Section::default() };
+        let section = Section { update_env_vars: vec!["A=1".into()], ..Section::default() };
         assert_eq!(overrides(section).args, None);
     }
 
@@ -86,7 +84,7 @@ mod tests {
         fs::write(&file, "A=file\nB=file\n").expect("temporary file");
         let section = Section {
             env_file: file.to_str().map(str::to_owned),
-            update_env_vars: Some("A=flag,C=flag".into()),
+            update_env_vars: vec!["A=flag,C=flag".into()],
             ..Section::default()
         };
         let env = overrides(section).env;

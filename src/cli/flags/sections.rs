@@ -22,9 +22,11 @@ pub(in crate::cli) struct Sections(pub(in crate::cli) Vec<Section>);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::cli) struct Section {
     pub(in crate::cli) container: Option<String>,
-    pub(in crate::cli) args: Option<String>,
+    /// As often as it was typed.
+    pub(in crate::cli) args: Vec<String>,
     pub(in crate::cli) clear_args: bool,
-    pub(in crate::cli) update_env_vars: Option<String>,
+    /// As often as it was typed.
+    pub(in crate::cli) update_env_vars: Vec<String>,
     pub(in crate::cli) env_file: Option<String>,
 }
 
@@ -92,20 +94,26 @@ impl FromArgMatches for Sections {
 impl Section {
     fn take(&mut self, flag: &str, value: String) -> Result<(), Error> {
         let repeated = match flag {
-            ARGS => self.args.replace(value).is_some(),
+            ARGS => add(&mut self.args, value),
             CLEAR_ARGS => mem::replace(&mut self.clear_args, true),
-            UPDATE_ENV_VARS => self.update_env_vars.replace(value).is_some(),
+            UPDATE_ENV_VARS => add(&mut self.update_env_vars, value),
             _ => self.env_file.replace(value).is_some(),
         };
         if repeated {
             let place = self.container.as_ref().map(|name| format!(" for container '{name}'")).unwrap_or_default();
             return Err(conflict(format!("the argument '--{flag}' cannot be used multiple times{place}")));
         }
-        if self.clear_args && self.args.is_some() {
+        if self.clear_args && !self.args.is_empty() {
             return Err(conflict(format!("the argument '--{ARGS}' cannot be used with '--{CLEAR_ARGS}'")));
         }
         Ok(())
     }
+}
+
+/// Adds one more list; it is no repetition, because lists add up.
+fn add(lists: &mut Vec<String>, list: String) -> bool {
+    lists.push(list);
+    false
 }
 
 /// Every flag of a section that was typed, with its value, in the order typed.
@@ -161,19 +169,27 @@ mod tests {
     #[test]
     fn without_container_there_is_one_section_for_the_only_container() {
         let expected =
-            Section { args: Some("--a,b".into()), update_env_vars: Some("K=V".into()), ..Section::default() };
+            Section { args: vec!["--a,b".into()], update_env_vars: vec!["K=V".into()], ..Section::default() };
         assert_eq!(sections(&["--update-env-vars=K=V", "--args=--a,b"]), Ok(vec![expected]));
     }
 
     #[test]
     fn an_empty_value_is_kept_apart_from_no_value() {
-        assert_eq!(sections(&["--args="]).expect("valid")[0].args.as_deref(), Some(""));
+        assert_eq!(sections(&["--args="]).expect("valid")[0].args, [""]);
+    }
+
+    #[test]
+    fn lists_may_be_repeated() {
+        let line = ["--args=a", "--update-env-vars=A=1", "--args=b,c", "--update-env-vars=B=2"];
+        let sections = sections(&line).expect("valid");
+        assert_eq!(sections[0].args, ["a", "b,c"]);
+        assert_eq!(sections[0].update_env_vars, ["A=1", "B=2"]);
     }
 
     #[test]
     fn flags_belong_to_the_container_named_before_them() {
         let line = ["--container=web", "--args=a", "--container", "log", "--clear-args", "--env-file=f"];
-        let web = Section { container: Some("web".into()), args: Some("a".into()), ..Section::default() };
+        let web = Section { container: Some("web".into()), args: vec!["a".into()], ..Section::default() };
         let log = Section {
             container: Some("log".into()),
             clear_args: true,
@@ -192,8 +208,8 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_refused_by_name() {
         let cases: [(&[&str], &str); 7] = [
-            (&["--args=a", "--args=b"], "'--args' cannot be used multiple times"),
-            (&["--container=c", "--args=a", "--args=b"], "multiple times for container 'c'"),
+            (&["--env-file=a", "--env-file=b"], "'--env-file' cannot be used multiple times"),
+            (&["--container=c", "--env-file=a", "--env-file=b"], "multiple times for container 'c'"),
             (&["--clear-args", "--clear-args"], "'--clear-args' cannot be used multiple times"),
             (&["--clear-args", "--args=a"], "'--args' cannot be used with '--clear-args'"),
             (&["--args=a", "--container=c", "--args=b"], "stands after the --container it is for"),

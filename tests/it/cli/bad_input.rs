@@ -15,7 +15,6 @@ fn unusable_input_is_named_with_status_2() {
         ("execute ../echo --emulator", "\"../echo\" is not a valid"),
         ("execute echo --emulator --update-env-vars==x", "--update-env-vars: element 1 has an empty name"),
         ("execute echo --emulator --env-file=/nowhere/at/all", "--env-file: cannot read /nowhere/at/all"),
-        ("execute echo --emulator --args=a --args=b", "'--args' cannot be used multiple times"),
         ("execute echo --emulator --tasks=2 --tasks=2", "'--tasks <N>' cannot be used multiple times"),
         ("execute echo --emulator --tasks=0", "an execution has at least 1 task"),
         ("execute echo --emulator --tasks=-1", "expected a whole number"),

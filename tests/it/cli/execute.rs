@@ -54,6 +54,12 @@ fn the_tasks_own_exit_code_is_passed_on_when_asked_for() {
 }
 
 #[test]
+fn lists_that_are_repeated_add_up() {
+    let ran = ran("execute echo --args=a --args=b,c --wait --emulator");
+    assert!(ran.stdout.starts_with("a b c\n"), "{ran:#?}");
+}
+
+#[test]
 fn a_retry_is_shown() {
     let ran = ran("execute flaky --wait --emulator");
     assert_eq!(ran.status, 0, "{ran:#?}");

@@ -29,13 +29,13 @@ pub(in crate::cli) struct Create {
     image: String,
     /// Entrypoint, instead of the image's own; a list as in --args.
     #[arg(long, value_name = "A,B", allow_hyphen_values = true)]
-    command: Option<String>,
+    command: Vec<String>,
     /// Arguments, separated by commas, or by DELIM when written `^DELIM^A DELIM B`.
     #[arg(long, value_name = "A,B", allow_hyphen_values = true)]
-    args: Option<String>,
+    args: Vec<String>,
     /// Environment variables, separated as in --args.
     #[arg(long, value_name = "K=V,...")]
-    set_env_vars: Option<String>,
+    set_env_vars: Vec<String>,
     /// Number of tasks. The service's default is 1.
     #[arg(long, value_name = "N", value_parser = values::task_count, allow_negative_numbers = true)]
     tasks: Option<u32>,
@@ -100,13 +100,12 @@ fn definition(typed: &Create) -> Result<Job, Failure> {
 }
 
 fn container(typed: &Create) -> Result<Container, Failure> {
-    let list = |flag, text: &Option<String>| lists::list(flag, text.as_deref().unwrap_or_default());
-    let env = lists::pairs("--set-env-vars", typed.set_env_vars.as_deref().unwrap_or_default())?;
+    let env = lists::pairs("--set-env-vars", &typed.set_env_vars)?;
     let env = env.into_iter().map(|(name, value)| EnvVar { name, values: Some(env_var::Values::Value(value)) });
     Ok(Container {
         image: typed.image.clone(),
-        command: list("--command", &typed.command)?,
-        args: list("--args", &typed.args)?,
+        command: lists::list("--command", &typed.command)?,
+        args: lists::list("--args", &typed.args)?,
         env: env.collect(),
         ..Container::default()
     })
