@@ -24,6 +24,8 @@ fn rows(job: &Job) -> Vec<[String; 2]> {
         row("created", view::time(job.create_time.as_ref())),
         row("updated", view::time(job.update_time.as_ref())),
     ];
+    let reason = job.terminal_condition.iter().map(|condition| &condition.message).find(|message| !message.is_empty());
+    rows.extend(reason.map(|message| row("reason", message.clone())));
     if let Some(template) = &job.template {
         rows.push(row("tasks", template.task_count.to_string()));
         if template.parallelism != 0 {

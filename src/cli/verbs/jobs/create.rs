@@ -71,7 +71,12 @@ impl Verb for Create {
 
     async fn run(meaning: Meaning, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
         let Meaning { job, definition } = meaning;
-        let created = session.client.create_job(&job, definition).await?.wait().await?;
+        let mut creation = session.client.create_job(&job, definition).await?;
+        // Accepted means stored, whether or not it then becomes ready.
+        let created = creation.wait().await.map_err(|error| {
+            Failure::from(error)
+                .hint(format!("the job was stored and is not ready: `runjob jobs describe {job}` says why"))
+        })?;
         printer.note(&format!("note: created; `runjob execute {job}` starts it"));
         job::show(printer, &mask(created, false))?;
         Ok(Exit::Done)
