@@ -31,7 +31,7 @@ pub fn run(
 ) -> ExitCode {
     let exit = match Args::read(line) {
         Ok(typed) => {
-            let printer = Printer::new(typed.global.format);
+            let printer = Printer::new(typed.global.format, typed.global.quiet);
             carry_out(typed, &Environment::new(variables), &printer).unwrap_or_else(|failure| {
                 printer.failure(&failure);
                 failure.exit()

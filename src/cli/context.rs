@@ -83,7 +83,11 @@ mod tests {
         let env = Environment::new(variables.map(|(name, value)| (name.into(), value.into())));
         let target = |endpoint: Option<&str>, emulator| {
             let endpoint = endpoint.map(str::to_owned);
-            Context::new(&Global { format: Format::Text, project: None, region: None, endpoint, emulator }, &env).target
+            Context::new(
+                &Global { format: Format::Text, quiet: false, project: None, region: None, endpoint, emulator },
+                &env,
+            )
+            .target
         };
         let named = Target::Emulator { host: "127.0.0.1:1".into(), variable: "RUN_EMULATOR_HOST" };
         assert_eq!(target(None, false), named);

@@ -73,7 +73,7 @@ impl Follow<'_> {
             End::Finished(finished) => {
                 let exit = Exit::of_outcome(finished.outcome(), waiting.propagate_exit_code);
                 let exit = if interrupted { Exit::Interrupted } else { exit };
-                Ok(self.printer.report(&Report::finished(self.run.operation(), &finished), exit))
+                Ok(self.printer.report(&Report::finished(self.run, &finished), exit))
             }
             End::Interrupted => Ok(self.detach(Exit::Interrupted)),
             End::Failed(error) if error.kind() == ErrorKind::WaitLimit => Ok(self.detach(Exit::StoppedWaiting)),
@@ -123,7 +123,7 @@ impl Follow<'_> {
     fn detach(&self, exit: Exit) -> Exit {
         let Self { session, printer, run, .. } = self;
         let execution = run.execution();
-        let exit = printer.report(&Report::started(execution, run.operation(), run.latest()), exit);
+        let exit = printer.report(&Report::started(run), exit);
         if session.is_private() {
             printer.note("note: stopped waiting; the emulator ends with this command, and the execution with it");
         } else {

@@ -29,6 +29,8 @@ pub(super) struct Printer {
     format: Format,
     stdout: Stream,
     stderr: Stream,
+    /// Whether only results, warnings and errors are written.
+    is_quiet: bool,
     /// Whether stderr is a terminal.
     is_watched: bool,
     /// The live line, hidden unless a [`Progress`] shows it; other lines must go above it.
@@ -36,9 +38,10 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    /// A printer of results in this format.
-    pub(super) fn new(format: Format) -> Self {
+    /// A printer of results in this format, and of notes beside them unless it is to be quiet.
+    pub(super) fn new(format: Format, is_quiet: bool) -> Self {
         Self {
+            is_quiet,
             is_watched: io::stderr().is_terminal(),
             ..Self::over(format, Stream::new(io::stdout()), Stream::new(io::stderr()))
         }
@@ -46,7 +49,7 @@ impl Printer {
 
     /// A printer to other streams, of which none is a terminal.
     fn over(format: Format, stdout: Stream, stderr: Stream) -> Self {
-        Self { format, stdout, stderr, is_watched: false, live: ProgressBar::hidden() }
+        Self { format, stdout, stderr, is_quiet: false, is_watched: false, live: ProgressBar::hidden() }
     }
 
     /// The format of results.
@@ -110,9 +113,30 @@ impl Printer {
         self.columns(table)
     }
 
-    /// Writes one line to stderr. That stderr cannot be written to is ignored: there is no other place to say it.
+    /// Writes a note to stderr: one line that a quiet printer leaves out.
     pub(super) fn note(&self, line: &str) {
+        if !self.is_quiet {
+            self.line(line);
+        }
+    }
+
+    /// Writes one line to stderr. That stderr cannot be written to is ignored: there is no other place to say it.
+    pub(super) fn line(&self, line: &str) {
         self.live.suspend(|| _ = self.stderr.line(&safe::line(line)));
+    }
+
+    /// Asks a person whether to go on, where one is there to answer: on a terminal, unless it is to be quiet.
+    pub(super) fn confirm(&self, question: &str) -> Result<(), Failure> {
+        if self.is_quiet || !self.is_watched || !io::stdin().is_terminal() {
+            return Ok(());
+        }
+        self.line(&format!("{question} Type y to go on."));
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer)?;
+        match answer.trim() {
+            "y" | "Y" | "yes" => Ok(()),
+            _ => Err(Failure::new(Exit::Interrupted, "nothing was deleted").hint("--quiet deletes without asking")),
+        }
     }
 
     /// Writes a line that a task has written: to stdout in text, to stderr beside JSON. That stdout cannot be written to
@@ -126,9 +150,9 @@ impl Printer {
 
     /// Writes a failure to stderr: what was being done, why it did not work, and the way out.
     pub(super) fn failure(&self, failure: &Failure) {
-        self.note(&format!("error: {}", failure.message()));
+        self.line(&format!("error: {}", failure.message()));
         if let Some(hint) = failure.way_out() {
-            self.note(&format!("hint: {hint}"));
+            self.line(&format!("hint: {hint}"));
         }
     }
 
@@ -184,7 +208,6 @@ fn unwritten(error: &io::Error) -> Failure {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::ExecutionName;
 
     /// A stream whose lines can be read back.
     #[derive(Clone, Default)]
@@ -228,13 +251,22 @@ pub(super) mod tests {
 
     #[test]
     fn the_name_of_a_started_execution_goes_to_stderr_when_stdout_takes_nothing() {
-        let execution: ExecutionName = "projects/p/locations/r/jobs/j/executions/j-a".parse().expect("a name");
-        let report = Report::started(&execution, None, None);
+        let report = Report::for_tests("projects/p/locations/r/jobs/j/executions/j-a");
         for (kind, lines) in [(io::ErrorKind::BrokenPipe, 1), (io::ErrorKind::StorageFull, 2)] {
             let (printer, stderr) = printer(Broken(kind));
             assert_eq!(printer.report(&report, Exit::Done), Exit::StoppedWaiting, "{kind}");
-            assert_eq!((&stderr.lines()[0], stderr.lines().len()), (&execution.to_string(), lines), "{kind}");
+            assert_eq!((&stderr.lines()[0], stderr.lines().len()), (&report.to_string(), lines), "{kind}");
         }
+    }
+
+    #[test]
+    fn a_quiet_printer_leaves_out_notes_and_no_warnings() {
+        let (printer, stderr) = printer(io::sink());
+        let quiet = Printer { is_quiet: true, ..printer };
+        quiet.note("note: started");
+        quiet.line("warning: twice");
+        quiet.failure(&Failure::usage("no"));
+        assert_eq!(stderr.lines(), ["warning: twice", "error: no"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod recover;
 
 mod executions {
     pub(super) mod cancel;
+    pub(super) mod delete;
     pub(super) mod describe;
     pub(super) mod list;
     pub(super) mod wait;
@@ -35,7 +36,10 @@ mod tasks {
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{
+    CommandFactory, Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+};
 
 use super::{
     context::Context,
@@ -67,8 +71,30 @@ impl Args {
         let mut program = Self::command();
         program.build();
         free_text::check(&program, &line)?;
-        Self::try_parse_from(line)
+        Self::try_parse_from(line).map_err(without_bad_tips)
     }
+}
+
+/// An error without tips that do harm: to run a command that ends or deletes something, or to pass a mistyped flag as a
+/// word of its own.
+fn without_bad_tips(mut error: clap::Error) -> clap::Error {
+    let harmless = |word: &String| !["delete", "cancel"].iter().any(|verb| word.contains(verb));
+    for kind in [ContextKind::SuggestedSubcommand, ContextKind::SuggestedCommand] {
+        match error.remove(kind) {
+            Some(ContextValue::Strings(mut words)) => {
+                words.retain(harmless);
+                if !words.is_empty() {
+                    error.insert(kind, ContextValue::Strings(words));
+                }
+            }
+            Some(ContextValue::String(word)) if harmless(&word) => {
+                error.insert(kind, ContextValue::String(word));
+            }
+            _ => {}
+        }
+    }
+    error.remove(ContextKind::Suggested);
+    error
 }
 
 /// The commands.
@@ -82,10 +108,10 @@ pub(super) enum Command {
     Describe(executions::describe::Describe),
     /// Ask for an execution to be cancelled; returns when the service has accepted that.
     Cancel(executions::cancel::Cancel),
-    /// List, show, create and delete jobs.
+    /// Start, list, show, create and delete jobs.
     #[command(subcommand)]
     Jobs(Jobs),
-    /// List executions.
+    /// List, show, wait for, cancel and delete executions.
     #[command(subcommand)]
     Executions(Executions),
     /// List the tasks of an execution.
@@ -103,6 +129,8 @@ pub(super) enum Command {
 /// `runjob jobs ...`
 #[derive(Debug, Subcommand)]
 pub(super) enum Jobs {
+    /// Start a job, once: the same as `runjob execute`.
+    Execute(Box<jobs::execute::Execute>),
     /// List the jobs of a project and region.
     List(jobs::list::List),
     /// Show a job.
@@ -118,6 +146,14 @@ pub(super) enum Jobs {
 pub(super) enum Executions {
     /// List executions, newest first.
     List(executions::list::List),
+    /// Show an execution: the same as `runjob describe`.
+    Describe(executions::describe::Describe),
+    /// Wait for an execution to end: the same as `runjob wait`.
+    Wait(executions::wait::Wait),
+    /// Ask for an execution to be cancelled: the same as `runjob cancel`.
+    Cancel(executions::cancel::Cancel),
+    /// Delete an execution, and wait until that is done; a running one is stopped.
+    Delete(executions::delete::Delete),
 }
 
 /// `runjob tasks ...`
@@ -144,15 +180,18 @@ impl Command {
     /// Carries the command out.
     pub(super) async fn run(self, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
         match self {
-            Self::Execute(typed) => call(*typed, context, printer).await,
-            Self::Wait(typed) => call(typed, context, printer).await,
-            Self::Describe(typed) => call(typed, context, printer).await,
-            Self::Cancel(typed) => call(typed, context, printer).await,
+            Self::Execute(typed) | Self::Jobs(Jobs::Execute(typed)) => call(*typed, context, printer).await,
+            Self::Wait(typed) | Self::Executions(Executions::Wait(typed)) => call(typed, context, printer).await,
+            Self::Describe(typed) | Self::Executions(Executions::Describe(typed)) => {
+                call(typed, context, printer).await
+            }
+            Self::Cancel(typed) | Self::Executions(Executions::Cancel(typed)) => call(typed, context, printer).await,
             Self::Jobs(Jobs::List(typed)) => call(typed, context, printer).await,
             Self::Jobs(Jobs::Describe(typed)) => call(typed, context, printer).await,
             Self::Jobs(Jobs::Create(typed)) => call(*typed, context, printer).await,
             Self::Jobs(Jobs::Delete(typed)) => call(typed, context, printer).await,
             Self::Executions(Executions::List(typed)) => call(typed, context, printer).await,
+            Self::Executions(Executions::Delete(typed)) => call(typed, context, printer).await,
             Self::Tasks(Tasks::List(typed)) => call(typed, context, printer).await,
             Self::Operations(Operations::List(typed)) => call(typed, context, printer).await,
             Self::Operations(Operations::Describe(typed)) => call(typed, context, printer).await,
@@ -212,6 +251,26 @@ mod tests {
         }
         let missing = read("runjob execute dump --update-env-vars --wait").expect_err("no value");
         assert!(missing.contains("--update-env-vars"), "{missing}");
+    }
+
+    #[test]
+    fn no_tip_names_a_command_that_ends_or_deletes_something() {
+        for line in ["jobs delet x", "jobs deleted x", "cancell x", "executions cancle x", "operations del x"] {
+            let error = read(&format!("runjob {line}")).expect_err(line);
+            assert!(!error.contains("'delete'") && !error.contains("'cancel'"), "{line}: {error}");
+        }
+        let error = read("runjob jobs lst").expect_err("no such command");
+        assert!(error.contains("'list'"), "{error}");
+    }
+
+    #[test]
+    fn a_flag_that_a_command_lacks_is_refused_plainly() {
+        for line in ["execute echo --memory=1Gi", "jobs list --memory=1Gi", "wait a-b --memory=1Gi"] {
+            let error = read(&format!("runjob {line}")).expect_err(line);
+            assert!(error.contains("unexpected argument '--memory'") && !error.contains("-- --memory"), "{error}");
+        }
+        let error = read("runjob execute echo --task-timeuot=5m").expect_err("no such flag");
+        assert!(error.contains("'--task-timeout'"), "{error}");
     }
 
     #[test]

@@ -178,7 +178,7 @@ mod tests {
 
     fn flags(project: Option<&str>, emulator: bool) -> Global {
         let project = project.map(str::to_owned);
-        Global { format: Format::Text, project, region: None, endpoint: None, emulator }
+        Global { format: Format::Text, quiet: false, project, region: None, endpoint: None, emulator }
     }
 
     fn location(flags: &Global, variables: &[(&str, &str)]) -> Result<String, Failure> {

@@ -9,6 +9,9 @@ pub(in crate::cli) struct Global {
     /// How the result is printed on stdout.
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub(in crate::cli) format: Format,
+    /// Print results, warnings and errors only, and do not ask before deleting.
+    #[arg(long, short, global = true)]
+    pub(in crate::cli) quiet: bool,
     /// Project of short names. Else CLOUDSDK_CORE_PROJECT, GOOGLE_CLOUD_PROJECT, gcloud's active configuration.
     #[arg(long, global = true, value_name = "ID")]
     pub(in crate::cli) project: Option<String>,

@@ -31,7 +31,7 @@ impl<'a> Progress<'a> {
     /// Shows the progress of the execution with this id from now on.
     pub(in crate::cli) fn begin(printer: &'a Printer, id: &str) -> Self {
         let state = format!("{id}: waiting");
-        if printer.is_watched {
+        if printer.is_watched && !printer.is_quiet {
             let style =
                 ProgressStyle::with_template("{msg}, {elapsed}").unwrap_or_else(|_| ProgressStyle::default_bar());
             printer.live.set_style(style);

@@ -7,7 +7,7 @@ use std::fmt::{self, Display, Formatter};
 use serde::Serialize;
 
 use super::safe;
-use crate::{ExecutionName, Finished, OperationName, Outcome, TaskEnd, TaskFailure, proto::run::v2::Execution};
+use crate::{Finished, Outcome, Run, TaskEnd, TaskFailure, proto::run::v2::Execution};
 
 /// What is known of an execution when a command ends.
 #[derive(Debug, Serialize)]
@@ -17,8 +17,15 @@ pub(in crate::cli) struct Report {
     /// The operation that started it, unless the execution was found by its own name.
     operation: Option<String>,
     outcome: Word,
+    /// There when it was found by its start key or token, and not started by this command.
+    #[serde(skip_serializing_if = "is_false")]
+    adopted: bool,
     tasks: Counts,
     failures: Vec<FailedTask>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// How it stands.
@@ -60,16 +67,25 @@ struct FailedTask {
 
 impl Report {
     /// An execution that was started and has not been seen to end.
-    pub(in crate::cli) fn started(
-        execution: &ExecutionName,
-        operation: Option<&OperationName>,
-        latest: Option<&Execution>,
-    ) -> Self {
+    pub(in crate::cli) fn started(run: &Run) -> Self {
         Self {
-            execution: execution.to_string(),
-            operation: operation.map(ToString::to_string),
+            execution: run.execution().to_string(),
+            operation: run.operation().map(ToString::to_string),
             outcome: Word::Started,
-            tasks: latest.map(Counts::of).unwrap_or_default(),
+            adopted: run.was_adopted(),
+            tasks: run.latest().map(Counts::of).unwrap_or_default(),
+            failures: Vec::new(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(in crate::cli) fn for_tests(execution: &str) -> Self {
+        Self {
+            execution: execution.to_owned(),
+            operation: None,
+            outcome: Word::Started,
+            adopted: false,
+            tasks: Counts::default(),
             failures: Vec::new(),
         }
     }
@@ -80,7 +96,7 @@ impl Report {
     }
 
     /// An execution that has ended.
-    pub(in crate::cli) fn finished(operation: Option<&OperationName>, finished: &Finished) -> Self {
+    pub(in crate::cli) fn finished(run: &Run, finished: &Finished) -> Self {
         let outcome = match finished.outcome() {
             Outcome::Succeeded => Word::Succeeded,
             Outcome::Failed(_) => Word::Failed,
@@ -90,8 +106,9 @@ impl Report {
         };
         Self {
             execution: finished.name().to_string(),
-            operation: operation.map(ToString::to_string),
+            operation: run.operation().map(ToString::to_string),
             outcome,
+            adopted: run.was_adopted(),
             tasks: Counts::of(finished.execution()),
             failures: finished.outcome().failures().iter().map(FailedTask::of).collect(),
         }
@@ -111,6 +128,10 @@ impl Counts {
 }
 
 impl FailedTask {
+    fn is_like(&self, other: &Self) -> bool {
+        (self.end, self.attempts, &self.message) == (other.end, other.attempts, &other.message)
+    }
+
     fn of(failure: &TaskFailure) -> Self {
         let (exit_code, signal) = match failure.end {
             TaskEnd::ExitCode(code) => (Some(code), None),
@@ -128,19 +149,65 @@ impl FailedTask {
     }
 }
 
-/// The lines for people. Of a start it is the name alone, for use in another command.
+/// The lines for people. Of a start it is the name alone, for use in another command. The verdict comes last, where it is
+/// still to be seen when much stands before it.
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if !self.is_finished() {
             return f.write_str(&self.execution);
         }
-        writeln!(f, "{} {}", self.outcome, self.execution)?;
-        write!(f, "tasks: {}", self.tasks)?;
-        for failure in &self.failures {
-            write!(f, "\n{failure}")?;
+        for alike in groups(&self.failures) {
+            writeln!(f, "{alike}")?;
         }
-        Ok(())
+        writeln!(f, "{} {}", self.outcome, self.execution)?;
+        write!(f, "tasks: {}", self.tasks)
     }
+}
+
+/// Tasks that failed in the same way, in the order of the first of each.
+struct Alike<'a> {
+    first: &'a FailedTask,
+    tasks: Vec<i32>,
+}
+
+/// As many ranges of tasks as a line has room for.
+const MOST_RANGES: usize = 8;
+
+fn groups(failures: &[FailedTask]) -> Vec<Alike<'_>> {
+    let mut groups: Vec<Alike<'_>> = Vec::new();
+    for failure in failures {
+        match groups.iter_mut().find(|alike| alike.first.is_like(failure)) {
+            Some(alike) => alike.tasks.push(failure.task),
+            None => groups.push(Alike { first: failure, tasks: vec![failure.task] }),
+        }
+    }
+    groups
+}
+
+/// The tasks, then what they have in common.
+impl Display for Alike<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.tasks.as_slice() {
+            [task] => write!(f, "task {task}: ")?,
+            tasks => write!(f, "{} tasks ({}): ", tasks.len(), ranges(tasks))?,
+        }
+        self.first.fmt(f)
+    }
+}
+
+/// Indices in order as ranges, `0-3, 7`, of which the first few.
+fn ranges(indices: &[i32]) -> String {
+    let mut ranges: Vec<(i32, i32)> = Vec::new();
+    for &index in indices {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == index => *last = index,
+            _ => ranges.push((index, index)),
+        }
+    }
+    let shown = ranges.iter().take(MOST_RANGES);
+    let shown = shown.map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") });
+    let more = if ranges.len() > MOST_RANGES { ", ..." } else { "" };
+    shown.collect::<Vec<_>>().join(", ") + more
 }
 
 impl Display for Word {
@@ -173,7 +240,7 @@ impl Display for Counts {
 impl Display for FailedTask {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let plural = if self.attempts == 1 { "" } else { "s" };
-        write!(f, "task {}: {} after {} attempt{plural}", self.task, self.end, self.attempts)?;
+        write!(f, "{} after {} attempt{plural}", self.end, self.attempts)?;
         if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", safe::line(&self.message)) }
     }
 }
@@ -194,6 +261,7 @@ mod tests {
             execution: "projects/p/locations/r/jobs/j/executions/j-a".into(),
             operation: None,
             outcome: Word::Failed,
+            adopted: false,
             tasks: Counts { total: 3, succeeded: 1, failed: 2, cancelled: 0, retried: 2 },
             failures: vec![
                 failure(0, TaskEnd::ExitCode(3), "The container exited with an error."),
@@ -226,16 +294,31 @@ mod tests {
 
     #[test]
     fn the_lines_name_each_failed_task_and_how_it_ended() {
-        let expected = "FAILED projects/p/locations/r/jobs/j/executions/j-a\n\
-            tasks: 3 total, 1 succeeded, 2 failed, 2 retried\n\
-            task 0: exit code 3 after 4 attempts: The container exited with an error.\n\
-            task 2: signal 9 after 4 attempts";
+        let expected = "task 0: exit code 3 after 4 attempts: The container exited with an error.\n\
+            task 2: signal 9 after 4 attempts\n\
+            FAILED projects/p/locations/r/jobs/j/executions/j-a\n\
+            tasks: 3 total, 1 succeeded, 2 failed, 2 retried";
         assert_eq!(failed().to_string(), expected);
     }
 
     #[test]
+    fn tasks_that_failed_alike_are_one_line() {
+        let failures = [0, 1, 2, 5, 6, 9].map(|index| {
+            let task = format!("projects/p/locations/r/jobs/j/executions/j-a/tasks/j-a-task{index}");
+            let end = if index == 9 { TaskEnd::Signal(9) } else { TaskEnd::ExitCode(3) };
+            let task = task.parse().expect("a name");
+            FailedTask::of(&TaskFailure { task, index, attempts: 1, end, message: String::new() })
+        });
+        let report = Report { failures: failures.into(), ..failed() };
+        let lines: Vec<_> = report.to_string().lines().take(2).map(str::to_owned).collect();
+        assert_eq!(lines, ["5 tasks (0-2, 5-6): exit code 3 after 1 attempt", "task 9: signal 9 after 1 attempt"]);
+        let odd: Vec<_> = (0..100).filter(|index| index % 2 == 1).collect();
+        assert_eq!(ranges(&odd), "1, 3, 5, 7, 9, 11, 13, 15, ...");
+    }
+
+    #[test]
     fn of_a_start_the_line_is_the_name_alone() {
-        let execution: ExecutionName = "projects/p/locations/r/jobs/j/executions/j-a".parse().expect("a name");
-        assert_eq!(Report::started(&execution, None, None).to_string(), execution.to_string());
+        let started = Report { outcome: Word::Started, ..failed() };
+        assert_eq!(started.to_string(), "projects/p/locations/r/jobs/j/executions/j-a");
     }
 }

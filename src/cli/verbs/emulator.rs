@@ -157,7 +157,7 @@ pub(in crate::cli) async fn run(typed: Serve, context: &Context<'_>, printer: &P
 
 async fn log(printer: Printer, mut lines: OutputReader) {
     while let Some(next) = lines.recv().await {
-        printer.note(&output::line(&next, |of| format!("{} task{} | ", of.execution.id(), of.task_index)));
+        printer.line(&output::line(&next, |of| format!("{} task{} | ", of.execution.id(), of.task_index)));
     }
 }
 

@@ -124,7 +124,7 @@ fn settle<'a>(log: &StartLog, found: impl Iterator<Item = (&'a Row, &'a Intent)>
             None => continue,
         };
         if let Err(error) = log.settle(intent, settled) {
-            printer.note(&format!("warning: what was found will be listed again: {error}"));
+            printer.line(&format!("warning: what was found will be listed again: {error}"));
             return;
         }
     }
@@ -138,7 +138,7 @@ fn report(printer: &Printer, rows: &[Row]) -> Result<(), Failure> {
         Format::Text => printer.text_or_error(&lines.join("\n")),
     };
     written.map_err(|error| {
-        lines.iter().for_each(|line| printer.note(line));
+        lines.iter().for_each(|line| printer.line(line));
         Failure::new(Exit::StoppedWaiting, format!("could not write the result: {error}"))
     })
 }
@@ -149,7 +149,7 @@ fn exit(rows: &[Row], printer: &Printer) -> Exit {
         printer.note("note: the start log has no start of unknown end");
     }
     for duplicate in rows.iter().flat_map(|row| &row.duplicates) {
-        printer.note(&format!("warning: {duplicate} has the same start key"));
+        printer.line(&format!("warning: {duplicate} has the same start key"));
     }
     let open = |state: State| rows.iter().any(|row| row.state == state);
     if open(State::NotSeen) {

@@ -54,6 +54,24 @@ fn the_tasks_own_exit_code_is_passed_on_when_asked_for() {
 }
 
 #[test]
+fn tasks_that_fail_alike_are_one_line_before_the_verdict() {
+    let ran = ran("jobs execute fail --args=3 --tasks=20 --wait --emulator");
+    assert_eq!(ran.status, 1, "{ran:#?}");
+    let expected = format!(
+        "20 tasks (0-19): exit code 3 after 1 attempt: The container exited with an error.\n\
+         FAILED {JOBS}/fail/executions/fail-ID\ntasks: 20 total, 20 failed\n"
+    );
+    assert_eq!(ran.stdout, expected, "{ran:#?}");
+}
+
+#[test]
+fn a_quiet_start_prints_its_name_and_nothing_else() {
+    let ran = ran("execute echo --wait --quiet --emulator");
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{ran:#?}");
+    assert!(ran.stdout.contains(&format!("SUCCEEDED {JOBS}/echo/executions/echo-ID\n")), "{ran:#?}");
+}
+
+#[test]
 fn lists_that_are_repeated_add_up() {
     let ran = ran("execute echo --args=a --args=b,c --wait --emulator");
     assert!(ran.stdout.starts_with("a b c\n"), "{ran:#?}");

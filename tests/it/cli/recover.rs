@@ -97,7 +97,9 @@ async fn a_key_is_made_up_where_none_is_given_and_works_like_any_other() {
     let place = Place::new().await;
     let ran = place.ran("execute echo --start-key");
     let key = ran.stderr.lines().find_map(|line| line.strip_prefix("note: the start key is ")).expect("a key");
-    let again = place.ran(&format!("execute echo --start-key={key}"));
+    let again = place.ran(&format!("execute echo --start-key={key} --format=json"));
+    assert_eq!(again.json()["adopted"], json!(true), "{again:#?}");
+    assert!(!again.stderr.contains("note: started"), "{again:#?}");
     assert_eq!((ran.status, again.status, place.starts()), (0, 0, 1), "{again:#?}");
 }
 

@@ -1,5 +1,13 @@
 //! Jobs, executions and tasks: listed, shown, created, deleted.
 
+use std::{
+    fs::{File, OpenOptions},
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
 use super::{Ran, Server, ran};
 
 #[test]
@@ -70,6 +78,54 @@ fn a_job_is_created_started_and_deleted() {
     let deleted = server.ran("jobs delete mine");
     assert_eq!((deleted.status, deleted.stdout.as_str()), (0, "projects/demo/locations/us-central1/jobs/mine\n"));
     assert_eq!(server.ran("jobs describe mine").status, 7);
+}
+
+#[test]
+fn a_job_that_was_stored_and_is_not_ready_says_so_and_why() {
+    let server = Server::start();
+    let created = server.ran("jobs create broken --image=nope/x:1");
+    assert_ne!(created.status, 0, "{created:#?}");
+    assert!(created.stderr.contains("the job was stored and is not ready: `runjob jobs describe "), "{created:#?}");
+    let described = server.ran("jobs describe broken");
+    assert!(
+        described.stdout.lines().any(|line| line.starts_with("reason") && line.contains("nope/x:1")),
+        "{described:#?}"
+    );
+}
+
+#[test]
+fn an_execution_has_the_same_verbs_below_its_noun() {
+    let server = Server::start();
+    let started = server.command("jobs execute sleep --args=60").output().expect("the program runs").stdout;
+    let name = String::from_utf8(started).expect("Unicode");
+    let name = name.trim_end();
+    assert_eq!(server.ran(&format!("executions describe {name}")).status, 0);
+    assert_eq!(server.ran(&format!("executions cancel {name}")).status, 0);
+    assert_eq!(server.ran(&format!("executions wait {name}")).status, 1);
+    assert_eq!(server.ran(&format!("executions delete {name}")).status, 0);
+    assert_eq!(server.ran(&format!("executions describe {name}")).status, 7);
+}
+
+/// The program at a terminal on which this is typed.
+fn at_a_terminal(mut command: Command, typed: &str) -> i32 {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal");
+    let name = ptsname(&master, Vec::new()).expect("a name").into_string().expect("Unicode");
+    let terminal = || OpenOptions::new().read(true).write(true).open(&name).expect("the terminal");
+    command.stdin(terminal()).stdout(Stdio::null()).stderr(terminal());
+    let mut child = command.spawn().expect("the program starts");
+    File::from(master).write_all(typed.as_bytes()).expect("the terminal takes it");
+    child.wait().expect("the program ends").code().expect("it ends by itself")
+}
+
+#[test]
+fn deletion_asks_on_a_terminal_and_nowhere_else() {
+    let server = Server::start();
+    assert_eq!(at_a_terminal(server.command("jobs delete echo"), "n\n"), 130);
+    assert_eq!(server.ran("jobs describe echo").status, 0, "it is still there");
+    assert_eq!(at_a_terminal(server.command("jobs delete echo"), "y\n"), 0);
+    assert_eq!(at_a_terminal(server.command("jobs delete env --quiet"), ""), 0);
+    assert_eq!(server.ran("jobs delete sleep").status, 0);
 }
 
 #[test]

@@ -33,6 +33,7 @@ impl Verb for Delete {
     }
 
     async fn run(job: JobName, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
+        printer.confirm(&format!("Delete {job} and its executions?"))?;
         let deleted = session.client.delete_job(&job).await?.wait().await?;
         match printer.format() {
             Format::Json => printer.json(&json::resource(&mask(deleted, false))?)?,

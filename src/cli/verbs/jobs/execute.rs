@@ -181,7 +181,7 @@ fn chosen(guard: Guard, printer: &Printer) -> Result<Mark, Failure> {
         Guard::Token(token) => Ok(Mark::Token(token)),
         Guard::NewKey => {
             let key: StartKey = Uuid::new_v4().simple().to_string().parse()?;
-            printer.note(&format!("note: the start key is {key}"));
+            printer.line(&format!("note: the start key is {key}"));
             Ok(Mark::Key(key))
         }
     }
@@ -281,7 +281,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 }
 
 fn unwritten(error: &io::Error, printer: &Printer) {
-    printer.note(&format!("warning: no start log is kept, so `runjob recover` will not know of this start: {error}"));
+    printer.line(&format!("warning: no start log is kept, so `runjob recover` will not know of this start: {error}"));
 }
 
 fn tell_adopted(printer: &Printer, run: &Run, mark: Option<&Mark>) {
@@ -294,17 +294,18 @@ fn tell_adopted(printer: &Printer, run: &Run, mark: Option<&Mark>) {
         printer.note(&format!("note: found by {by}, and not started again"));
     }
     for duplicate in run.duplicates() {
-        printer.note(&format!("warning: {duplicate} has the same start key"));
+        printer.line(&format!("warning: {duplicate} has the same start key"));
     }
 }
 
 fn accepted(session: &Session, printer: &Printer, run: &Run) -> Exit {
     let execution = run.execution();
-    let exit = printer.report(&Report::started(execution, run.operation(), run.latest()), Exit::Done);
+    let exit = printer.report(&Report::started(run), Exit::Done);
     if session.is_private() {
         printer.note("note: the emulator ends with this command, and the execution with it; add --wait to see it run");
     } else {
-        printer.note(&format!("note: started; `runjob wait {execution}` waits for its end"));
+        let started = if run.was_adopted() { "" } else { "started; " };
+        printer.note(&format!("note: {started}`runjob wait {execution}` waits for its end"));
     }
     exit
 }
