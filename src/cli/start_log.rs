@@ -152,13 +152,9 @@ impl StartLog {
         made.map_err(|error| about(directory, &error))?;
         let folder = Folder::open(directory)?;
         folder.lock()?;
-        let mut file = folder.file_to_append_to()?;
-        let mut text = serde_json::to_string(line)?;
-        text.push('\n');
-        if is_torn(&mut file)? {
-            text.insert(0, '\n');
-        }
-        file.write_all(text.as_bytes())?;
+        let file = folder.write(line)?;
+        // Syncing takes long where many write at once, and needs no lock.
+        flock(&folder.file, FlockOperation::Unlock)?;
         file.sync_data()?;
         // The name of a new file has to last as well.
         folder.file.sync_all()
@@ -184,7 +180,7 @@ impl<'a> Folder<'a> {
         Ok(Self { path, file })
     }
 
-    /// Keeps other processes from writing until this is dropped, so that no line is torn and no file is moved away under
+    /// Keeps other processes from writing, so that no line is torn and no file is moved away under
     /// a writer.
     fn lock(&self) -> io::Result<()> {
         let give_up = Instant::now() + PATIENCE;
@@ -198,6 +194,18 @@ impl<'a> Folder<'a> {
                 result => return result.map_err(|error| about(self.path, &error.into())),
             }
         }
+    }
+
+    /// Adds a line to the current file, for which the lock is needed.
+    fn write(&self, line: &Line) -> io::Result<File> {
+        let mut file = self.file_to_append_to()?;
+        let mut text = serde_json::to_string(line)?;
+        text.push('\n');
+        if is_torn(&mut file)? {
+            text.insert(0, '\n');
+        }
+        file.write_all(text.as_bytes())?;
+        Ok(file)
     }
 
     /// The current file, after a full one was put aside.
