@@ -76,7 +76,7 @@ impl Args {
 }
 
 /// An error without tips that do harm: to run a command that ends or deletes something, or to pass a mistyped flag as a
-/// word of its own.
+/// separate word.
 fn without_bad_tips(mut error: clap::Error) -> clap::Error {
     let harmless = |word: &String| !["delete", "cancel"].iter().any(|verb| word.contains(verb));
     for kind in [ContextKind::SuggestedSubcommand, ContextKind::SuggestedCommand] {

@@ -101,7 +101,7 @@ impl Running {
     }
 }
 
-/// `runjob emulator` in a process of its own, stopped when dropped.
+/// `runjob emulator` in a separate process, stopped when dropped.
 struct Server {
     running: Running,
     variable: String,

@@ -100,7 +100,7 @@ impl Variables {
     }
 }
 
-/// The value with each `${NAME}` and `${NAME:-default}` replaced, as long as it stays within so many bytes.
+/// The value with each `${NAME}` and `${NAME:-default}` replaced, as long as it stays within `most` bytes.
 fn interpolate<'a>(
     value: &'a str,
     variable: impl Fn(&'a str) -> Option<&'a str>,

@@ -13,8 +13,8 @@ const CLEAR_ARGS: &str = "clear-args";
 const UPDATE_ENV_VARS: &str = "update-env-vars";
 const ENV_FILE: &str = "env-file";
 
-/// The sections in the order typed. Without `--container` there is one, which names no container; there is none when
-/// nothing is overridden.
+/// The sections in the order typed. Without `--container` there is one, which names no container; without any override
+/// the list is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::cli) struct Sections(pub(in crate::cli) Vec<Section>);
 

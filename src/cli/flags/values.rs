@@ -75,7 +75,7 @@ fn sum(text: &str, units: &str) -> Result<Duration, String> {
     Ok(total)
 }
 
-/// `number` times a unit of so many seconds, exact to the nanosecond or refused.
+/// `number` times `unit_seconds`, exact to the nanosecond or refused.
 fn part(number: &str, unit_seconds: u64) -> Result<Duration, String> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     if whole.is_empty() || fraction.is_empty() || fraction.contains('.') {

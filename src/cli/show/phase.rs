@@ -31,7 +31,7 @@ impl Phase {
     /// Where a task stands.
     pub(in crate::cli) fn of_task(task: &Task) -> Self {
         match Self::of_conditions(&task.conditions, task.start_time.is_some()) {
-            // A task has no reason of its own for a cancel; its last attempt has google.rpc's CANCELLED.
+            // A task's condition has no reason for a cancel; its last attempt has google.rpc's CANCELLED.
             Self::Failed if was_cancelled(task) => Self::Cancelled,
             phase => phase,
         }

@@ -94,12 +94,12 @@ impl Serve {
     fn resolve(self, context: &Context<'_>) -> Result<Meaning, Failure> {
         if context.global.emulator || context.global.endpoint.is_some() {
             return Err(Failure::usage(
-                "`runjob emulator` calls nobody: --emulator and --endpoint have no meaning with it",
+                "`runjob emulator` serves and makes no calls: --emulator and --endpoint have no meaning with it",
             ));
         }
         if !self.listen.ip().is_loopback() && self.require_token.is_none() {
             return Err(Failure::usage(format!("--listen: {} is not a loopback address", self.listen)).hint(
-                "the emulator runs commands for whoever reaches it; use 127.0.0.1 or [::1], or --require-token=FILE",
+                "every host that reaches the emulator can have it run commands; use 127.0.0.1 or [::1], or --require-token=FILE",
             ));
         }
         let images = self.image.iter().map(|typed| image(typed)).collect::<Result<_, _>>()?;
@@ -140,7 +140,7 @@ pub(in crate::cli) async fn run(typed: Serve, context: &Context<'_>, printer: &P
     let mut interrupt = Interrupt::listen()?;
     let token = serve.require_token.as_deref().map(make_token).transpose()?;
     let emulator = start(serve, token).await?;
-    // Apart from the signals, because a stderr that nobody reads blocks whoever writes to it.
+    // In a separate task, because a write to a stderr without a reader blocks, and the signals have to be heard.
     let log = tokio::spawn(log(printer.clone(), emulator.output()));
     if let Some(address) = emulator.addr() {
         printer.text(&format!("RUN_EMULATOR_HOST={address}"))?;
@@ -161,7 +161,7 @@ async fn log(printer: Printer, mut lines: OutputReader) {
     }
 }
 
-/// A new token, in a file that only its owner can read. Whoever has the old file keeps the old token, which is none any more.
+/// A new token, in a file that only its owner can read. A token that was read from the old file is no longer valid.
 fn make_token(path: &Path) -> Result<String, Failure> {
     let make = || -> io::Result<String> {
         let mut random = [0; 32];

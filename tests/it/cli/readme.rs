@@ -19,7 +19,7 @@ fn the_sessions_of_the_page_about_reliability_print_what_it_says() {
     follow("docs/reliability.md", 1);
 }
 
-/// Runs the sessions of a page, of which there are so many at least.
+/// Runs the sessions of a page, of which there are at least `least`.
 fn follow(page: &str, least: usize) {
     let blocks = sessions(page);
     assert!(blocks.len() >= least, "sessions are found");

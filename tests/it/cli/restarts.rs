@@ -17,7 +17,7 @@ use super::{JOBS, Running, runjob};
 
 /// How often, unless RUNJOB_RESTARTS says otherwise.
 const RESTARTS: u64 = 20;
-/// Restarts in one directory, so that what is checked does not grow for ever.
+/// Restarts in one directory, so that what is checked does not grow without bound.
 const RESTARTS_IN_ONE_PLACE: u64 = 50;
 const CALLERS: usize = 4;
 const IMAGE: &str = "example.com/mark";
@@ -103,7 +103,7 @@ async fn work_until_killed(place: &Place, seed: u64) -> Vec<Told> {
 
     let mut told = Vec::new();
     for _ in 0..random.usize(0..24) {
-        told.push(heard.recv().await.expect("somebody goes on"));
+        told.push(heard.recv().await.expect("a caller is left"));
     }
     // Not to wait for anything: the moment of the kill is to be any.
     tokio::time::sleep(Duration::from_micros(random.u64(0..5000))).await;
@@ -119,7 +119,7 @@ async fn work_until_killed(place: &Place, seed: u64) -> Vec<Told> {
     told
 }
 
-/// Starts executions, and waits for some, until nobody answers.
+/// Starts executions, and waits for some, until the emulator stops answering.
 async fn call(client: Client, tell: mpsc::UnboundedSender<Told>, mut random: fastrand::Rng) {
     loop {
         let job = job(random.choice(["once", "again"]).expect("there are two"));

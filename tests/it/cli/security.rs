@@ -39,7 +39,7 @@ fn soon(what: impl Fn() -> bool) -> bool {
     false
 }
 
-/// Rule 7, case 49: nobody is left of a killed emulator, not even a daemon, and no home.
+/// Rule 7, case 49: nothing is left of a killed emulator: no task, no daemon, no home directory.
 #[test]
 fn no_task_outlives_an_emulator_that_was_killed_outright() {
     let place = tempfile::tempdir().expect("a place");
@@ -164,7 +164,7 @@ fn an_emulator_works_without_a_network() {
         command
     };
     if !alone("true").output().is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: this system gives no network of its own to a process");
+        eprintln!("skipped: this system cannot give a process a separate network");
         return;
     }
     let program = env!("CARGO_BIN_EXE_runjob");

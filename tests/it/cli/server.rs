@@ -71,7 +71,7 @@ fn the_emulator_logs_what_its_tasks_write_and_ends_cleanly_when_told_to() {
 }
 
 #[test]
-fn the_emulator_ends_also_when_nobody_reads_its_log() {
+fn the_emulator_ends_even_when_its_log_is_not_read() {
     let mut server = Server::start();
     let more_than_a_pipe_holds = format!("--args={}", "x".repeat(10_000));
     let mut command = server.command("execute echo --tasks=20 --wait");

@@ -44,7 +44,7 @@ pub(in crate::cli) struct Execute {
     #[arg(long, value_name = "DURATION", value_parser = values::task_timeout, allow_negative_numbers = true)]
     task_timeout: Option<Duration>,
     /// Name this start, so that it is found and not made again when the same key is given again: 1 to 128 letters,
-    /// digits and . _ - : / that are no secret, as in `order-4711`. Without KEY a new one is made up and printed.
+    /// digits and . _ - : / that are no secret, as in `order-4711`. Without KEY a random one is generated and printed.
     /// Sets RUNJOB_START_KEY in the first container that is overridden, or the only one.
     #[arg(long, value_name = "KEY", num_args = 0..=1, require_equals = true)]
     start_key: Option<Option<StartKey>>,
@@ -89,7 +89,7 @@ struct Start {
 #[derive(Debug)]
 enum Guard {
     Key(StartKey),
-    /// A start key to be made up, which is lost unless it is written down.
+    /// A start key to be generated, which is lost unless it is written down.
     NewKey,
     Token(StartToken),
 }
@@ -174,7 +174,7 @@ impl Mark {
     }
 }
 
-/// What was given, or a new key that nobody else has.
+/// What was given, or a new random key.
 fn chosen(guard: Guard, printer: &Printer) -> Result<Mark, Failure> {
     match guard {
         Guard::Key(key) => Ok(Mark::Key(key)),
@@ -239,7 +239,7 @@ struct Note {
 
 impl Note {
     /// Writes the start down. A log that cannot be written costs the recovery after a crash and not the start, unless
-    /// a key was made up that would be lost with it.
+    /// a key was generated that would be lost with it.
     async fn take(
         log: Option<StartLog>,
         job: &JobName,
