@@ -6,7 +6,6 @@
 //! what is in them.
 
 use std::{
-    collections::BTreeMap,
     io::{self, IoSlice},
     pin::Pin,
     sync::{
@@ -31,7 +30,7 @@ const PREFACE: usize = 24;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Seen {
     /// Whether its head was handed to the socket.
-    opened: bool,
+    pub(super) opened: bool,
     pub(super) message: Message,
     /// How many HEADERS frames the peer sent: interim heads, the head and the trailers.
     pub(super) heads: u32,
@@ -75,7 +74,7 @@ pub(super) struct Ledger {
 struct Streams {
     /// When bytes last came in.
     heard: Instant,
-    seen: BTreeMap<u32, Seen>,
+    seen: ById,
     /// The last stream that the newest GOAWAY covers.
     last: Option<u32>,
     /// Whether a later GOAWAY covered more than an earlier one, which RFC 9113 6.8 forbids.
@@ -84,7 +83,7 @@ struct Streams {
 
 impl Ledger {
     fn new(freed: Arc<Notify>) -> Self {
-        let streams = Streams { heard: Instant::now(), seen: BTreeMap::new(), last: None, contradicted: false };
+        let streams = Streams { heard: Instant::now(), seen: ById::default(), last: None, contradicted: false };
         Self {
             streams: Mutex::new(streams),
             retired: AtomicBool::new(false),
@@ -97,13 +96,14 @@ impl Ledger {
     /// What was seen of a stream that its call is done with. A message that is still held stays here.
     pub(super) fn close(&self, stream: u32) -> Seen {
         let mut streams = self.streams();
-        let mut seen = streams.seen.remove(&stream).unwrap_or_default();
-        seen.above_goaway = !streams.contradicted && streams.last.is_some_and(|last| last < stream);
+        let above_goaway = !streams.contradicted && streams.last.is_some_and(|last| last < stream);
+        let seen = streams.seen.entry(stream);
+        seen.above_goaway = above_goaway;
         if seen.message == Message::Held {
             seen.message = Message::Withdrawn;
-            streams.seen.insert(stream, seen);
+            return *seen;
         }
-        seen
+        streams.seen.remove(stream).unwrap_or_default()
     }
 
     /// When the peer last said something, or when the connection was made.
@@ -113,7 +113,7 @@ impl Ledger {
 
     /// Whether the peer owes an answer.
     pub(super) fn is_awaited(&self) -> bool {
-        self.streams().seen.values().any(|seen| seen.message == Message::Left)
+        self.streams().seen.0.iter().any(|(_, seen)| seen.message == Message::Left)
     }
 
     /// Keeps new calls away.
@@ -146,6 +146,33 @@ impl Ledger {
     }
 }
 
+/// Streams in the order of their ids, which is nearly that of their opening: a hundred at most, so that a vector beats
+/// a map.
+#[derive(Debug, Default)]
+struct ById(Vec<(u32, Seen)>);
+
+impl ById {
+    fn find(&self, stream: u32) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&stream, |(id, _)| *id)
+    }
+
+    fn get_mut(&mut self, stream: u32) -> Option<&mut Seen> {
+        self.find(stream).ok().map(|at| &mut self.0[at].1)
+    }
+
+    fn entry(&mut self, stream: u32) -> &mut Seen {
+        let at = self.find(stream).unwrap_or_else(|at| {
+            self.0.insert(at, (stream, Seen::default()));
+            at
+        });
+        &mut self.0[at].1
+    }
+
+    fn remove(&mut self, stream: u32) -> Option<Seen> {
+        self.find(stream).ok().map(|at| self.0.remove(at).1)
+    }
+}
+
 /// What is to be done with a frame that is about to be written.
 enum Outgoing {
     Pass,
@@ -161,17 +188,17 @@ impl Streams {
         match frame.kind {
             HEADERS => {
                 self.forget_unopened(frame.stream);
-                self.seen.entry(frame.stream).or_default().opened = true;
+                self.seen.entry(frame.stream).opened = true;
             }
             DATA if frame.ends_stream() => return self.sends_last(frame.stream),
-            RST_STREAM if self.is_withdrawn(frame.stream) => _ = self.seen.remove(&frame.stream),
+            RST_STREAM if self.is_withdrawn(frame.stream) => _ = self.seen.remove(frame.stream),
             _ => {}
         }
         Outgoing::Pass
     }
 
     fn sends_last(&mut self, stream: u32) -> Outgoing {
-        let Some(seen) = self.seen.get_mut(&stream) else { return Outgoing::Pass };
+        let Some(seen) = self.seen.get_mut(stream) else { return Outgoing::Pass };
         match seen.message {
             Message::Left => Outgoing::Pass,
             Message::Held => {
@@ -182,18 +209,16 @@ impl Streams {
         }
     }
 
-    fn is_withdrawn(&self, stream: u32) -> bool {
-        self.seen.get(&stream).is_some_and(|seen| seen.message == Message::Withdrawn)
+    fn is_withdrawn(&mut self, stream: u32) -> bool {
+        self.seen.get_mut(stream).is_some_and(|seen| seen.message == Message::Withdrawn)
     }
 
     /// Streams open in the order of their ids: one below this that was withdrawn before it opened never will.
     fn forget_unopened(&mut self, opening: u32) {
-        let never_opens = |seen: &Seen| !seen.opened && seen.message == Message::Withdrawn;
-        while let Some(lowest) = self.seen.first_entry()
-            && *lowest.key() < opening
-            && never_opens(lowest.get())
-        {
-            lowest.remove();
+        let never_opens =
+            |(id, seen): &(u32, Seen)| *id < opening && !seen.opened && seen.message == Message::Withdrawn;
+        if self.seen.0.first().is_some_and(never_opens) {
+            self.seen.0.retain(|stream| !never_opens(stream));
         }
     }
 
@@ -205,7 +230,7 @@ impl Streams {
             self.last = Some(last);
             return;
         }
-        let Some(seen) = self.seen.get_mut(&frame.stream) else { return };
+        let Some(seen) = self.seen.get_mut(frame.stream) else { return };
         match frame.kind {
             HEADERS => {
                 seen.only_head = seen.heads == 0 && frame.ends_stream();
@@ -281,7 +306,7 @@ impl<S> Wire<S> {
         }
         let mut streams = self.ledger.streams();
         for (_, stream) in self.claimed.iter().filter(|(begin, _)| *begin >= written) {
-            if let Some(seen) = streams.seen.get_mut(stream).filter(|seen| seen.message == Message::Left) {
+            if let Some(seen) = streams.seen.get_mut(*stream).filter(|seen| seen.message == Message::Left) {
                 seen.message = Message::Held;
             }
         }
