@@ -494,6 +494,132 @@ fn nature(bytes: &[u8]) -> Nature {
 mod tests {
     use super::*;
 
+    /// A socket that takes as many bytes at a time as it has room for, and keeps the last of these rooms.
+    #[derive(Default)]
+    struct Socket {
+        rooms: Vec<usize>,
+        written: Vec<u8>,
+    }
+
+    impl AsyncWrite for Socket {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            let room = if self.rooms.len() > 1 { self.rooms.remove(0) } else { self.rooms[0] };
+            let taken = &bytes[..room.min(bytes.len())];
+            if taken.is_empty() {
+                return Poll::Pending;
+            }
+            self.written.extend_from_slice(taken);
+            Poll::Ready(Ok(taken.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    const END: u8 = 1;
+
+    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    }
+
+    /// A wire over a socket with these rooms, behind the preface.
+    fn wire(rooms: &[usize]) -> (Wire<Socket>, Arc<Ledger>) {
+        let socket = Socket { rooms: rooms.to_vec(), written: Vec::new() };
+        let (mut wire, ledger, _) = Wire::new(socket, Arc::default());
+        wire.outgoing = Frames::after(0);
+        (wire, ledger)
+    }
+
+    /// Writes for as long as the socket takes anything. Returns what is left.
+    fn write<'a>(wire: &mut Wire<Socket>, mut bytes: &'a [u8]) -> &'a [u8] {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        while !bytes.is_empty() {
+            match Pin::new(&mut *wire).poll_write(&mut cx, bytes) {
+                Poll::Ready(written) => bytes = &bytes[written.expect("no error")..],
+                Poll::Pending => break,
+            }
+        }
+        bytes
+    }
+
+    #[tokio::test]
+    async fn a_message_has_left_once_the_socket_takes_a_byte_of_its_last_frame() {
+        let bytes = [frame(HEADERS, 4, 1, b"head"), frame(DATA, 0, 1, b"first"), frame(DATA, END, 1, b"last")].concat();
+        let before = bytes.len() - HEAD - b"last".len();
+        for (room, message) in [(0, Message::Withdrawn), (before, Message::Withdrawn), (before + 1, Message::Left)] {
+            let (mut wire, ledger) = wire(&[room, 0]);
+            assert_eq!(write(&mut wire, &bytes).len(), bytes.len() - room);
+            assert_eq!(ledger.close(1).message, message, "with room for {room} of {}", bytes.len());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_was_withdrawn_is_not_written_and_everything_else_is() {
+        let (other, reset) = (frame(DATA, END, 3, b"other"), frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]));
+        let heads = [frame(HEADERS, 4, 1, b"head"), frame(HEADERS, 4, 3, b"head")].concat();
+        let behind = [frame(DATA, END, 1, b"withdrawn"), other.clone(), reset.clone()].concat();
+        for room in 1..40 {
+            let (mut wire, ledger) = wire(&[room]);
+            assert_eq!(write(&mut wire, &heads), b"");
+            assert_eq!(ledger.close(1).message, Message::Withdrawn);
+            assert_eq!(write(&mut wire, &behind), b"");
+            assert_eq!(wire.socket.written, [&heads[..], &other, &reset].concat(), "{room} bytes at a time");
+            assert_eq!(ledger.close(3).message, Message::Left);
+            assert!(ledger.is_retired(), "h2 and the peer count the window differently now");
+            assert!(ledger.streams().seen.0.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_was_withdrawn_before_its_head_is_not_written_either() {
+        let (mut wire, ledger) = wire(&[usize::MAX]);
+        assert_eq!(ledger.close(1).message, Message::Withdrawn);
+        let head = frame(HEADERS, 4, 1, b"head");
+        assert_eq!(write(&mut wire, &[head.clone(), frame(DATA, END, 1, b"withdrawn")].concat()), b"");
+        assert_eq!(wire.socket.written, head);
+    }
+
+    #[tokio::test]
+    async fn streams_that_never_open_are_forgotten() {
+        let (mut wire, ledger) = wire(&[usize::MAX]);
+        (0..50).for_each(|n| _ = ledger.close(1 + 2 * n));
+        write(&mut wire, &frame(HEADERS, 4, 101, b"head"));
+        assert_eq!(ledger.streams().seen.0.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_the_peer_answers_is_seen_by_its_frames() {
+        let (mut wire, ledger) = wire(&[usize::MAX]);
+        let sent: Vec<_> = [1, 3, 5, 7].iter().flat_map(|id| frame(HEADERS, 4, *id, b"head")).collect();
+        write(&mut wire, &sent);
+        wire.received(&frame(4, 0, 0, &[]));
+        wire.received(&frame(HEADERS, 4 | END, 1, b"refused"));
+        wire.received(&[frame(HEADERS, 4, 3, b"head"), frame(DATA, 0, 3, b"body")].concat());
+        wire.received(&[frame(HEADERS, 4 | END, 3, b"trailers"), frame(RST_STREAM, 0, 5, &[0, 0, 0, 7])].concat());
+        wire.received(&frame(GOAWAY, 0, 0, &[0, 0, 0, 5, 0, 0, 0, 0]));
+        assert!(ledger.is_retired());
+        let [refused, answered, reset, above] = [1, 3, 5, 7].map(|id| ledger.close(id));
+        assert_eq!((refused.heads, refused.only_head, refused.body), (1, true, false));
+        assert_eq!((answered.heads, answered.only_head, answered.body), (2, false, true));
+        assert_eq!((reset.heads, reset.reset, reset.above_goaway), (0, Some(7), false));
+        assert_eq!((above.reset, above.above_goaway), (None, true));
+    }
+
+    #[tokio::test]
+    async fn a_goaway_that_covers_more_than_an_earlier_one_proves_nothing() {
+        let (mut wire, ledger) = wire(&[usize::MAX]);
+        for last in [0, 9] {
+            wire.received(&frame(GOAWAY, 0, 0, &[0, 0, 0, last, 0, 0, 0, 0]));
+        }
+        assert!(!ledger.close(11).above_goaway);
+    }
+
     #[test]
     fn a_whole_frame_head_of_any_type_is_http2() {
         for kind in [4, 6, 7, 0x1f] {
