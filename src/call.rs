@@ -24,6 +24,9 @@ pub(crate) struct Caller {
     pub(crate) transport: Transport,
     /// The limit of one attempt, connecting included, and of a start with all its attempts.
     pub(crate) rpc_timeout: Duration,
+    /// Whether a wait ends at once when the service has never answered, instead of riding that out.
+    pub(crate) fail_fast: bool,
+    random: Arc<Mutex<fastrand::Rng>>,
     learned: Arc<Learned>,
 }
 
@@ -62,11 +65,17 @@ impl<'a, M> Call<'a, M> {
 }
 
 impl Caller {
-    pub(crate) fn new(transport: Transport, rpc_timeout: Duration) -> Self {
+    pub(crate) fn new(transport: Transport, rpc_timeout: Duration, random: fastrand::Rng) -> Self {
         // A quarter of the places is kept for calls that are answered at once.
         let long_polls = Mutex::new(Places::new(transport.places() / 4 * 3));
         let learned = Learned { throttle: Mutex::default(), long_polls, answered: AtomicBool::default() };
-        Self { transport, rpc_timeout, learned: Arc::new(learned) }
+        let random = Arc::new(Mutex::new(random));
+        Self { transport, rpc_timeout, fail_fast: false, random, learned: Arc::new(learned) }
+    }
+
+    /// A random number in `0..1`, for jitter.
+    pub(crate) fn random(&self) -> f64 {
+        locked(&self.random).f64()
     }
 
     /// A place for a call that the service may hold, if there is one.
@@ -92,7 +101,11 @@ impl Caller {
                 self.learned.answered.store(true, Relaxed);
                 return Ok(response.into_inner());
             }
-            Ok(Err(status)) => (exchange.verdict(&status), Error::from_status(status, exchange.foreign_answer())),
+            Ok(Err(status)) => {
+                let (verdict, is_made_up) = (exchange.verdict(&status), exchange.has_other_code(&status));
+                let error = Error::from_status(status, exchange.foreign_answer());
+                (verdict, if is_made_up { error.made_up() } else { error })
+            }
             Err(_) => {
                 let error = Error::new(ErrorKind::Deadline, format!("no answer within {:.1} s", limit.as_secs_f32()));
                 (exchange.unanswered(), error)
@@ -129,7 +142,7 @@ impl Caller {
             failures += 1;
             self.throttle().failed();
             let again = is_transient(&error) && self.throttle().allows();
-            match ReadPolicy::DEFAULT.next(failures, error.advice(), fastrand::f64()) {
+            match ReadPolicy::DEFAULT.next(failures, error.advice(), self.random()) {
                 Some(pause) if again => sleep(pause).await,
                 _ => return Err(error),
             }
@@ -169,26 +182,30 @@ impl Caller {
             }
             failures += 1;
             refused += u32::from(failure.verdict == Verdict::Unprocessed);
-            match StartPolicy::DEFAULT.next(failure.verdict, failures, refused, fastrand::f64()) {
+            match StartPolicy::DEFAULT.next(failure.verdict, failures, refused, self.random()) {
                 Some(pause) if failure.error.may_reconnect() && Instant::now() + pause < deadline => sleep(pause).await,
                 _ => return Err(failure),
             }
         }
     }
 
-    /// Whether a wait goes on after this error: it may pass, and the service is there. One that has never answered is
-    /// more likely the wrong one, and nobody waits for that.
+    /// Whether a wait goes on after this error: it may pass.
+    ///
+    /// A service that has never answered this client may be absent for a while. It may also be the wrong one, where the
+    /// host does not resolve, TLS fails, or the peer speaks something else: no wait goes on after those.
     pub(crate) fn rides_out(&self, error: &Error) -> bool {
-        let may_pass = matches!(
-            error.kind(),
+        let may_pass = match error.kind() {
+            ErrorKind::Protocol => return true,
             ErrorKind::Unreachable
-                | ErrorKind::NotGrpc
-                | ErrorKind::Deadline
-                | ErrorKind::Exhausted
-                | ErrorKind::Service
-                | ErrorKind::Credentials
-        );
-        may_pass && self.learned.answered.load(Relaxed)
+            | ErrorKind::NotGrpc
+            | ErrorKind::Deadline
+            | ErrorKind::Exhausted
+            | ErrorKind::Service
+            | ErrorKind::Credentials => true,
+            _ => false,
+        };
+        let is_known = self.learned.answered.load(Relaxed);
+        may_pass && (is_known || !self.fail_fast && error.is_absence())
     }
 
     /// Whether a token that the service did not accept was given up for a new one, which happens once a call.

@@ -1,5 +1,5 @@
-//! GetJob and UpdateJob with the job as its bytes, for who changes one field of a job that may have fields that our
-//! protos do not know: decoding and encoding would lose those, and the update would take them from the job.
+//! GetJob and UpdateJob with the job as its bytes, for changing one field of a job that may have fields that our protos
+//! do not know: decoding and encoding would drop those, and the update would remove them from the job.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::uri::PathAndQuery;
@@ -11,6 +11,7 @@ use tonic::{
 };
 use tonic_prost::{ProstCodec, ProstEncoder};
 
+use super::answer::{Named, about};
 use crate::{
     call::{Call, Caller, Failure},
     error::{Error, ErrorKind, Result},
@@ -37,7 +38,7 @@ impl EncodedJob {
         Ok(Self { bytes, known: Box::new(known) })
     }
 
-    /// What our protos know of it.
+    /// The fields that our protos know.
     pub(crate) fn known(&self) -> &Job {
         &self.known
     }
@@ -51,6 +52,12 @@ impl EncodedJob {
     }
 }
 
+impl Named for EncodedJob {
+    fn name(&self) -> &str {
+        &self.known.name
+    }
+}
+
 impl Caller {
     pub(crate) async fn get_encoded_job(&self, name: &JobName) -> Result<EncodedJob> {
         let call =
@@ -59,7 +66,8 @@ impl Caller {
             let path = PathAndQuery::from_static("/google.cloud.run.v2.Jobs/GetJob");
             ready(transport).await?.unary(request, path, BytesCodec).await
         });
-        EncodedJob::decode(bytes.await?).map_err(|error| error.doing("read job", name))
+        let job = EncodedJob::decode(bytes.await?).map_err(|error| error.doing("read job", name))?;
+        about("read job", name, job)
     }
 
     /// A failure says what is known of its effect.

@@ -18,7 +18,7 @@ use tonic::{Code, Status, body::Body};
 
 use super::pool::Lease;
 use crate::{
-    error::{chain, foreign_peer},
+    error::{chain, foreign_peer, is_refusal},
     retry::Verdict,
 };
 
@@ -112,6 +112,12 @@ impl Exchange {
         })
     }
 
+    /// Whether tonic made this status up for a gRPC answer that it cannot read, so that it is not the peer's word.
+    pub(crate) fn has_other_code(&self, status: &Status) -> bool {
+        let is_grpc = matches!(self.0.head.get(), Some(Head::Grpc));
+        is_grpc && status.source().is_none() && self.0.code.get() != Some(&status.code())
+    }
+
     /// What is known of the request after no answer came at all. A message that has not left will not.
     pub(crate) fn unanswered(&self) -> Verdict {
         match self.0.message.get_or_init(|| Fate::Withdrawn) {
@@ -124,7 +130,7 @@ impl Exchange {
     pub(crate) fn verdict(&self, status: &Status) -> Verdict {
         let unanswered = self.unanswered();
         match self.0.head.get() {
-            Some(Head::Grpc) if self.0.code.get() == Some(&status.code()) && is_rejection(status.code()) => {
+            Some(Head::Grpc) if self.0.code.get() == Some(&status.code()) && is_refusal(status.code()) => {
                 Verdict::Rejected
             }
             // Once a peer has begun to answer, nothing that it says of the stream is proof any more.
@@ -146,23 +152,6 @@ fn refused_unprocessed(cause: &(dyn StdError + 'static)) -> bool {
         || chain(cause).filter_map(|e| e.downcast_ref::<h2::Error>()).any(|e| {
             e.is_remote() && (e.is_go_away() || e.is_reset() && e.reason() == Some(h2::Reason::REFUSED_STREAM))
         })
-}
-
-/// The codes by which the service says that it has done nothing. `RESOURCE_EXHAUSTED` is not among them: that quota
-/// is checked before the effect is usual and not promised.
-fn is_rejection(code: Code) -> bool {
-    matches!(
-        code,
-        Code::InvalidArgument
-            | Code::NotFound
-            | Code::AlreadyExists
-            | Code::PermissionDenied
-            | Code::Unauthenticated
-            | Code::FailedPrecondition
-            | Code::Aborted
-            | Code::OutOfRange
-            | Code::Unimplemented
-    )
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
