@@ -114,10 +114,12 @@ where
     .await
 }
 
+type Answer = dyn Fn(&str, usize, &[u8]) -> Result<Vec<u8>, &'static str> + Send + Sync;
+
 /// The part of a service that answers each RPC with a message or with a code, over any connection.
 #[derive(Clone)]
 struct Script {
-    answer: Arc<dyn Fn(&str, usize, &[u8]) -> Result<Vec<u8>, &'static str> + Send + Sync>,
+    answer: Arc<Answer>,
     calls: Arc<Mutex<HashMap<String, usize>>>,
 }
 

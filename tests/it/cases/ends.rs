@@ -19,7 +19,10 @@ use runjob::{
         run::v2::{Condition, Execution, condition::State},
     },
 };
-use tokio::time::{Instant, timeout};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::{Instant, timeout},
+};
 use tonic::{Code, Status};
 use tower::Service as _;
 
@@ -290,15 +293,17 @@ async fn what_is_not_the_service_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_host_that_does_not_resolve_or_is_no_grpc_server_is_not_waited_for() {
+async fn a_host_that_does_not_resolve_is_not_waited_for() {
     let nowhere = Client::builder().emulator("no-such-host.invalid:1").build().await.expect("a client");
     let error = nowhere.attach(&name()).wait().await.expect_err("no such host");
     assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unreachable, false), "{error}");
+}
 
+#[tokio::test]
+async fn a_server_that_is_no_grpc_server_is_not_waited_for() {
     let web = crate::client::frames::raw(|mut socket| async move {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let _ = socket.read(&mut [0; 1024]).await?;
-        socket.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await
+        socket.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await?;
+        socket.read_to_end(&mut Vec::new()).await.map(drop)
     })
     .await;
     let client = Client::builder().emulator(web.address.to_string()).build().await.expect("a client");
