@@ -37,8 +37,9 @@ pub(super) struct Wait {
     pause: Option<Duration>,
     pace: Pace,
     polls: LongPolls,
-    /// Whether the last answer of the operation came from a long poll that was held.
-    is_held: bool,
+    /// Whether the operation is asked at once after the execution: it was held, or is tried again after a failure. If not,
+    /// it answers at once, and the two take turns.
+    is_prompt: bool,
     refused: Refused,
     /// NOT_FOUND about the operation.
     lost: Absence,
@@ -78,7 +79,7 @@ impl Wait {
             pause: None,
             pace: Pace::default(),
             polls: LongPolls::new(&run.caller),
-            is_held: false,
+            is_prompt: false,
             refused: Refused::default(),
             lost: Absence::default(),
             checked: now,
@@ -148,24 +149,31 @@ impl Wait {
 
     fn answered(&mut self, run: &mut Run, source: Source, was_held: bool) {
         self.trouble = None;
-        let now = Instant::now();
-        if source == Source::Operation {
-            self.lost = Absence::default();
-            self.is_held = was_held;
-            run.hear_of_operation();
-        } else {
-            self.checked = now;
+        match source {
+            Source::Operation => {
+                self.lost = Absence::default();
+                self.is_prompt = was_held;
+                run.hear_of_operation();
+            }
+            Source::Execution => self.checked = Instant::now(),
         }
-        if !self.is_held || !self.has_operation(run) {
-            // Answers at once: the sources take turns, and neither is asked in a busy loop.
+        if !self.is_prompt || !self.has_operation(run) {
+            // Never ask in a busy loop.
             self.next = source.other();
             self.pause = Some(self.pace.next(run.caller.random(), None));
             return;
         }
-        self.pace = Pace::default();
         self.next = Source::Operation;
-        let is_due = run.missing.is_suspected() || now - self.checked >= self.check_after;
-        if source == Source::Operation && is_due && !self.refused.execution {
+        if source == Source::Operation {
+            self.pace = Pace::default();
+            self.check(run);
+        }
+    }
+
+    /// Has the execution asked next, when that is due.
+    fn check(&mut self, run: &Run) {
+        let is_due = run.missing.is_suspected() || self.checked.elapsed() >= self.check_after;
+        if is_due && !self.refused.execution {
             self.next = Source::Execution;
             self.check_after = (self.check_after * 2).min(LAST_CHECK);
         }
@@ -174,6 +182,7 @@ impl Wait {
     /// Takes note of a failure. It ends the wait where it proves that the execution is gone, or that waiting is pointless.
     fn failed(&mut self, run: &mut Run, source: Source, error: Error) -> Result<Option<Finished>> {
         let advice = error.retry_after();
+        self.is_prompt = false;
         match (error.kind(), source) {
             (ErrorKind::NotFound, Source::Operation) => {
                 // Operations expire; the execution tells the same.
@@ -186,11 +195,13 @@ impl Wait {
                     return run.gone(error).map(Some);
                 }
             }
-            _ if run.caller.rides_out(&error) => self.note(run, error),
+            _ if run.caller.rides_out(&error) => {
+                self.is_prompt = source == Source::Operation;
+                self.note(run, error);
+            }
             _ if error.is_from_peer() && self.refuse(run, source) => {}
             _ => return Err(error),
         }
-        self.is_held = false;
         self.next = source.other();
         self.pause = Some(self.pace.next(run.caller.random(), advice));
         Ok(None)
