@@ -144,7 +144,7 @@ impl<T: Message + Name + Default> Operation<T> {
             Some(operation::Result::Response(response)) => unpack(response),
             Some(operation::Result::Error(error)) => {
                 let status = Status::new(Code::from_i32(error.code), &error.message);
-                Err(Error::from_status(status, None).doing("finish operation", &self.name))
+                Err(Error::from_peer(&status).doing("finish operation", &self.name))
             }
             // AIP-151 wants a result; an operation of Cloud Run has been seen to end without one.
             None => self.metadata()?.ok_or_else(|| {
@@ -186,7 +186,7 @@ impl<T: Message + Name + Default> Operation<T> {
         Ok(())
     }
 
-    /// Asks once: by a long poll, where the service has them and the client a place for it. Returns whether the service
+    /// Asks once: by a long poll, where the service has them and the client a slot for it. Returns whether the service
     /// held the question.
     pub(crate) async fn ask(&mut self, polls: &mut LongPolls) -> Result<bool> {
         let (answer, was_held) = match self.long_poll(polls).await? {
@@ -199,13 +199,13 @@ impl<T: Message + Name + Default> Operation<T> {
 
     /// The answer to a long poll and whether it was held, or none where there can be no long poll.
     async fn long_poll(&self, polls: &mut LongPolls) -> Result<Option<(longrunning::Operation, bool)>> {
-        let Some(place) = self.caller.place().filter(|_| polls.are_served) else { return Ok(None) };
+        let Some(slot) = self.caller.slot().filter(|_| polls.are_served) else { return Ok(None) };
         let asked = Instant::now();
         match self.caller.wait_operation(&self.name, polls.hold).await {
             Ok(answer) => {
                 let (took, hold) = (asked.elapsed(), polls.hold);
                 // Longer than the service holds it: the rest of the time it waited for its turn.
-                place.answered(took >= hold + HELD);
+                slot.answered(took >= hold + HELD);
                 polls.hold = HOLD;
                 Ok(Some((answer, took >= HELD.min(hold.mul_f64(NEARLY_ALL)))))
             }

@@ -20,12 +20,13 @@ use crate::{
     error::Result,
     name::{ExecutionName, JobName, Location, OperationName, TaskName},
     proto::{
-        longrunning::{GetOperationRequest, Operation, WaitOperationRequest, operations_client::OperationsClient},
+        longrunning::{GetOperationRequest, Operation, WaitOperationRequest},
+        methods::{executions, jobs, operations, tasks},
         run::v2::{
             CancelExecutionRequest, CreateJobRequest, DeleteExecutionRequest, DeleteJobRequest, Execution,
             GetExecutionRequest, GetJobRequest, GetTaskRequest, Job, ListExecutionsRequest, ListExecutionsResponse,
             ListJobsRequest, ListJobsResponse, ListTasksRequest, ListTasksResponse, RunJobRequest, Task,
-            UpdateJobRequest, executions_client::ExecutionsClient, jobs_client::JobsClient, tasks_client::TasksClient,
+            UpdateJobRequest,
         },
     },
     transport::Routing,
@@ -37,20 +38,12 @@ pub(crate) const PAGE_SIZE: i32 = 100;
 /// The most tasks that one execution may have (Cloud Run quotas).
 pub(crate) const MOST_TASKS: usize = 10_000;
 
-/// The largest page that is read: its items hold whole templates, whose variables alone may pass tonic's 4 MiB.
-const PAGE_BYTES: usize = 64 * 1024 * 1024;
-
 /// Jobs.
 impl Caller {
     pub(crate) async fn get_job(&self, name: &JobName) -> Result<Job> {
         let message = GetJobRequest { name: name.to_string() };
-        let answer = self
-            .read(
-                &Call::new("read job", name, Routing::location(name.location()), message),
-                &|transport, request| async move { JobsClient::new(transport).get_job(request).await },
-            )
-            .await?;
-        about("read job", name, answer)
+        let call = Call::new("read job", name, &jobs::GET_JOB, Routing::location(name.location()), &message);
+        about("read job", name, self.read(&call).await?)
     }
 
     pub(crate) fn list_jobs(&self, location: &Location) -> BoxStream<'static, Result<Job>> {
@@ -66,11 +59,9 @@ impl Caller {
                 most: usize::MAX,
             },
             Turn {
+                method: &jobs::LIST_JOBS,
                 to: |message, token| message.page_token = token,
                 split: |page: ListJobsResponse| (page.jobs, page.next_page_token),
-            },
-            |transport, request| async move {
-                JobsClient::new(transport).max_decoding_message_size(PAGE_BYTES).list_jobs(request).await
             },
         ))
     }
@@ -83,38 +74,25 @@ impl Caller {
             job_id: name.id().to_owned(),
             validate_only: false,
         };
-        self.once(
-            &Call::new("create job", name, Routing::location(name.location()), message),
-            self.rpc_timeout,
-            &|transport, request| async move { JobsClient::new(transport).create_job(request).await },
-        )
-        .await
+        let call = Call::new("create job", name, &jobs::CREATE_JOB, Routing::location(name.location()), &message);
+        self.once(&call, self.rpc_timeout).await
     }
 
     pub(crate) async fn update_job(&self, name: &JobName, job: Job) -> Result<Operation> {
         let message = UpdateJobRequest { job: Some(job), ..UpdateJobRequest::default() };
-        self.once(
-            &Call::new("update job", name, Routing::location(name.location()), message),
-            self.rpc_timeout,
-            &|transport, request| async move { JobsClient::new(transport).update_job(request).await },
-        )
-        .await
+        let call = Call::new("update job", name, &jobs::UPDATE_JOB, Routing::location(name.location()), &message);
+        self.once(&call, self.rpc_timeout).await
     }
 
     pub(crate) async fn delete_job(&self, name: &JobName) -> Result<Operation> {
         let message = DeleteJobRequest { name: name.to_string(), ..DeleteJobRequest::default() };
-        self.once(
-            &Call::new("delete job", name, Routing::location(name.location()), message),
-            self.rpc_timeout,
-            &|transport, request| async move { JobsClient::new(transport).delete_job(request).await },
-        )
-        .await
+        let call = Call::new("delete job", name, &jobs::DELETE_JOB, Routing::location(name.location()), &message);
+        self.once(&call, self.rpc_timeout).await
     }
 
     /// A failure says what is known of its effect.
-    pub(crate) async fn run_job(&self, name: &JobName, message: RunJobRequest) -> Result<Operation, Failure> {
-        let call = Call::new("start", name, Routing::location(name.location()), message);
-        self.start(&call, &|transport, request| async move { JobsClient::new(transport).run_job(request).await }).await
+    pub(crate) async fn run_job(&self, name: &JobName, message: &RunJobRequest) -> Result<Operation, Failure> {
+        self.start(&Call::new("start", name, &jobs::RUN_JOB, Routing::location(name.location()), message)).await
     }
 }
 
@@ -122,12 +100,8 @@ impl Caller {
 impl Caller {
     pub(crate) async fn get_execution(&self, name: &ExecutionName) -> Result<Execution> {
         let message = GetExecutionRequest { name: name.to_string() };
-        let answer = self
-            .read(&Call::new("read execution", name, Routing::name(name), message), &|transport, request| async move {
-                ExecutionsClient::new(transport).get_execution(request).await
-            })
-            .await?;
-        about("read execution", name, answer)
+        let call = Call::new("read execution", name, &executions::GET_EXECUTION, Routing::name(name), &message);
+        about("read execution", name, self.read(&call).await?)
     }
 
     pub(crate) fn list_executions(&self, job: &JobName) -> BoxStream<'static, Result<Execution>> {
@@ -147,43 +121,29 @@ impl Caller {
                 most: usize::MAX,
             },
             Turn {
+                method: &executions::LIST_EXECUTIONS,
                 to: |message, token| message.page_token = token,
                 split: |page: ListExecutionsResponse| (page.executions, page.next_page_token),
-            },
-            |transport, request| async move {
-                ExecutionsClient::new(transport).max_decoding_message_size(PAGE_BYTES).list_executions(request).await
             },
         )
     }
 
     pub(crate) async fn cancel_execution(&self, name: &ExecutionName) -> Result<Operation> {
         let message = CancelExecutionRequest { name: name.to_string(), ..CancelExecutionRequest::default() };
-        self.once(
-            &Call::new("cancel", name, Routing::name(name), message),
-            self.rpc_timeout,
-            &|transport, request| async move { ExecutionsClient::new(transport).cancel_execution(request).await },
-        )
-        .await
+        let call = Call::new("cancel", name, &executions::CANCEL_EXECUTION, Routing::name(name), &message);
+        self.once(&call, self.rpc_timeout).await
     }
 
     pub(crate) async fn delete_execution(&self, name: &ExecutionName) -> Result<Operation> {
         let message = DeleteExecutionRequest { name: name.to_string(), ..DeleteExecutionRequest::default() };
-        self.once(
-            &Call::new("delete", name, Routing::name(name), message),
-            self.rpc_timeout,
-            &|transport, request| async move { ExecutionsClient::new(transport).delete_execution(request).await },
-        )
-        .await
+        let call = Call::new("delete", name, &executions::DELETE_EXECUTION, Routing::name(name), &message);
+        self.once(&call, self.rpc_timeout).await
     }
 
     pub(crate) async fn get_task(&self, name: &TaskName) -> Result<Task> {
         let message = GetTaskRequest { name: name.to_string() };
-        let answer = self
-            .read(&Call::new("read task", name, Routing::name(name), message), &|transport, request| async move {
-                TasksClient::new(transport).get_task(request).await
-            })
-            .await?;
-        about("read task", name, answer)
+        let call = Call::new("read task", name, &tasks::GET_TASK, Routing::name(name), &message);
+        about("read task", name, self.read(&call).await?)
     }
 
     pub(crate) fn list_tasks(&self, execution: &ExecutionName) -> BoxStream<'static, Result<Task>> {
@@ -199,11 +159,9 @@ impl Caller {
                 most: if execution.is_wildcard() { usize::MAX } else { MOST_TASKS },
             },
             Turn {
+                method: &tasks::LIST_TASKS,
                 to: |message, token| message.page_token = token,
                 split: |page: ListTasksResponse| (page.tasks, page.next_page_token),
-            },
-            |transport, request| async move {
-                TasksClient::new(transport).max_decoding_message_size(PAGE_BYTES).list_tasks(request).await
             },
         ))
     }
@@ -213,24 +171,15 @@ impl Caller {
 impl Caller {
     pub(crate) async fn get_operation(&self, name: &OperationName) -> Result<Operation> {
         let message = GetOperationRequest { name: name.to_string() };
-        let answer = self
-            .read(&Call::new("read operation", name, Routing::name(name), message), &|transport, request| async move {
-                OperationsClient::new(transport).get_operation(request).await
-            })
-            .await?;
-        about("read operation", name, answer)
+        let call = Call::new("read operation", name, &operations::GET_OPERATION, Routing::name(name), &message);
+        about("read operation", name, self.read(&call).await?)
     }
 
     /// One long poll: the service answers when the operation is done, and after `hold` at the latest.
     pub(crate) async fn wait_operation(&self, name: &OperationName, hold: Duration) -> Result<Operation> {
         let message =
             WaitOperationRequest { name: name.to_string(), timeout: prost_types::Duration::try_from(hold).ok() };
-        let call = Call::new("wait for operation", name, Routing::name(name), message);
-        let answer = self
-            .once(&call, hold + self.rpc_timeout, &|transport, request| async move {
-                OperationsClient::new(transport).wait_operation(request).await
-            })
-            .await?;
-        about("wait for operation", name, answer)
+        let call = Call::new("wait for operation", name, &operations::WAIT_OPERATION, Routing::name(name), &message);
+        about("wait for operation", name, self.once(&call, hold + self.rpc_timeout).await?)
     }
 }

@@ -22,7 +22,7 @@ use crate::{
             run_job_request::{Overrides, overrides::ContainerOverride},
         },
     },
-    retry::Verdict,
+    retry::Evidence,
     rpc::{MOST_TASKS, foreign},
     run::Run,
 };
@@ -183,9 +183,9 @@ impl RunBuilder {
     async fn send(&self, request: RunJobRequest) -> Result<Run> {
         if self.validate_first {
             let check = RunJobRequest { validate_only: true, ..request.clone() };
-            self.caller.run_job(&self.job, check).await.map_err(unchecked)?;
+            self.caller.run_job(&self.job, &check).await.map_err(unchecked)?;
         }
-        match self.caller.run_job(&self.job, request).await {
+        match self.caller.run_job(&self.job, &request).await {
             Ok(operation) => accepted(&self.caller, &self.job, operation),
             Err(failure) => Err(failed(failure)),
         }
@@ -333,7 +333,7 @@ fn nameless(job: &JobName, answer: &longrunning::Operation) -> Error {
         Some(longrunning::operation::Result::Error(error)) => {
             let code = tonic::Code::from_i32(error.code);
             let kind = if answer.done && is_refusal(code) { ErrorKind::Rejected } else { ErrorKind::StartUnknown };
-            Error::from_status(tonic::Status::new(code, &error.message), None).with_kind(kind).doing("start", job)
+            Error::from_peer(&tonic::Status::new(code, &error.message)).with_kind(kind).doing("start", job)
         }
         _ => unnamed(job),
     }
@@ -369,16 +369,16 @@ fn unlooked(error: Error) -> Error {
 
 /// An error of a check before a start, which starts nothing whatever becomes of it.
 fn unchecked(failure: Failure) -> Error {
-    let verdict = if failure.verdict == Verdict::Ambiguous { Verdict::Unprocessed } else { failure.verdict };
-    failed(Failure { verdict, ..failure }).noting("this was the check before the start")
+    let evidence = if failure.evidence == Evidence::Ambiguous { Evidence::Unprocessed } else { failure.evidence };
+    failed(Failure { evidence, ..failure }).noting("this was the check before the start")
 }
 
-fn failed(Failure { error, verdict }: Failure) -> Error {
-    match verdict {
-        Verdict::NeverSent if error.kind() == ErrorKind::Credentials => error,
-        Verdict::NeverSent | Verdict::Unprocessed => error.with_kind(ErrorKind::NotStarted),
-        Verdict::Rejected => error.with_kind(ErrorKind::Rejected),
-        Verdict::Ambiguous => error.with_kind(ErrorKind::StartUnknown),
+fn failed(Failure { error, evidence }: Failure) -> Error {
+    match evidence {
+        Evidence::NeverSent if error.kind() == ErrorKind::Credentials => error,
+        Evidence::NeverSent | Evidence::Unprocessed => error.with_kind(ErrorKind::NotStarted),
+        Evidence::Rejected => error.with_kind(ErrorKind::Rejected),
+        Evidence::Ambiguous => error.with_kind(ErrorKind::StartUnknown),
     }
 }
 

@@ -5,17 +5,21 @@
 use std::{
     collections::HashSet,
     hash::{BuildHasher as _, RandomState},
-    sync::Arc,
 };
 
 use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+use prost::Message;
 
 use super::answer::{Named, all_under};
 use crate::{
-    call::{Call, Caller, Rpc},
+    call::{Call, Caller},
     error::{Error, ErrorKind, Result},
+    proto::Method,
     transport::Routing,
 };
+
+/// The largest page that is read: its items hold whole templates, whose variables alone may pass 4 MiB.
+const PAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The most pages of a list: those of a thousand jobs with a thousand executions each (Cloud Run quotas), if the service
 /// puts only ten items on a page.
@@ -37,40 +41,32 @@ pub(super) struct List<M> {
     pub(super) most: usize,
 }
 
-/// How a message and its answer page: where the token goes in, and what comes out.
-pub(super) struct Turn<M, P, T> {
+/// How a message and its answer page: which RPC, where the token goes in, and what comes out.
+pub(super) struct Turn<M: 'static, P: 'static, T> {
+    pub(super) method: &'static Method<M, P>,
     pub(super) to: fn(&mut M, String),
     pub(super) split: fn(P) -> (Vec<T>, String),
 }
 
 impl Caller {
     /// The pages of a list. The stream holds one page and eight bytes for each earlier one.
-    pub(super) fn pages<M, P, T>(
-        &self,
-        list: List<M>,
-        turn: Turn<M, P, T>,
-        rpc: impl Rpc<M, P> + 'static,
-    ) -> BoxStream<'static, Result<Vec<T>>>
+    pub(super) fn pages<M, P, T>(&self, list: List<M>, turn: Turn<M, P, T>) -> BoxStream<'static, Result<Vec<T>>>
     where
-        M: Clone + Send + Sync + 'static,
-        P: Send + 'static,
+        M: Message + 'static,
+        P: Message + Default + 'static,
         T: Named + Send + 'static,
     {
-        let shared = Arc::new((self.clone(), list, turn, rpc));
-        stream::try_unfold(Some((String::new(), Progress::default())), move |state| {
-            let shared = Arc::clone(&shared);
-            async move {
-                let Some((token, mut progress)) = state else { return Ok(None) };
-                let (caller, list, turn, rpc) = &*shared;
-                let mut message = list.message.clone();
-                (turn.to)(&mut message, token);
-                let call = Call::new(list.verb, &list.parent, list.routing.clone(), message);
-                let (items, next) = (turn.split)(caller.read(&call, rpc).await?);
-                let checked = all_under(&list.parent, list.collection, &items)
-                    .and_then(|()| progress.note(items.len(), &next, list.most));
-                checked.map_err(|error| error.doing(list.verb, &list.parent))?;
-                Ok(Some((items, (!next.is_empty()).then_some((next, progress)))))
-            }
+        let state = (self.clone(), list, turn, Progress::default(), Some(String::new()));
+        stream::try_unfold(state, |(caller, mut list, turn, mut progress, token)| async move {
+            let Some(token) = token else { return Ok(None) };
+            (turn.to)(&mut list.message, token);
+            let call = Call::new(list.verb, &list.parent, turn.method, list.routing.clone(), &list.message);
+            let (items, next) = (turn.split)(caller.read(&call.reading(PAGE_BYTES)).await?);
+            let checked = all_under(&list.parent, list.collection, &items)
+                .and_then(|()| progress.note(items.len(), &next, list.most));
+            checked.map_err(|error| error.doing(list.verb, &list.parent))?;
+            let next = Some(next).filter(|next| !next.is_empty());
+            Ok(Some((items, (caller, list, turn, progress, next))))
         })
         .boxed()
     }
