@@ -6,7 +6,7 @@ use h2::Reason;
 use tonic::Code;
 
 use super::wire::{Message, Seen};
-use crate::retry::Evidence;
+use crate::{error::is_refusal, retry::Evidence};
 
 /// All that is known of an exchange that did not end in success.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -92,23 +92,6 @@ fn stands_alone(told: &Told, seen: &Seen) -> bool {
 
 fn is_unbroken(reset: Option<u32>) -> bool {
     reset.is_none_or(|code| code == u32::from(Reason::NO_ERROR))
-}
-
-/// The codes by which the service says that it has done nothing. `RESOURCE_EXHAUSTED` is not among them: that quota
-/// is checked before the effect is usual and not promised.
-fn is_refusal(code: Code) -> bool {
-    matches!(
-        code,
-        Code::InvalidArgument
-            | Code::NotFound
-            | Code::AlreadyExists
-            | Code::PermissionDenied
-            | Code::Unauthenticated
-            | Code::FailedPrecondition
-            | Code::Aborted
-            | Code::OutOfRange
-            | Code::Unimplemented
-    )
 }
 
 #[cfg(test)]
