@@ -245,11 +245,14 @@ impl Model for Keys {
             }
             Action::LookAgain(n) => {
                 let Phase::Settling(looks) = last.callers[n].phase else { return None };
-                become_(n, match (last.listed(), looks) {
-                    (Some(execution), _) => Phase::Told(Claim::Adopted(execution)),
-                    (None, 0) => Phase::Told(Claim::Unknown),
-                    (None, looks) => Phase::Settling(looks - 1),
-                });
+                become_(
+                    n,
+                    match (last.listed(), looks) {
+                        (Some(execution), _) => Phase::Told(Claim::Adopted(execution)),
+                        (None, 0) => Phase::Told(Claim::Unknown),
+                        (None, looks) => Phase::Settling(looks - 1),
+                    },
+                );
             }
             Action::Crash(n) => {
                 state.abandon(n, self.takes_turns);
@@ -270,38 +273,53 @@ impl Model for Keys {
                     _ => true,
                 })
             }),
-            Property::always("what is told as not started is not there and never will be", |_, state| {
-                (0..state.callers.len()).filter(|n| state.callers[*n].phase == Phase::Told(Claim::NotStarted)).all(|n| {
-                    let call = state.call(n);
-                    state.executions.iter().all(|execution| execution.call != call)
-                        && state.requests.iter().all(|request| request.call != call)
-                })
-            }),
-            Property::always("one call starts once at the most", |_, state| {
+            Property::always(
+                "what is told as not started is not there and never will be",
+                |_: &Self, state: &State| {
+                    (0..state.callers.len()).filter(|n| state.callers[*n].phase == Phase::Told(Claim::NotStarted)).all(
+                        |n| {
+                            let call = state.call(n);
+                            state.executions.iter().all(|execution| execution.call != call)
+                                && state.requests.iter().all(|request| request.call != call)
+                        },
+                    )
+                },
+            ),
+            Property::always("one call starts once at the most", |_: &Self, state: &State| {
                 let calls: std::collections::HashSet<_> = state.executions.iter().map(|e| e.call).collect();
                 calls.len() == state.executions.len()
             }),
         ];
         if self.takes_turns && !self.lists_late {
-            properties.push(Property::always("one key, one execution", |_, state| state.executions.len() <= 1));
+            properties.push(Property::always("one key, one execution", |_: &Self, state: &State| {
+                state.executions.len() <= 1
+            }));
         }
         if !self.takes_turns && !self.lists_late {
-            properties.push(Property::always("one key, one execution, but for the exceptions", |_, state| {
-                state.executions.len() <= 1 || state.has_two_callers() || state.has_held()
-            }));
-            properties.push(Property::sometimes("a request that was held starts a second one", |_, state| {
-                state.has_held() && !state.has_two_callers()
-            }));
+            properties
+                .push(Property::always("one key, one execution, but for the exceptions", |_: &Self, state: &State| {
+                    state.executions.len() <= 1 || state.has_two_callers() || state.has_held()
+                }));
+            properties
+                .push(Property::sometimes("a request that was held starts a second one", |_: &Self, state: &State| {
+                    state.has_held() && !state.has_two_callers()
+                }));
         }
         if !self.takes_turns && self.callers > 1 {
-            properties.push(Property::sometimes("two callers at the same moment both start", |_, state| {
-                state.executions.len() == 2 && state.has_two_callers() && !state.executions.iter().any(|e| e.was_held)
-            }));
+            properties.push(Property::sometimes(
+                "two callers at the same moment both start",
+                |_: &Self, state: &State| {
+                    state.executions.len() == 2
+                        && state.has_two_callers()
+                        && !state.executions.iter().any(|e| e.was_held)
+                },
+            ));
         }
         if self.takes_turns && self.lists_late {
-            properties.push(Property::sometimes("an execution that is not listed yet is started again", |_, state| {
-                state.executions.len() > 1
-            }));
+            properties.push(Property::sometimes(
+                "an execution that is not listed yet is started again",
+                |_: &Self, state: &State| state.executions.len() > 1,
+            ));
         }
         properties
     }

@@ -15,8 +15,10 @@ use stateright::{Checker as _, Model};
 /// Explores a model to its last state. Every `always` has to hold, and every `sometimes` to be found.
 fn explore<M>(what: &str, model: M)
 where
-    M: Model<State: std::fmt::Debug + std::hash::Hash + Send + Sync + Clone + PartialEq, Action: std::fmt::Debug + Clone + PartialEq>
-        + Send
+    M: Model<
+            State: std::fmt::Debug + std::hash::Hash + Send + Sync + Clone + PartialEq,
+            Action: std::fmt::Debug + Clone + PartialEq,
+        > + Send
         + Sync
         + 'static,
 {

@@ -43,18 +43,41 @@ struct Caller {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     Idle,
-    Begun { conflicts: u8 },
+    Begun {
+        conflicts: u8,
+    },
     /// The job was read: its etag, and whether it has the token.
-    Read { etag: u8, is_asked_for: bool, conflicts: u8 },
+    Read {
+        etag: u8,
+        is_asked_for: bool,
+        conflicts: u8,
+    },
     /// The execution is not there.
-    Absent { etag: u8, is_asked_for: bool, conflicts: u8 },
-    Waiting { etag: u8, conflicts: u8 },
+    Absent {
+        etag: u8,
+        is_asked_for: bool,
+        conflicts: u8,
+    },
+    Waiting {
+        etag: u8,
+        conflicts: u8,
+    },
     /// The end is unknown, or the execution has not shown yet. `lost` is the etag of an update that may be sent again.
-    Settling { lost: Option<u8>, looks: u8 },
+    Settling {
+        lost: Option<u8>,
+        looks: u8,
+    },
     /// The job was read once more.
-    SettlingRead { lost: Option<u8>, etag: u8, looks: u8 },
+    SettlingRead {
+        lost: Option<u8>,
+        etag: u8,
+        looks: u8,
+    },
     /// A copy is on its way.
-    Resent { etag: u8, looks: u8 },
+    Resent {
+        etag: u8,
+        looks: u8,
+    },
     Told(Claim),
 }
 
@@ -299,44 +322,47 @@ impl Model for Tokens {
                     caller.phase != Phase::Told(Claim::Runs) || state.started[usize::from(*token)] > 0
                 })
             }),
-            Property::always("what is told as not started has no request on its way", |_, state| {
-                (0..state.callers.len()).filter(|n| state.callers[*n].phase == Phase::Told(Claim::NotStarted)).all(|n| {
-                    let call = state.callers[n].call;
-                    state.updates.iter().all(|update| (update.caller, update.call) != (n, call) || update.is_late)
-                })
+            Property::always("what is told as not started has no request on its way", |_: &Self, state: &State| {
+                (0..state.callers.len()).filter(|n| state.callers[*n].phase == Phase::Told(Claim::NotStarted)).all(
+                    |n| {
+                        let call = state.callers[n].call;
+                        state.updates.iter().all(|update| (update.caller, update.call) != (n, call) || update.is_late)
+                    },
+                )
             }),
         ];
         if !self.heeds_etag || !self.heeds_names {
-            properties.push(Property::sometimes("without both promises of the service a token starts twice", |_, state| {
-                state.started.iter().any(|starts| *starts > 1)
-            }));
+            properties.push(Property::sometimes(
+                "without both promises of the service a token starts twice",
+                |_: &Self, state: &State| state.started.iter().any(|starts| *starts > 1),
+            ));
             return properties;
         }
-        properties.push(Property::always("one token, one execution, unless it was deleted", |_, state| {
-            state.started.iter().zip(state.deleted).all(|(starts, deleted)| *starts <= 1 || deleted)
-        }));
+        properties.push(Property::always(
+            "one token, one execution, unless it was deleted",
+            |_: &Self, state: &State| {
+                state.started.iter().zip(state.deleted).all(|(starts, deleted)| *starts <= 1 || deleted)
+            },
+        ));
         if self.deletions > 0 {
-            properties.push(Property::always("a deleted execution stays away as long as the job has its token", |_, state| {
-                let own = state.token.map(usize::from);
-                own.is_none_or(|own| state.started[own] <= 1 || state.started[1 - own] > 0)
-            }));
-            properties.push(Property::sometimes("after another token a deleted execution is started again", |_, state| {
-                state.started.iter().any(|starts| *starts > 1)
-            }));
+            properties.push(Property::always(
+                "a deleted execution stays away as long as the job has its token",
+                |_: &Self, state: &State| {
+                    let own = state.token.map(usize::from);
+                    own.is_none_or(|own| state.started[own] <= 1 || state.started[1 - own] > 0)
+                },
+            ));
+            properties.push(Property::sometimes(
+                "after another token a deleted execution is started again",
+                |_: &Self, state: &State| state.started.iter().any(|starts| *starts > 1),
+            ));
         }
         properties
     }
 }
 
-const THREE: Tokens = Tokens {
-    callers: &[0, 0, 1],
-    calls: 2,
-    crashes: 2,
-    lost: 2,
-    deletions: 0,
-    heeds_etag: true,
-    heeds_names: true,
-};
+const THREE: Tokens =
+    Tokens { callers: &[0, 0, 1], calls: 2, crashes: 2, lost: 2, deletions: 0, heeds_etag: true, heeds_names: true };
 
 #[test]
 fn one_token_starts_once() {
@@ -355,11 +381,8 @@ fn a_deleted_execution_is_the_exception() {
 
 #[test]
 fn without_etag_and_names_a_token_starts_twice() {
-    crate::explore("token, a service that heeds neither", Tokens {
-        heeds_etag: false,
-        heeds_names: false,
-        crashes: 1,
-        lost: 1,
-        ..THREE
-    });
+    crate::explore(
+        "token, a service that heeds neither",
+        Tokens { heeds_etag: false, heeds_names: false, crashes: 1, lost: 1, ..THREE },
+    );
 }

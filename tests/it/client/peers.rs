@@ -328,17 +328,17 @@ async fn a_close_after_the_request_was_read_leaves_the_start_unknown() {
 }
 
 #[tokio::test]
-async fn a_message_that_the_peer_left_no_room_for_is_taken_for_sent() {
+async fn a_message_that_the_peer_left_no_room_for_has_started_nothing() {
     let peer = http2(|mut wire| async move {
         let read = wire.request().await?;
         wire.settings(&[(INITIAL_WINDOW_SIZE, 0)]).await?;
         wire.refuse(read, "5").await?;
-        // The head of the start comes; its message cannot, but hyper has taken it over.
+        // The head of the start comes, and its message cannot.
         wire.head().await.map(drop)
     })
     .await;
     let error = start(&connected(&peer).await).await.expect_err("closed");
-    assert_eq!(error.kind(), ErrorKind::StartUnknown, "{error}");
+    assert_eq!(error.kind(), ErrorKind::NotStarted, "{error}");
 }
 
 #[tokio::test]
