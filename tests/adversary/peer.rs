@@ -2,7 +2,7 @@
 //!
 //! It may break every rule but one: it gives no proof that a start was not processed when it was, because nobody can
 //! see through that. A step that would be such a lie is left out. What counts as proof stands in one place here:
-//! [`Exchange::proof`] and [`Connection::go_away`].
+//! [`Exchange::is_proof`] and [`Connection::go_away`].
 
 use std::{
     collections::BTreeMap,
@@ -98,15 +98,18 @@ struct Exchange {
     is_answered: bool,
     /// Something has been sent that proves that there is no effect, and will be none.
     has_proof: bool,
-    has_message: bool,
+    /// That head is the only one, and as it should be.
+    has_plain_head: bool,
+    has_data: bool,
 }
 
 impl Exchange {
-    /// What this head proves: that nothing was done. Only an answer that consists of nothing else does, with one
-    /// status, and that one a refusal.
-    fn proof(&self, head: &Head) -> bool {
+    /// Whether this head proves that nothing was done: it ends the answer with one status, which is a refusal, and
+    /// nothing came before it but a proper head at the most.
+    fn is_proof(&self, head: &Head) -> bool {
         let is_refusal = matches!(head.grpc[..], [code] if REFUSALS.contains(&code));
-        !self.is_answered && head.end && is_refusal
+        let is_bare = !self.is_answered || self.has_plain_head && !self.has_data && head.http.is_none();
+        head.end && is_refusal && is_bare
     }
 
     /// Whether a start has taken effect, so that proofs of the contrary would be lies.
@@ -240,7 +243,8 @@ impl Connection {
             took_effect: false,
             is_answered: false,
             has_proof: stream > self.floor,
-            has_message: false,
+            has_plain_head: false,
+            has_data: false,
         };
         self.exchanges.insert(stream, exchange);
         self.play(early, stream).await;
@@ -301,6 +305,9 @@ impl Connection {
             Step::Head(head) => self.head(&head, stream),
             Step::Message { body, framing, frames, end } => self.message(&body, framing, frames, end, stream),
             Step::Data { length, end } => {
+                if let Some(exchange) = self.exchanges.get_mut(&stream) {
+                    exchange.has_data = true;
+                }
                 wire::frame(&mut self.outbound, wire::DATA, u8::from(end), stream, &vec![b'<'; length]);
             }
             Step::GoAway { last, code } => self.go_away(last, code, stream),
@@ -357,7 +364,7 @@ impl Connection {
                 head.grpc.iter_mut().filter(|code| **code == "5").for_each(|code| *code = "14");
             }
         }
-        if exchange.proof(&head) {
+        if exchange.is_proof(&head) {
             if exchange.is_bound() {
                 return;
             }
@@ -367,32 +374,31 @@ impl Connection {
         if exchange.request.method.starts() {
             let seen = &mut self.stage.world().seen;
             seen.refused_in_open_head |= is_refusal && !exchange.is_answered && !head.end;
-            seen.refused_after_message |= is_refusal && exchange.has_message && head.end;
+            seen.refused_after_message |= is_refusal && exchange.has_data && head.end;
         }
         self.stage.world().seen.bad_details |= head.extras.contains(&crate::script::Extra::BadDetails);
+        exchange.has_plain_head = !exchange.is_answered && head.is_plain();
         exchange.is_answered = true;
         bytes::put_head(&mut self.outbound, &head, stream);
     }
 
     fn message(&mut self, body: &Body, framing: Framing, frames: usize, end: bool, stream: u32) {
         let Some(exchange) = self.exchanges.get_mut(&stream) else { return };
-        let mut body = body.clone();
         // A done operation with a refusal and without metadata is as good a refusal as a status.
-        if let Body::Operation { done: true, metadata: None, result: OpResult::Error(code), .. } = &mut body
+        if let Body::Operation { done: true, metadata: None, result: OpResult::Error(code), .. } = body
             && REFUSALS.contains(&&*code.to_string())
             && exchange.request.method.starts()
         {
             if exchange.is_bound() {
-                *code = 13;
-            } else {
-                exchange.has_proof = true;
+                return;
             }
+            exchange.has_proof = true;
         }
         if let Body::Operation { metadata: None, result: OpResult::Error(_), .. } = body {
             self.stage.world().seen.failed_operation |= exchange.request.method == Method::RunJob;
         }
-        exchange.has_message = true;
-        let message = self.stage.world().message(&exchange.request, &body);
+        exchange.has_data = true;
+        let message = self.stage.world().message(&exchange.request, body);
         let message = match framing {
             Framing::True => wire::message(&message, false, message.len()),
             Framing::Compressed => wire::message(&message, true, message.len()),

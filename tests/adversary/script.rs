@@ -182,6 +182,13 @@ pub(crate) struct Head {
     pub(crate) indexed: bool,
 }
 
+impl Head {
+    /// Whether it is the head of a gRPC answer of which more is to come.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.http == Some(200) && self.grpc.is_empty() && self.extras.is_empty() && !self.end
+    }
+}
+
 /// A header field that need not be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extra {

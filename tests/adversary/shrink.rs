@@ -1,6 +1,6 @@
 //! The shortest script that still shows the same failure: parts are taken away as long as it does.
 
-use crate::script::{Body, Framing, Head, Reply, Script, Split, Step, Wait};
+use crate::script::{Body, Framing, Head, Reply, Script, Split, Step, Wait, Whose};
 
 /// The smallest script found for which `fails` holds.
 pub(crate) fn shrink(script: Script, fails: impl Fn(&Script) -> bool) -> Script {
@@ -91,6 +91,10 @@ fn simpler_steps(step: &Step) -> Vec<Step> {
             ];
             if *body == Body::Empty {
                 simpler.remove(0);
+            }
+            // Ours that is not there is another job's; then the script should say so.
+            if *body == Body::About(Whose::Own) {
+                simpler.push(with(&Body::About(Whose::OtherJob), *framing, *frames, *end));
             }
             simpler
         }

@@ -34,16 +34,17 @@ struct State {
     deletions: u8,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Caller {
     call: u8,
     phase: Phase,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Phase {
     Idle,
-    Begun {
+    /// An update came too late, and all begins anew.
+    Conflicted {
         conflicts: u8,
     },
     /// The job was read: its etag, and whether it has the token.
@@ -81,7 +82,7 @@ enum Phase {
     Told(Claim),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Claim {
     /// Started or adopted.
     Runs,
@@ -100,7 +101,6 @@ struct Update {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Action {
-    Begin(usize),
     ReadJob(usize),
     ReadExecution(usize),
     Send(usize),
@@ -156,6 +156,22 @@ impl State {
         self.updates.sort_unstable();
     }
 
+    /// The same with the callers of one token in an order: they are alike, so who is who does not matter.
+    fn canonical(mut self, tokens: &[u8]) -> Self {
+        let updates = |n: usize| {
+            let own = self.updates.iter().filter(move |update| update.caller == n);
+            own.map(|update| (update.call, update.etag, update.is_late)).collect::<Vec<_>>()
+        };
+        let mut order: Vec<_> = (0..self.callers.len()).collect();
+        order.sort_by_key(|n| (tokens[*n], self.callers[*n].clone(), updates(*n)));
+        let place = |n: usize| order.iter().position(|other| *other == n).unwrap_or(n);
+        let callers = order.iter().map(|n| self.callers[*n].clone()).collect();
+        self.updates.iter_mut().for_each(|update| update.caller = place(update.caller));
+        self.callers = callers;
+        self.updates.sort_unstable();
+        self
+    }
+
     fn abandon(&mut self, n: usize) {
         if let Some(update) = self.update(n) {
             self.updates[update].is_late = true;
@@ -186,9 +202,8 @@ impl Model for Tokens {
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         for (n, caller) in state.callers.iter().enumerate() {
             match caller.phase {
-                Phase::Idle => actions.push(Action::Begin(n)),
-                Phase::Told(_) if caller.call + 1 < self.calls => actions.push(Action::Begin(n)),
-                Phase::Begun { .. } => actions.push(Action::ReadJob(n)),
+                Phase::Idle | Phase::Conflicted { .. } => actions.push(Action::ReadJob(n)),
+                Phase::Told(_) if caller.call + 1 < self.calls => actions.push(Action::ReadJob(n)),
                 Phase::Read { .. } => actions.push(Action::ReadExecution(n)),
                 Phase::Absent { .. } => actions.push(Action::Send(n)),
                 Phase::Waiting { .. } | Phase::Resent { .. } => {
@@ -218,14 +233,11 @@ impl Model for Tokens {
         let exists = |n: usize| last.exists[usize::from(token(n))];
         let phase = |n: usize| last.callers[n].phase;
         match action {
-            Action::Begin(n) => {
+            Action::ReadJob(n) => {
+                let conflicts = if let Phase::Conflicted { conflicts } = phase(n) { conflicts } else { 0 };
                 if matches!(phase(n), Phase::Told(_)) {
                     state.callers[n].call += 1;
                 }
-                state.callers[n].phase = Phase::Begun { conflicts: 0 };
-            }
-            Action::ReadJob(n) => {
-                let Phase::Begun { conflicts } = phase(n) else { return None };
                 let is_asked_for = last.token == Some(token(n));
                 state.callers[n].phase = Phase::Read { etag: last.etag, is_asked_for, conflicts };
             }
@@ -249,7 +261,7 @@ impl Model for Tokens {
                 state.callers[n].phase = match phase(n) {
                     Phase::Waiting { .. } if took_effect => Phase::Settling { lost: None, looks: LOOKS },
                     Phase::Waiting { conflicts, .. } if conflicts < MOST_CONFLICTS => {
-                        Phase::Begun { conflicts: conflicts + 1 }
+                        Phase::Conflicted { conflicts: conflicts + 1 }
                     }
                     Phase::Waiting { .. } => Phase::Told(Claim::NotStarted),
                     Phase::Resent { looks, .. } if took_effect => Phase::Settling { lost: None, looks },
@@ -312,7 +324,12 @@ impl Model for Tokens {
                 state.deletions -= 1;
             }
         }
-        Some(state)
+        if self.heeds_etag {
+            // An etag does not come back: what has an old one, and nobody waits for, is as good as lost.
+            let etag = state.etag;
+            state.updates.retain(|update| !update.is_late || update.etag == etag);
+        }
+        Some(state.canonical(self.callers))
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
