@@ -106,7 +106,9 @@ fn count_panics() {
             if !IS_COUNTED.get() {
                 return usual(info);
             }
-            let message = info.payload_as_str().unwrap_or("?").to_owned();
+            let payload = info.payload();
+            let text = payload.downcast_ref::<&str>().copied();
+            let message = text.or(payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("?");
             let place = info.location().map(ToString::to_string).unwrap_or_default();
             PANICS.with_borrow_mut(|panics| panics.push(format!("{message} at {place}")));
         }));

@@ -36,6 +36,8 @@ impl Draw {
         let end = self.one(&[End::Succeeded, End::Succeeded, End::Failed, End::Cancelled, End::Deleted, End::Never]);
         let fate = Fate { end, after_ms: self.one(&[0, 300, 2000, 8000]) };
         let opens = (0..self.one(&[0, 0, 1, 1, 1, 2, 3])).map(|_| self.opening()).collect();
+        // To be seen to wait, something has to start.
+        let is_easy = wait != Wait::Never && self.chance(60);
         let mut answers: [Vec<Reply>; Method::ALL.len()] = Default::default();
         for method in Method::ALL {
             let is_used = match method {
@@ -45,7 +47,9 @@ impl Draw {
                 Method::GetExecution => start == Start::Token || wait != Wait::Never,
                 _ => wait != Wait::Never,
             };
-            if is_used {
+            let is_about_the_start =
+                matches!(method, Method::RunJob | Method::ListExecutions | Method::GetJob | Method::UpdateJob);
+            if is_used && !(is_easy && is_about_the_start) {
                 answers[method as usize] = self.replies(method);
             }
         }
@@ -97,6 +101,10 @@ impl Draw {
         let mut steps = if self.chance(60) { vec![Step::Process] } else { Vec::new() };
         let body = if self.chance(50) { Body::About(Whose::Own) } else { self.body(method) };
         let code = self.one(&CODES);
+        if matches!(method, Method::ListExecutions | Method::ListTasks) && self.chance(30) {
+            let page = Body::Page { item: None, next: self.one(&[Next::Same, Next::New]) };
+            return vec![ok, message(page), trailers("0")];
+        }
         match self.0.u8(0..12) {
             0..=2 => steps.extend([ok, message(body), trailers("0")]),
             3 => steps.extend([ok, message(body), trailers(code)]),

@@ -43,7 +43,7 @@ use self::{
 
 /// What is drawn unless the environment says otherwise.
 const SEED: u64 = 1;
-const CONVERSATIONS: u64 = 4_000;
+const CONVERSATIONS: u64 = 1_500;
 
 /// How many failures of one promise are shrunk and shown.
 const SHOWN: usize = 3;

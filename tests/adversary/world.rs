@@ -197,7 +197,9 @@ impl World {
         match request.method {
             Method::UpdateJob if !took_effect => return Err(ABORTED),
             Method::GetExecution if self.own.is_none() || self.ended() == Some(End::Deleted) => return Err(NOT_FOUND),
-            Method::GetOperation | Method::WaitOperation | Method::ListTasks if self.own.is_none() => {
+            Method::GetOperation | Method::WaitOperation | Method::ListTasks
+                if self.own.is_none() || self.ended() == Some(End::Deleted) =>
+            {
                 return Err(NOT_FOUND);
             }
             _ => {}
@@ -305,7 +307,7 @@ impl World {
         let next_page_token = match next {
             Next::None => String::new(),
             Next::Same => "again".to_owned(),
-            Next::New => format!("{}+", came.len() + 1),
+            Next::New => (came.parse::<u64>().unwrap_or(0) + 1).to_string(),
         };
         if request.method == Method::ListTasks {
             let tasks = item.map(|(whose, _)| self.task(whose)).into_iter().collect();
