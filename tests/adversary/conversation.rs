@@ -72,13 +72,24 @@ async fn play(script: Arc<Script>) -> (Option<Told>, World) {
     let clock = tokio::spawn(turn(stage.activity.clone()));
     let peer = tokio::spawn(peer::listen(listener, stage.clone()));
     // A task, so that its panic is a result.
-    let told = tokio::spawn(caller::call(script.caller, address, stage.clone())).await.ok();
+    let call = tokio::spawn(caller::call(script.caller, address, stage.clone()));
+    let told = tokio::select! {
+        told = call => told.ok(),
+        () = flood(&stage) => None,
+    };
     _ = over.send(true);
     _ = timeout(Duration::from_secs(600), peer).await.expect("the peer ends");
     clock.abort();
     drop(stage);
     let world = world.lock().unwrap_or_else(PoisonError::into_inner);
     (told, world.clone())
+}
+
+/// Returns when there are too many requests to go on.
+async fn flood(stage: &Stage) {
+    while stage.world().requests() < oracle::MOST_REQUESTS {
+        sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Moves the clock: the runtime goes on to the next timer when there is nothing else to do, and this is the next one.

@@ -45,11 +45,17 @@ impl Display for Violation {
     }
 }
 
+/// With so many requests a conversation is ended: nothing that a script holds ready needs as many.
+pub(crate) const MOST_REQUESTS: usize = 1_000;
+
 /// The first promise that was broken.
 pub(crate) fn judge(script: &Script, told: Option<&Told>, world: &World, panics: &[String]) -> Option<Violation> {
     let broken = |promise, detail: String| Some(Violation { promise, detail });
     if let Some(panic) = panics.first() {
         return broken(Promise::NoPanic, panic.clone());
+    }
+    if world.requests() >= MOST_REQUESTS {
+        return broken(Promise::NoFlood, format!("{} requests by method: {:?}", world.requests(), world.asked));
     }
     let Some(told) = told else { return broken(Promise::NoPanic, "the call did not return".to_owned()) };
     let starts = world.started.len();

@@ -382,6 +382,7 @@ const THREE: Tokens =
     Tokens { callers: &[0, 0, 1], calls: 2, crashes: 2, lost: 2, deletions: 0, heeds_etag: true, heeds_names: true };
 
 #[test]
+#[ignore = "minutes unless built for release"]
 fn one_token_starts_once() {
     crate::explore("token, three callers and two tokens", THREE);
 }
@@ -392,11 +393,13 @@ fn one_token_starts_once_for_three_callers_with_the_same() {
 }
 
 #[test]
+#[ignore = "minutes unless built for release"]
 fn a_deleted_execution_is_the_exception() {
     crate::explore("token, one deletion", Tokens { deletions: 1, crashes: 1, lost: 1, ..THREE });
 }
 
 #[test]
+#[ignore = "minutes unless built for release"]
 fn without_etag_and_names_a_token_starts_twice() {
     crate::explore(
         "token, a service that heeds neither",
