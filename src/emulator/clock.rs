@@ -71,7 +71,7 @@ pub(crate) struct Hands {
 impl Hands {
     pub(crate) fn new(clock: Clock) -> Self {
         let shown = match clock {
-            Clock::Real => SystemTime::now(),
+            Clock::Real => SystemTime::UNIX_EPOCH + whole_micros(since_epoch(SystemTime::now())),
             Clock::Virtual | Clock::Fast => SystemTime::UNIX_EPOCH + EPOCH,
         };
         Self { clock, shown, set: Instant::now() }
@@ -83,7 +83,7 @@ impl Hands {
 
     pub(crate) fn now(&self) -> SystemTime {
         match self.clock {
-            Clock::Real => self.shown + self.set.elapsed(),
+            Clock::Real => self.shown + whole_micros(self.set.elapsed()),
             Clock::Virtual | Clock::Fast => self.shown,
         }
     }
@@ -91,7 +91,7 @@ impl Hands {
     /// So much later, or when time ends.
     pub(crate) fn later(&self, by: Duration) -> SystemTime {
         let last = SystemTime::UNIX_EPOCH + LAST;
-        self.now().checked_add(by).map_or(last, |at| at.min(last))
+        self.now().checked_add(whole_micros(by)).map_or(last, |at| at.min(last))
     }
 
     /// Moves on to this time, never back.
@@ -105,6 +105,15 @@ impl Hands {
     pub(crate) fn instant(&self, at: SystemTime) -> Instant {
         self.set + at.duration_since(self.shown).unwrap_or_default()
     }
+}
+
+/// The service's times, and the etags made from them, have whole microseconds.
+fn whole_micros(time: Duration) -> Duration {
+    time - Duration::from_nanos(u64::from(time.subsec_nanos() % 1000))
+}
+
+fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod define;
 mod execution;
 mod ids;
 mod job;
+mod milestone;
 mod operation;
 mod packed;
 mod read;

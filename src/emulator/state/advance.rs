@@ -8,8 +8,8 @@ use std::{
 use super::{
     AttemptId, Ending, Launch, Machine, Order,
     execution::ExecutionRecord,
+    milestone::Milestone,
     task::{AttemptResult, Phase, StopReason, TaskRecord},
-    token::Milestone,
 };
 use crate::{
     name::ExecutionName,
@@ -34,7 +34,7 @@ impl Machine {
         if first {
             record.started = Some(now);
             self.refer(&id.execution);
-            self.reach(&id.execution, Milestone::Started);
+            self.reach(&id.execution, Milestone::Started, now);
         }
     }
 

@@ -10,8 +10,8 @@ use tonic::Code;
 use super::{
     Machine,
     job::JobRecord,
+    milestone::Followed,
     operation::{Progress, finished, unfinished},
-    token::Followed,
 };
 use crate::{
     emulator::{iam::Caller, refusal::Refusal},
@@ -91,19 +91,19 @@ impl Machine {
             self.begin_deletion(&execution, now);
             self.complete(&execution, now);
         }
-        self.finish_deletion(name);
+        self.finish_deletion(name, now);
         Ok(answer)
     }
 
     /// Lets a job go that is being deleted and has no executions left.
-    pub(super) fn finish_deletion(&mut self, name: &JobName) {
+    pub(super) fn finish_deletion(&mut self, name: &JobName, now: SystemTime) {
         let ready = |record: &JobRecord| record.deletion.is_some() && record.executions == 0;
         if !self.jobs.get(name).is_some_and(ready) {
             return;
         }
         let Some(mut record) = self.jobs.remove(name) else { return };
         let Some(operation) = record.deletion.take() else { return };
-        record.observed = true;
+        record.deleted_for_good(now);
         if let Some(progress) = self.operations.get_mut(&operation) {
             *progress = Progress::Settled(Box::new(finished(&operation, &record.to_proto(), None)));
         }
@@ -127,7 +127,7 @@ impl Machine {
             return Ok(answer);
         }
         let pending = followed.filter(|followed| starts || self.is_short_of(followed));
-        record.observed = pending.is_none();
+        record.await_execution(pending.clone(), now);
         let progress = match &pending {
             Some(followed) => Progress::Define(record.name.clone(), followed.until),
             None => Progress::Settled(Box::new(finished(&operation, &record.to_proto(), unready(&record)))),

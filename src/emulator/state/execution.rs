@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Ids,
-    condition::{condition, length},
+    condition::{condition, expiry, length},
     etag,
     shelf::Row,
     task::{AttemptResult, Phase, TaskRecord},
@@ -248,7 +248,7 @@ impl ExecutionRecord {
             completion_time: self.completion.as_ref().map(|completion| completion.at.into()),
             update_time: Some(self.updated.into()),
             delete_time: self.deleted.map(Into::into),
-            expire_time: self.deleted.map(|at| super::job::expiry(at).into()),
+            expire_time: self.deleted.map(|at| expiry(at).into()),
             launch_stage: self.launch_stage,
             job: self.name.job().id().to_owned(),
             parallelism: self.parallelism() as i32,

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::SystemTime};
 use super::{
     Machine, Start,
     execution::ExecutionRecord,
+    milestone::Milestone,
     operation::{Progress, unfinished},
-    token::Milestone,
 };
 use crate::{
     emulator::{iam::Caller, overrides, refusal::Refusal},
@@ -45,6 +45,9 @@ impl Machine {
             return Ok(answer);
         }
         self.operations.insert(operation.clone(), Progress::Run(name));
+        if let Some(job) = self.jobs.get_mut(&request.job) {
+            job.drop_token();
+        }
         self.begin(record, operation, now);
         Ok(answer)
     }
@@ -130,23 +133,23 @@ impl Machine {
         let removable = record.is_done() && record.is_deleted();
         self.refer(name);
         if completed {
-            self.reach(name, Milestone::Finished);
+            self.reach(name, Milestone::Finished, now);
         }
         if removable {
-            self.remove(name);
+            self.remove(name, now);
         } else if completed {
-            self.evict(name);
+            self.evict(name, now);
         }
     }
 
     /// Keeps an execution that is over, in the place of the job's oldest one if those are too many.
-    fn evict(&mut self, completed: &ExecutionName) {
+    fn evict(&mut self, completed: &ExecutionName, now: SystemTime) {
         let Some(job) = self.jobs.get_mut(completed.job()) else { return };
         job.completed.push_back(completed.clone());
         if job.completed.len() > KEPT_EXECUTIONS
             && let Some(oldest) = job.completed.front().cloned()
         {
-            self.remove(&oldest);
+            self.remove(&oldest, now);
         }
     }
 
@@ -196,7 +199,7 @@ impl Machine {
     }
 
     /// Forgets an execution; its operations keep what it was at the end.
-    fn remove(&mut self, name: &ExecutionName) {
+    fn remove(&mut self, name: &ExecutionName, now: SystemTime) {
         let Some(record) = self.executions.remove(name) else { return };
         let (last, error) = (record.to_proto(), record.error());
         for operation in &record.operations {
@@ -209,6 +212,6 @@ impl Machine {
                 job.completed.remove(index);
             }
         }
-        self.finish_deletion(name.job());
+        self.finish_deletion(name.job(), now);
     }
 }
