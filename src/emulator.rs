@@ -27,18 +27,22 @@ mod error;
 mod fault;
 mod iam;
 mod journal;
+mod logs;
 mod made_up;
 mod overrides;
 mod quota;
 mod refusal;
 mod rest;
+mod rest_only;
 mod rpc;
 mod runtime;
 mod seed;
 mod server;
 mod service;
+mod startup;
 mod state;
 mod store;
+mod v1;
 mod validate;
 
 use std::{
@@ -67,12 +71,14 @@ pub use self::{
         simulated::{Simulated, Simulation},
     },
     server::connector::Connector,
+    startup::Startup,
     state::{AttemptId, Start},
 };
 use self::{
     controls::Controls,
     engine::{Driver, Engine},
     iam::{Caller, Iam, Token},
+    logs::Logs,
     runtime::{
         Backend, GRACE,
         images::{Images, sample_jobs},
@@ -81,6 +87,7 @@ use self::{
     },
     seed::Seed,
     server::gate::{Exposure, Panic, Rules},
+    startup::{DELAY_LIMIT, Startups},
     state::{Ids, Machine},
 };
 use crate::name::Location;
@@ -250,6 +257,7 @@ pub struct EmulatorBuilder {
     callers: Vec<(Token, String)>,
     grants: Vec<(String, String)>,
     quota: Quota,
+    startups: Startups,
 }
 
 impl Default for EmulatorBuilder {
@@ -270,6 +278,7 @@ impl Default for EmulatorBuilder {
             callers: Vec::new(),
             grants: Vec::new(),
             quota: Quota::default(),
+            startups: Startups::default(),
         }
     }
 }
@@ -370,6 +379,19 @@ impl EmulatorBuilder {
         Self { quota, ..self }
     }
 
+    /// How long executions take to start, unless the [`seed_file`](Self::seed_file) has another time for their job. Default is
+    /// no time at all.
+    pub fn startup(mut self, startup: Startup) -> Self {
+        self.startups.default = startup;
+        self
+    }
+
+    /// The longest time that a delayed execution waits for its start, on the emulator's clock. Default is 12 hours.
+    pub fn delay(mut self, longest: Duration) -> Self {
+        self.startups.delay = longest.min(DELAY_LIMIT);
+        self
+    }
+
     /// Starts it, within a tokio runtime.
     ///
     /// # Errors
@@ -408,6 +430,8 @@ impl EmulatorBuilder {
         };
 
         let mut workers = JoinSet::new();
+        let logs = Arc::new(Logs::default());
+        workers.spawn(keep_logs(Arc::clone(&logs), output.reader(), Arc::clone(&engine), stopped.clone()));
         let mut addr = None;
         if let Some(listen) = self.listen {
             let exposure = match (&self.token, listen.ip().is_loopback()) {
@@ -419,10 +443,11 @@ impl EmulatorBuilder {
             addr = Some(listener.local_addr().map_err(|error| EmulatorError::listen(listen, error))?);
             let connections = server::accept(listener);
             let (routes, api) = (routes.clone(), Arc::clone(&api));
-            workers.spawn(server::serve(connections, routes, api, rules(exposure), stopped.clone()));
+            let logs = Arc::clone(&logs);
+            workers.spawn(server::serve(connections, routes, api, rules(exposure), logs, stopped.clone()));
         }
         let (connector, calls) = Connector::new();
-        workers.spawn(server::serve(server::dialled(calls), routes, api, rules(Exposure::None), stopped.clone()));
+        workers.spawn(server::serve(server::dialled(calls), routes, api, rules(Exposure::None), logs, stopped.clone()));
         workers.spawn(drive(driver, Arc::clone(&engine), stopped, Arc::clone(&panic)));
         Ok(Emulator { addr, connector, controls, output, stop, panic, workers })
     }
@@ -453,7 +478,9 @@ impl EmulatorBuilder {
             }
         }
         let ids = self.seed.map_or_else(Ids::random, Ids::seeded);
-        Ok(Machine::new(ids, iam, seed.quotas.clone().unwrap_or_else(|| self.quota.clone())))
+        let mut startups = self.startups.clone();
+        startups.jobs.extend(seed.startup.iter().map(|(job, startup)| (job.clone(), *startup)));
+        Ok(Machine::new(ids, iam, seed.quotas.clone().unwrap_or_else(|| self.quota.clone()), startups))
     }
 
     fn backend(&self, seed: &Seed, output: &OutputSender) -> Result<Backend, EmulatorError> {
@@ -495,10 +522,26 @@ async fn drive(
     Ok(())
 }
 
+/// Keeps what the tasks print until the emulator stops.
+async fn keep_logs(
+    logs: Arc<Logs>,
+    output: OutputReader,
+    engine: Arc<Engine>,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<(), EmulatorError> {
+    tokio::select! {
+        () = logs.record(output, engine) => {}
+        // A stopper that is gone wants the same.
+        _ = stopped.wait_for(|stop| *stop) => {}
+    }
+    Ok(())
+}
+
 fn add_samples(engine: &Engine, location: &Location) -> Result<(), EmulatorError> {
     for (id, job) in sample_jobs() {
         let name = location.job(id).map_err(EmulatorError::sample_name)?;
-        let request = service::define(engine, Caller::Unchecked, name, job, false).map_err(EmulatorError::samples)?;
+        let request =
+            service::define(engine, Caller::Unchecked, name, (job, None), false).map_err(EmulatorError::samples)?;
         engine.apply(|machine, now| machine.create_job(request, now)).map_err(EmulatorError::samples)?;
     }
     Ok(())

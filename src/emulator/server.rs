@@ -30,8 +30,10 @@ use crate::{
     emulator::{
         EmulatorError, admin,
         controls::Controls,
+        logs::Logs,
         rest::{self, Rest},
         service,
+        v1::V1,
     },
     proto::{
         DESCRIPTORS,
@@ -82,6 +84,7 @@ pub(crate) async fn serve<I>(
     routes: Routes,
     api: Arc<rest::Api>,
     rules: Arc<Rules>,
+    logs: Arc<Logs>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), EmulatorError>
 where
@@ -96,7 +99,8 @@ where
         .http2_max_header_list_size(MAX_HEADERS)
         .accept_http1(true)
         .layer(layer_fn(move |inner| {
-            Deadlines(Fates(Rest::new(Gate::new(inner, Arc::clone(&rules)), Arc::clone(&api), Arc::clone(&rules))))
+            let v2 = Rest::new(Gate::new(inner, Arc::clone(&rules)), Arc::clone(&api), Arc::clone(&rules));
+            Deadlines(Fates(V1::new(v2, Arc::clone(&rules), Arc::clone(&logs))))
         }))
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections.map(|socket| socket.map(Tapped::new)), stopped)

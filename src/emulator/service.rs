@@ -51,10 +51,17 @@ fn admit<R: Needs>(engine: &Engine, request: Request<R>) -> Result<(Caller, R), 
     Ok((caller, request))
 }
 
-/// The resource name in a field of a request. The service is one for each region, and knows none of all regions.
-fn name<N: FromStr<Err = NameError>>(field: &str, text: &str) -> Result<N, Refusal> {
-    if text.split('/').nth(3) == Some("-") {
+/// The resource name in a field of a request, with the id of its project also where that was named by its number. The
+/// service is one for each region, and knows no wildcard for it.
+fn name<N: FromStr<Err = NameError>>(engine: &Engine, field: &str, text: &str) -> Result<N, Refusal> {
+    let mut segments: Vec<_> = text.split('/').collect();
+    if segments.get(3) == Some(&"-") {
         return Err(Refusal::unimplemented());
     }
-    text.parse().map_err(|error| Refusal::malformed_name(field, &error))
+    let number = segments.get(1).filter(|project| project.starts_with(|first: char| first.is_ascii_digit()));
+    let id = number.and_then(|number| engine.read(|machine| machine.project_id(number).map(str::to_owned)));
+    if let Some(id) = &id {
+        segments[1] = id;
+    }
+    segments.join("/").parse().map_err(|error| Refusal::malformed_name(field, &error))
 }

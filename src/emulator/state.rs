@@ -14,12 +14,14 @@ mod job;
 mod milestone;
 mod operation;
 mod packed;
+mod plan;
 mod read;
 mod record;
 mod run;
 mod shelf;
 mod task;
 mod token;
+mod view;
 
 use std::{collections::BTreeSet, mem, sync::Arc, time::SystemTime};
 
@@ -34,12 +36,14 @@ pub(crate) use self::{
     record::{Change, Restoration, Table},
     run::RunRequest,
     task::Ending,
+    view::DELAYED_EXECUTION_EXCEEDING_DURATION_LIMIT,
 };
 use self::{execution::ExecutionRecord, job::JobRecord, operation::Progress, shelf::Shelf};
 use crate::{
     emulator::{
         iam::Iam,
         quota::{Meter, Quota},
+        startup::Startups,
     },
     name::{ExecutionName, JobName, OperationName},
     proto::run::v2::ExecutionTemplate,
@@ -109,8 +113,11 @@ pub(crate) struct Machine {
     jobs: Shelf<JobName, JobRecord>,
     executions: Shelf<ExecutionName, ExecutionRecord>,
     operations: Shelf<OperationName, Progress>,
+    startups: Startups,
     /// When running attempts run out of time.
     deadlines: BTreeSet<(SystemTime, AttemptId)>,
+    /// When executions enter the next stage of their start-up, or delayed ones have taken too long.
+    alarms: BTreeSet<(SystemTime, ExecutionName)>,
     ledger: Vec<Start>,
     /// How many entries of the ledger were written down.
     recorded: usize,
@@ -118,7 +125,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(ids: Ids, iam: Iam, quota: Quota) -> Self {
+    pub(crate) fn new(ids: Ids, iam: Iam, quota: Quota, startups: Startups) -> Self {
         Self {
             ids,
             iam,
@@ -126,7 +133,9 @@ impl Machine {
             jobs: Shelf::default(),
             executions: Shelf::default(),
             operations: Shelf::default(),
+            startups,
             deadlines: BTreeSet::new(),
+            alarms: BTreeSet::new(),
             ledger: Vec::new(),
             recorded: 0,
             effects: Effects::default(),

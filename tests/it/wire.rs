@@ -15,6 +15,7 @@ mod restarts;
 mod scale;
 mod security;
 mod seeds;
+mod startup;
 mod time;
 mod tokens;
 mod validation;

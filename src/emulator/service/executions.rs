@@ -23,7 +23,7 @@ pub(super) struct ExecutionsService(pub(super) Arc<Engine>);
 impl Executions for ExecutionsService {
     async fn get_execution(&self, request: Request<GetExecutionRequest>) -> Result<Response<Execution>, Status> {
         let (_, request) = admit(&self.0, request)?;
-        let name = name("name", &request.name)?;
+        let name = name(&self.0, "name", &request.name)?;
         Ok(Response::new(self.0.read(|machine| machine.execution(&name))?))
     }
 
@@ -33,7 +33,7 @@ impl Executions for ExecutionsService {
     ) -> Result<Response<ListExecutionsResponse>, Status> {
         let lag = request.extensions().get::<Lag>().copied();
         let (_, request) = admit(&self.0, request)?;
-        let parent = name("parent", &request.parent)?;
+        let parent = name(&self.0, "parent", &request.parent)?;
         let page = Page::parse(request.page_size, &request.page_token)?;
         let until = lag.and_then(|Lag(time)| self.0.now().checked_sub(time));
         let is_listed = |execution: &Execution| {
@@ -48,14 +48,14 @@ impl Executions for ExecutionsService {
 
     async fn delete_execution(&self, request: Request<DeleteExecutionRequest>) -> Result<Response<Operation>, Status> {
         let (_, request) = admit(&self.0, request)?;
-        let name = name("name", &request.name)?;
+        let name = name(&self.0, "name", &request.name)?;
         let operation = self.0.apply(|machine, now| machine.delete_execution(&name, request.validate_only, now))?;
         Ok(Response::new(operation))
     }
 
     async fn cancel_execution(&self, request: Request<CancelExecutionRequest>) -> Result<Response<Operation>, Status> {
         let (_, request) = admit(&self.0, request)?;
-        let name = name("name", &request.name)?;
+        let name = name(&self.0, "name", &request.name)?;
         let operation = self.0.apply(|machine, now| machine.cancel_execution(&name, request.validate_only, now))?;
         Ok(Response::new(operation))
     }

@@ -14,7 +14,7 @@ use super::{
     operation::{Progress, finished, unfinished},
 };
 use crate::{
-    emulator::{iam::Caller, refusal::Refusal},
+    emulator::{iam::Caller, refusal::Refusal, rest_only::RestOnly},
     name::{ExecutionName, JobName},
     proto::{longrunning::Operation, rpc::Status, run::v2::Job},
 };
@@ -26,6 +26,8 @@ pub(crate) struct JobRequest {
     pub(crate) name: JobName,
     /// Valid, and completed with the defaults.
     pub(crate) definition: Job,
+    /// What only REST knows of it, if the request came by REST.
+    pub(crate) rest_only: Option<RestOnly>,
     /// The first of its images that nobody has.
     pub(crate) missing_image: Option<String>,
     /// Answer, and change nothing.
@@ -43,7 +45,8 @@ impl Machine {
         let jobs = || self.jobs.newest_first(u64::MAX).filter(|(_, name, _)| name.location() == location).count();
         self.meter.another_job(location, jobs)?;
         let uid = self.ids.uuid();
-        let record = JobRecord::new(request.name, uid, request.definition, request.caller.email(), now);
+        let definition = (request.definition, request.rest_only.and_then(RestOnly::boxed));
+        let record = JobRecord::new(request.name, uid, definition, request.caller.email(), now);
         self.define(record, request.missing_image, request.validate_only, now)
     }
 
@@ -65,7 +68,7 @@ impl Machine {
         if !etag.is_empty() && *etag != record.etag() {
             return Err(Refusal::etag_mismatch(id));
         }
-        record.redefine(request.definition, request.caller.email(), now);
+        record.redefine((request.definition, request.rest_only), request.caller.email(), now);
         self.define(record, request.missing_image, request.validate_only, now)
     }
 

@@ -16,7 +16,7 @@ use super::{
     packed,
 };
 use crate::{
-    emulator::refusal::Refusal,
+    emulator::{refusal::Refusal, rest_only::RestOnly},
     name::{ExecutionName, JobName, OperationName},
     proto::{
         iam::v1::Policy,
@@ -30,6 +30,15 @@ use crate::{
 /// The etag of a policy that nobody has set.
 const UNSET_POLICY: &[u8] = &[0x00, 0x20, 0x01];
 
+/// What an execution takes over from its job.
+#[derive(Debug)]
+pub(super) struct Definition {
+    pub(super) template: Arc<ExecutionTemplate>,
+    pub(super) launch_stage: i32,
+    pub(super) delayed: bool,
+    pub(super) rest_only: Option<Box<RestOnly>>,
+}
+
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct JobRecord {
     pub(super) name: JobName,
@@ -42,6 +51,8 @@ pub(super) struct JobRecord {
     /// Shared with the executions that have no overrides.
     #[serde(with = "packed::shared")]
     pub(super) template: Arc<ExecutionTemplate>,
+    /// What only REST knows of it.
+    pub(super) rest_only: Option<Box<RestOnly>>,
     generation: i64,
     /// The last generation that the controller is through with; 0 until there is one.
     observed_generation: i64,
@@ -74,7 +85,13 @@ pub(super) struct JobRecord {
 
 impl JobRecord {
     /// A new job from a valid and complete definition.
-    pub(super) fn new(name: JobName, uid: Uuid, definition: Job, creator: &str, now: SystemTime) -> Self {
+    pub(super) fn new(
+        name: JobName,
+        uid: Uuid,
+        (definition, rest_only): (Job, Option<Box<RestOnly>>),
+        creator: &str,
+        now: SystemTime,
+    ) -> Self {
         let (definition, template) = split(definition);
         Self {
             name,
@@ -83,6 +100,7 @@ impl JobRecord {
             last_modifier: creator.to_owned(),
             definition,
             template: Arc::new(template),
+            rest_only,
             generation: 1,
             observed_generation: 0,
             readiness: None,
@@ -101,10 +119,18 @@ impl JobRecord {
         }
     }
 
-    /// Replaces all that callers set. Nothing is touched by a definition that says nothing new.
-    pub(super) fn redefine(&mut self, definition: Job, modifier: &str, now: SystemTime) {
+    /// Replaces all that callers set, and what only REST knows if this came by REST. Nothing is touched by a definition
+    /// that says nothing new.
+    pub(super) fn redefine(
+        &mut self,
+        (definition, rest_only): (Job, Option<RestOnly>),
+        modifier: &str,
+        now: SystemTime,
+    ) {
         let (definition, template) = split(definition);
-        if definition != self.definition || template != *self.template {
+        let rest_only = rest_only.map_or_else(|| self.rest_only.clone(), RestOnly::boxed);
+        if definition != self.definition || template != *self.template || rest_only != self.rest_only {
+            self.rest_only = rest_only;
             (self.definition, self.template) = (definition, Arc::new(template));
             self.last_modifier = modifier.to_owned();
             self.touch(now);
@@ -126,8 +152,20 @@ impl JobRecord {
         &self.last_modifier
     }
 
-    pub(super) fn launch_stage(&self) -> i32 {
-        self.definition.launch_stage
+    /// What it gives to an execution without overrides.
+    pub(super) fn definition(&self) -> Definition {
+        Definition {
+            template: Arc::clone(&self.template),
+            launch_stage: self.definition.launch_stage,
+            delayed: self.is_delayed(),
+            rest_only: self.rest_only.clone(),
+        }
+    }
+
+    /// Whether the service may choose the moment of its executions.
+    pub(super) fn is_delayed(&self) -> bool {
+        let delayed = self.rest_only.as_ref().and_then(|fields| fields.flag(&["template", "delayExecution"]));
+        delayed.unwrap_or_default()
     }
 
     /// The execution that the definition's token names.

@@ -4,11 +4,10 @@
 //! started in another way. The operation of the definition, and with it the job, is only done when that execution has
 //! started, or has finished.
 
-use std::{sync::Arc, time::SystemTime};
+use std::time::SystemTime;
 
 use super::{
     Machine,
-    execution::ExecutionRecord,
     job::JobRecord,
     milestone::{Followed, Milestone},
     operation::{Progress, finished},
@@ -37,9 +36,8 @@ impl Machine {
     pub(super) fn start_defined(&mut self, name: ExecutionName, operation: OperationName, now: SystemTime) {
         let Some(job) = self.jobs.get_mut(name.job()) else { return };
         job.started_by_token = Some(name.clone());
-        let (template, stage, creator) =
-            (Arc::clone(&job.template), job.launch_stage(), job.last_modifier().to_owned());
-        let record = ExecutionRecord::new(name, template, stage, creator, &mut self.ids, now);
+        let (start, creator) = (job.definition(), job.last_modifier().to_owned());
+        let record = self.new_execution(name, start, creator, now);
         self.begin(record, operation, now);
     }
 
