@@ -28,7 +28,6 @@ mod fault;
 mod iam;
 mod journal;
 mod logs;
-mod made_up;
 mod overrides;
 mod quota;
 mod refusal;
@@ -42,6 +41,7 @@ mod service;
 mod startup;
 mod state;
 mod store;
+mod synthetic;
 mod v1;
 mod validate;
 

@@ -3,7 +3,7 @@
 use prost_types::Duration;
 
 use crate::{
-    emulator::made_up,
+    emulator::synthetic,
     proto::{
         api::LaunchStage,
         run::v2::{
@@ -26,7 +26,7 @@ pub(crate) fn memory(containers: usize) -> &'static str {
 
 /// The account that tasks of a project run as.
 pub(crate) fn service_account(project: &str) -> String {
-    format!("{}-compute@developer.gserviceaccount.com", made_up::project_number(project))
+    format!("{}-compute@developer.gserviceaccount.com", synthetic::project_number(project))
 }
 
 /// Completes a validated job of that project.

@@ -31,7 +31,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage};
-use prost_types::{FileDescriptorProto, FileDescriptorSet};
+use prost_types::FileDescriptorSet;
 use tokio::time::timeout;
 use tonic::{Status, body::Body};
 use tower::Service;
@@ -65,15 +65,16 @@ pub(crate) struct Api {
 impl Api {
     pub(crate) fn new() -> Result<Self, EmulatorError> {
         let mut pool = DescriptorPool::decode(DESCRIPTORS).map_err(EmulatorError::descriptors)?;
-        pool.add_file_descriptor_protos(details()).map_err(EmulatorError::descriptors)?;
+        pool.add_file_descriptor_set(details()).map_err(EmulatorError::descriptors)?;
         Ok(Self { routes: Routes::new(&pool), answerer: Answerer::new(pool) })
     }
 }
 
 /// What the details of an error can be. `google.rpc.Status` beside them is in the API's own protos already.
-fn details() -> impl Iterator<Item = FileDescriptorProto> {
-    let set = FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET).unwrap_or_default();
-    set.file.into_iter().filter(|file| file.name() == "error_details.proto")
+pub(crate) fn details() -> FileDescriptorSet {
+    let mut set = FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET).unwrap_or_default();
+    set.file.retain(|file| file.name() == "error_details.proto");
+    set
 }
 
 /// Answers REST requests by calls to `inner`, and leaves gRPC calls to it.

@@ -44,6 +44,15 @@ use crate::{
 
 pub(crate) use self::accept::{accept, bind};
 
+/// The services that reflection lists; its own come by themselves.
+const SERVED: [&str; 5] = [
+    jobs_server::SERVICE_NAME,
+    executions_server::SERVICE_NAME,
+    tasks_server::SERVICE_NAME,
+    operations_server::SERVICE_NAME,
+    "grpc.health.v1.Health",
+];
+
 /// Calls in flight on one connection; more wait at the client.
 const MAX_STREAMS: u32 = 256;
 /// All headers of one call.
@@ -62,9 +71,12 @@ pub(crate) async fn routes(controls: &Arc<Controls>) -> Result<Routes, EmulatorE
         report_serving(&health, name).await;
     }
     let reflection = || {
-        tonic_reflection::server::Builder::configure()
+        let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_file_descriptor_set(rest::details());
+        // What the protos define and nobody serves is not listed.
+        SERVED.into_iter().fold(builder, |builder, name| builder.with_service_name(name))
     };
     let v1 = reflection().build_v1().map_err(EmulatorError::reflection)?;
     // Older tools ask for nothing else.

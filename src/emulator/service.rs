@@ -7,14 +7,16 @@ mod operations;
 mod page;
 mod tasks;
 
-use std::{str::FromStr, sync::Arc};
+use std::{str::FromStr, sync::Arc, time::SystemTime};
 
+use prost_types::Timestamp;
 use tonic::{Request, service::Routes};
 
 use self::{executions::ExecutionsService, jobs::JobsService, operations::OperationsService, tasks::TasksService};
 use crate::{
     emulator::{
         engine::Engine,
+        fault::Lag,
         iam::{Caller, Needs},
         refusal::Refusal,
     },
@@ -49,6 +51,22 @@ fn admit<R: Needs>(engine: &Engine, request: Request<R>) -> Result<(Caller, R), 
     let authorization = metadata.get("authorization").map(|value| value.to_str().unwrap_or_default());
     let caller = engine.read(|machine| machine.authorize(authorization, &request))?;
     Ok((caller, request))
+}
+
+/// What a call gets to see whose answer lags behind, which only a fault brings about: what is old enough.
+#[derive(Clone, Copy, Debug)]
+struct Seen(Option<SystemTime>);
+
+impl Seen {
+    fn by<R>(engine: &Engine, request: &Request<R>) -> Self {
+        let lag = request.extensions().get::<Lag>();
+        Self(lag.and_then(|Lag(time)| engine.now().checked_sub(*time)))
+    }
+
+    fn has(self, created: Option<Timestamp>) -> bool {
+        let created = created.and_then(|time| SystemTime::try_from(time).ok());
+        self.0.is_none_or(|until| created.is_some_and(|created| created <= until))
+    }
 }
 
 /// The resource name in a field of a request, with the id of its project also where that was named by its number. The

@@ -13,12 +13,12 @@ mod ids;
 mod job;
 mod milestone;
 mod operation;
+mod ordered;
 mod packed;
 mod plan;
 mod read;
 mod record;
 mod run;
-mod shelf;
 mod task;
 mod token;
 mod view;
@@ -38,7 +38,7 @@ pub(crate) use self::{
     task::Ending,
     view::DELAYED_EXECUTION_EXCEEDING_DURATION_LIMIT,
 };
-use self::{execution::ExecutionRecord, job::JobRecord, operation::Progress, shelf::Shelf};
+use self::{execution::ExecutionRecord, job::JobRecord, operation::Progress, ordered::OrderedMap};
 use crate::{
     emulator::{
         iam::Iam,
@@ -110,9 +110,9 @@ pub(crate) struct Machine {
     ids: Ids,
     iam: Iam,
     meter: Meter,
-    jobs: Shelf<JobName, JobRecord>,
-    executions: Shelf<ExecutionName, ExecutionRecord>,
-    operations: Shelf<OperationName, Progress>,
+    jobs: OrderedMap<JobName, JobRecord>,
+    executions: OrderedMap<ExecutionName, ExecutionRecord>,
+    operations: OrderedMap<OperationName, Progress>,
     startups: Startups,
     /// When running attempts run out of time.
     deadlines: BTreeSet<(SystemTime, AttemptId)>,
@@ -130,9 +130,9 @@ impl Machine {
             ids,
             iam,
             meter: Meter::new(quota),
-            jobs: Shelf::default(),
-            executions: Shelf::default(),
-            operations: Shelf::default(),
+            jobs: OrderedMap::default(),
+            executions: OrderedMap::default(),
+            operations: OrderedMap::default(),
             startups,
             deadlines: BTreeSet::new(),
             alarms: BTreeSet::new(),

@@ -26,7 +26,7 @@ use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
 
 use self::{fields::seconds, selector::Selector};
-use super::{logs::Logs, made_up, rest::Handler, server::gate::Rules};
+use super::{logs::Logs, rest::Handler, server::gate::Rules, synthetic};
 
 const NAMESPACES: &str = "/apis/run.googleapis.com/v1/namespaces/";
 const JOB_LABEL: &str = "run.googleapis.com/job";
@@ -181,7 +181,7 @@ impl<S: Handler + Sync> Call<S> {
                 self.v2(self.head.method.clone(), &path, body.as_ref()).await
             }
             Route::Project(project) => {
-                let number = made_up::project_number(&project).to_string();
+                let number = synthetic::project_number(&project).to_string();
                 Ok(json!({
                     "projectId": self.project_id(&project), "projectNumber": number, "name": project,
                     "lifecycleState": "ACTIVE",

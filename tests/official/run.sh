@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs against an emulator of this build: curl.sh, the tests of python/, which speak through Google's own Python client, and
+# Runs against an emulator of this build: curl.sh, gcloud.sh where gcloud is installed, the tests of python/, which speak through Google's own Python client, and
 # recorded exchanges of the real service where there are any. Arguments go to pytest: tests/official/run.sh -k cancelled
 #
 # Needs cargo, curl, and Python 3.9 or newer with venv. Everything fetched lives in a temporary directory until the end.
@@ -36,6 +36,7 @@ fi
 
 export RUN_EMULATOR_HOST=$address PYTHONDONTWRITEBYTECODE=1
 tests/official/curl.sh
+tests/official/gcloud.sh
 
 # Not part of the package: exchanges of others with the real service, and a script that replays them.
 recordings=../shared/recordings

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tonic::{Request, Response, Status};
 
-use super::{admit, name, page::Page};
+use super::{Seen, admit, name, page::Page};
 use crate::{
     emulator::{engine::Engine, refusal::Refusal},
     name::Location,
@@ -39,9 +39,13 @@ impl Operations for OperationsService {
     }
 
     async fn get_operation(&self, request: Request<GetOperationRequest>) -> Result<Response<Operation>, Status> {
+        let seen = Seen::by(&self.0, &request);
         let (_, request) = admit(&self.0, request)?;
         let name = name(&self.0, "name", &request.name)?;
-        Ok(Response::new(self.0.read(|machine| machine.operation(&name))?))
+        let (operation, begun) =
+            self.0.read(|machine| machine.operation(&name).map(|operation| (operation, machine.begun(&name))))?;
+        let is_seen = begun.is_none_or(|begun| seen.has(Some(begun.into())));
+        if is_seen { Ok(Response::new(operation)) } else { Err(Refusal::no_operation(&name).into()) }
     }
 
     async fn delete_operation(&self, request: Request<DeleteOperationRequest>) -> Result<Response<()>, Status> {

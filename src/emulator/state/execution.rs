@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::{
     Ids,
+    ordered::Row,
     plan::{Plan, Stage},
-    shelf::Row,
     task::{AttemptResult, Phase, TaskRecord},
 };
 use crate::{

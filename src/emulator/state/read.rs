@@ -1,10 +1,10 @@
 //! Views of the machine: what Get and List answer. Changes nothing.
 
-use std::{collections::BTreeSet, fmt, num::ParseIntError, str::FromStr};
+use std::{collections::BTreeSet, fmt, num::ParseIntError, str::FromStr, time::SystemTime};
 
 use super::{Machine, Start, execution::ExecutionRecord};
 use crate::{
-    emulator::{made_up, refusal::Refusal, rest_only::RestOnly},
+    emulator::{refusal::Refusal, rest_only::RestOnly, synthetic},
     name::{ExecutionName, JobName, Location, OperationName, TaskName},
     proto::{
         longrunning::Operation,
@@ -116,6 +116,12 @@ impl Machine {
         Ok(self.draw(name, progress))
     }
 
+    /// When the start was accepted that an operation stands for.
+    pub(crate) fn begun(&self, operation: &OperationName) -> Option<SystemTime> {
+        let mut newest = self.ledger.iter().rev();
+        newest.find(|start| start.operation == *operation).map(|start| start.time)
+    }
+
     pub(crate) fn operations(
         &self,
         location: &Location,
@@ -142,7 +148,7 @@ impl Machine {
     pub(crate) fn project_id(&self, project: &str) -> Option<&str> {
         let number: u64 = project.parse().ok()?;
         let mut projects = self.jobs.oldest_first().map(|(name, _)| name.location().project());
-        projects.find(|id| made_up::project_number(id) == number)
+        projects.find(|id| synthetic::project_number(id) == number)
     }
 
     /// The regions in which a project has jobs, in the order of their names.

@@ -12,7 +12,7 @@ use super::{
     task::{AttemptResult, Ending, Phase, TaskRecord},
 };
 use crate::{
-    emulator::made_up,
+    emulator::synthetic,
     proto::{
         rpc::Status,
         run::v2::{
@@ -68,7 +68,7 @@ impl ExecutionRecord {
     pub(super) fn pinned_template(&self) -> TaskTemplate {
         let mut template = self.template.template.clone().unwrap_or_default();
         for container in &mut template.containers {
-            container.image = made_up::pinned(&container.image);
+            container.image = synthetic::pinned(&container.image);
         }
         template
     }
