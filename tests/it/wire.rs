@@ -18,6 +18,7 @@ mod seeds;
 mod startup;
 mod time;
 mod tokens;
+mod v1;
 mod validation;
 
 use prost::{Message, Name};
