@@ -38,7 +38,7 @@ pub(in crate::cli) fn wait_limit(text: &str) -> Result<Duration, String> {
 
 /// `300`, `300s`, `5m`, `1h30m`, `1.5s`: numbers with the units d, h, m, s, added up; a bare number is seconds. Also as in
 /// ISO 8601, `PT2H` or `P1DT30M`. Case does not matter.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(in crate::cli) fn duration(text: &str) -> Result<Duration, String> {
     let text = text.to_ascii_lowercase();
     if text.starts_with('-') {
         return Err("a duration cannot be negative".to_owned());

@@ -5,6 +5,7 @@ use std::{
     io::{self, Read as _, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -14,8 +15,11 @@ use tokio::select;
 
 use crate::{
     Location,
-    cli::{context::Context, exit::Exit, failure::Failure, interrupt::Interrupt, printer::Printer, show::output},
-    emulator::{Clock, Emulator, EmulatorBuilder, EmulatorError, OutputReader, Runtime, Simulation},
+    cli::{
+        context::Context, exit::Exit, failure::Failure, flags::values, interrupt::Interrupt, printer::Printer,
+        show::output,
+    },
+    emulator::{Clock, Emulator, EmulatorBuilder, EmulatorError, OutputReader, Runtime, Simulation, Startup},
 };
 
 /// `runjob emulator`
@@ -51,6 +55,12 @@ pub(in crate::cli) struct Serve {
     /// Accept calls without the routing header that the service insists on.
     #[arg(long)]
     lenient: bool,
+    /// How long the phases of a start take, on the emulator's clock, such as image=1.1s,resources=27s,started=2s.
+    #[arg(long, value_name = "PHASE=TIME,...", default_value = "image=0s")]
+    startup: Startup,
+    /// Let delayed executions wait for at most this long, on the emulator's clock.
+    #[arg(long, value_name = "TIME", default_value = "12h", value_parser = values::duration)]
+    delay: Duration,
 }
 
 /// How the emulator carries out tasks.
@@ -88,6 +98,8 @@ struct Meaning {
     clock: Clock,
     id_seed: Option<u64>,
     lenient: bool,
+    startup: Startup,
+    delay: Duration,
 }
 
 impl Serve {
@@ -119,6 +131,8 @@ impl Serve {
             },
             id_seed: self.id_seed,
             lenient: self.lenient,
+            startup: self.startup,
+            delay: self.delay,
         })
     }
 }
@@ -185,6 +199,8 @@ async fn start(serve: Meaning, token: Option<String>) -> Result<Emulator, Emulat
         .allow_command(serve.allow_command)
         .lenient(serve.lenient)
         .clock(serve.clock)
+        .startup(serve.startup)
+        .delay(serve.delay)
         .runtime(runtime);
     let builder = serve.data_dir.into_iter().fold(builder, EmulatorBuilder::data_dir);
     let builder = token.into_iter().fold(builder, EmulatorBuilder::require_token);
