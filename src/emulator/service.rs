@@ -63,6 +63,10 @@ impl Seen {
         Self(lag.and_then(|Lag(time)| engine.now().checked_sub(*time)))
     }
 
+    fn lags(self) -> bool {
+        self.0.is_some()
+    }
+
     fn has(self, created: Option<Timestamp>) -> bool {
         let created = created.and_then(|time| SystemTime::try_from(time).ok());
         self.0.is_none_or(|until| created.is_some_and(|created| created <= until))

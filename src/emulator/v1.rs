@@ -113,7 +113,7 @@ impl Route {
             return Some(Self::LogEntries);
         }
         if let Some(rest) = path.strip_prefix("/v1/projects/") {
-            return Self::of_project(rest, uri);
+            return Self::of_project(method, rest, uri);
         }
         let mut segments = path.strip_prefix(NAMESPACES)?.split('/');
         let project = segments.next()?.to_owned();
@@ -131,15 +131,25 @@ impl Route {
         segments.next().is_none().then_some(Self::Resource { project, kind, id, verb })
     }
 
-    fn of_project(rest: &str, uri: &Uri) -> Option<Self> {
+    fn of_project(method: &Method, rest: &str, uri: &Uri) -> Option<Self> {
         match rest.split('/').collect::<Vec<_>>().as_slice() {
             [project] if !project.contains(':') => Some(Self::Project((*project).to_owned())),
             [project, "services", service] => Some(Self::Service((*project).to_owned(), (*service).to_owned())),
-            [_, "locations", _, "jobs", job] if job.ends_with("Policy") || job.ends_with("IamPermissions") => {
+            [_, "locations", _, "jobs", job] if is_about_policy(method, job) => {
                 Some(Self::Renumbered(uri.path_and_query()?.as_str().replacen("/v1/", "/v2/", 1)))
             }
             _ => None,
         }
+    }
+}
+
+/// Whether a method of a job is one of those that both versions have for its policy.
+fn is_about_policy(method: &Method, job: &str) -> bool {
+    let verb = job.split_once(':').map_or("", |(_, verb)| verb);
+    match verb {
+        "getIamPolicy" => method == Method::GET,
+        "setIamPolicy" | "testIamPermissions" => method == Method::POST,
+        _ => false,
     }
 }
 

@@ -77,7 +77,7 @@ expect 0 'successfully been deployed' run jobs deploy g4 --image="$image/echo" -
 expect 0 5 run jobs describe g4 --format='value(spec.template.spec.taskCount)'
 gcloud run jobs describe g4 --format=export >"$work/g4.yaml"
 sed -i 's/taskCount: 5/taskCount: 7/' "$work/g4.yaml"
-expect 0 'successfully been updated' run jobs replace "$work/g4.yaml"
+expect 0 'has been successfully updated' run jobs replace "$work/g4.yaml"
 expect 0 7 run jobs describe g4 --format='value(spec.template.spec.taskCount)'
 
 for job in g1 g2 g3 g4; do

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// The wanted fields of an object, each with what is wanted of it; everything where there are none.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Fields(BTreeMap<String, Fields>);
+pub(super) struct Fields(BTreeMap<String, Self>);
 
 impl Fields {
     /// Reads `name,metadata(name,etag),response/name`; a dot does as well as a slash. Nothing if it is malformed.

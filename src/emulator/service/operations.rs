@@ -42,9 +42,9 @@ impl Operations for OperationsService {
         let seen = Seen::by(&self.0, &request);
         let (_, request) = admit(&self.0, request)?;
         let name = name(&self.0, "name", &request.name)?;
-        let (operation, begun) =
-            self.0.read(|machine| machine.operation(&name).map(|operation| (operation, machine.begun(&name))))?;
-        let is_seen = begun.is_none_or(|begun| seen.has(Some(begun.into())));
+        let operation = self.0.read(|machine| machine.operation(&name))?;
+        let is_seen = !seen.lags()
+            || self.0.read(|machine| machine.begun(&name)).is_none_or(|begun| seen.has(Some(begun.into())));
         if is_seen { Ok(Response::new(operation)) } else { Err(Refusal::no_operation(&name).into()) }
     }
 

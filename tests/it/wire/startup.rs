@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use runjob::{
-    emulator::{Clock, Emulator, EmulatorBuilder, Runtime, Simulated, Simulation, Startup},
-    proto::run::v2::{
-        CancelExecutionRequest, Execution, Job, UpdateJobRequest,
-        condition::{ExecutionReason, State},
-        execution_reference::CompletionStatus,
+    emulator::{Clock, Emulator, EmulatorBuilder, Fault, Rpc, Runtime, Simulated, Simulation, Startup},
+    proto::{
+        longrunning::GetOperationRequest,
+        run::v2::{
+            CancelExecutionRequest, Execution, Job, UpdateJobRequest,
+            condition::{ExecutionReason, State},
+            execution_reference::CompletionStatus,
+        },
     },
 };
+use tonic::Code;
 
 use super::{Api, condition, error, metadata, reason, response, rest};
 
@@ -141,7 +145,7 @@ async fn a_delayed_execution_over_its_limit_is_ended_by_the_system() {
     let operation = api.run("later").await;
     api.emulator.clock().advance(HOUR * 12);
     let done = api.wait(&operation).await;
-    assert_eq!(error(&done).0, tonic::Code::DeadlineExceeded as i32);
+    assert_eq!(error(&done).0, Code::DeadlineExceeded as i32);
     let execution: Execution = metadata(&done);
     assert_eq!((execution.succeeded_count, execution.failed_count, execution.cancelled_count), (1, 0, 1));
     let completed = condition(&execution, "Completed");
@@ -164,4 +168,22 @@ async fn an_update_over_grpc_keeps_what_only_rest_has() {
     api.jobs.update_job(request).await.expect("valid");
     let shown = api.get("jobs/later").await.json();
     assert_eq!((&shown["labels"]["a"], &shown["template"]["delayExecution"]), (&"b".into(), &true.into()));
+}
+
+/// faults 2.4: an execution that was started can be unknown for a while, and so can its operation.
+#[tokio::test]
+async fn a_read_can_lag_behind_the_start() {
+    let mut api = Api::start(builder(HOUR)).await;
+    for rpc in [Rpc::GetExecution, Rpc::GetOperation] {
+        api.emulator.fault(Fault::before(rpc).lag(Duration::from_secs(5)));
+    }
+    let operation = api.run("echo").await;
+    let name = metadata::<Execution>(&operation).name;
+    let request = || GetOperationRequest { name: operation.name.clone() };
+    for (seconds, code) in [(0, Code::NotFound), (4, Code::NotFound), (1, Code::Ok)] {
+        api.emulator.clock().advance(Duration::from_secs(seconds));
+        let execution = api.execution(&name).await.map_or_else(|status| status.code(), |_| Code::Ok);
+        let followed = api.operations.get_operation(request()).await.map_or_else(|status| status.code(), |_| Code::Ok);
+        assert_eq!((execution, followed), (code, code), "{seconds} s later");
+    }
 }
