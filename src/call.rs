@@ -90,7 +90,11 @@ pub(crate) trait Reply: Sized {
 
 impl<M: Message + Default> Reply for M {
     fn read_from(bytes: Chunks) -> Result<Self, DecodeError> {
-        Self::decode(bytes)
+        match bytes.as_one() {
+            // Most answers are in one piece, and prost reads slices fastest.
+            Some(bytes) => Self::decode(&bytes[..]),
+            None => Self::decode(bytes),
+        }
     }
 }
 
