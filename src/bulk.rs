@@ -30,6 +30,23 @@ pub struct StartRate {
     pub per_minute: usize,
 }
 
+impl StartRate {
+    /// The usual rate: what a project has by default.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same with this many starts under way at most.
+    pub fn in_flight(self, in_flight: usize) -> Self {
+        Self { in_flight, ..self }
+    }
+
+    /// The same with this many starts within any minute at most.
+    pub fn per_minute(self, per_minute: usize) -> Self {
+        Self { per_minute, ..self }
+    }
+}
+
 impl Default for StartRate {
     fn default() -> Self {
         Self { in_flight: 16, per_minute: 180 }

@@ -118,6 +118,11 @@ impl Caller {
         Self { transport, rpc_timeout, told, fail_fast: false, random, learned: Arc::new(learned) }
     }
 
+    /// The same with another RPC timeout.
+    pub(crate) fn with_rpc_timeout(self, rpc_timeout: Duration) -> Self {
+        Self { rpc_timeout, told: grpc_timeout(rpc_timeout), ..self }
+    }
+
     /// A random number in `0..1`, for jitter.
     pub(crate) fn random(&self) -> f64 {
         locked(&self.random).f64()

@@ -2,6 +2,8 @@
 
 mod builder;
 
+use std::time::Duration;
+
 use futures_util::stream::BoxStream;
 
 pub use self::builder::ClientBuilder;
@@ -50,6 +52,14 @@ impl Client {
     /// The connections, for the generated stubs.
     pub fn transport(&self) -> Transport {
         self.caller.transport.clone()
+    }
+
+    /// The same client with another limit for each RPC, such as a short one for reads in a request handler. It shares the
+    /// connections, the credentials and what was learned of the service. The limit is as in
+    /// [`ClientBuilder::rpc_timeout`]; one of 0 ends each call before it is sent.
+    #[must_use = "the client itself stays as it is"]
+    pub fn with_rpc_timeout(&self, limit: Duration) -> Self {
+        Self { caller: self.caller.clone().with_rpc_timeout(limit.min(builder::LONGEST_RPC)) }
     }
 
     /// Begins a start of this job (RunJob). Nothing is sent before [`RunBuilder::start`].

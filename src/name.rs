@@ -433,7 +433,8 @@ fn is_beginning<'a>(asked: &str, answered: &mut impl Iterator<Item = &'a str>, h
     asked.split('/').enumerate().all(|(at, asked)| {
         answered.next().is_some_and(|found| match at {
             1 => is_same_project(asked, found),
-            _ => asked == found || has_wildcards && asked == WILDCARD && is_one(found),
+            _ if asked == WILDCARD => has_wildcards && is_one(found),
+            _ => asked == found,
         })
     })
 }

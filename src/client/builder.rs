@@ -22,7 +22,7 @@ use crate::{
 const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(16).expect("it is not 0");
 
 /// No call is longer; a deadline that is further away than a clock can tell would be none.
-const LONGEST_RPC: Duration = Duration::from_secs(24 * 3600);
+pub(super) const LONGEST_RPC: Duration = Duration::from_secs(24 * 3600);
 
 /// Settings of a [`Client`] to be.
 #[must_use = "call `build().await`"]

@@ -241,8 +241,7 @@ async fn a_quota_that_is_used_up_slows_the_starts_and_doubles_none() {
     let (client, emulator) = setup(Duration::ZERO).await;
     let exhausted = tonic::Status::resource_exhausted("Quota exceeded.");
     emulator.fault(Fault::before(Rpc::RunJob).answer(exhausted).nth(3));
-    let mut rate = StartRate::default();
-    rate.in_flight = 1;
+    let rate = StartRate::new().in_flight(1);
     let began = tokio::time::Instant::now();
     let starts = (0..5).map(|_| client.run(&job("echo"))).collect::<Vec<_>>();
     let ends: Vec<_> = client.start_all(starts, rate).collect().await;

@@ -238,6 +238,15 @@ async fn a_job_is_created_listed_changed_and_deleted() {
     assert_eq!(client.job(&job("mine")).await.expect_err("gone").kind(), ErrorKind::NotFound);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_limit_for_each_rpc_is_a_copy_of_the_client() {
+    let (client, emulator) = setup().await;
+    emulator.fault(Fault::before(Rpc::GetJob).delay(Duration::from_secs(5)));
+    let hasty = client.with_rpc_timeout(Duration::from_secs(1));
+    assert_eq!(hasty.job(&job("echo")).await.expect_err("too slow").kind(), ErrorKind::Deadline);
+    client.job(&job("echo")).await.expect("slow");
+}
+
 #[tokio::test]
 async fn a_list_turns_its_own_pages() {
     let (client, _emulator) = setup().await;
