@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Display,
+    marker::PhantomData,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -9,14 +10,22 @@ use std::{
     time::Duration,
 };
 
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::HeaderValue;
+use prost::{DecodeError, Message};
 use tokio::time::{Instant, sleep};
-use tonic::{Code, Request, Response, Status, metadata::AsciiMetadataValue};
+use tonic::Code;
 
+pub(crate) use crate::transport::Failure;
 use crate::{
     error::{Error, ErrorKind, Result},
-    retry::{Places, ReadPolicy, StartPolicy, Throttle, Verdict},
-    transport::{Exchange, Routing, Transport},
+    proto::Method,
+    retry::{Evidence, ReadPolicy, Slots, StartPolicy, Throttle},
+    transport::{Chunks, Routing, Transport, Unary, grpc_timeout},
 };
+
+/// The largest answer that is read unless a call says otherwise: what gRPC clients read by default.
+const ANSWER_BYTES: usize = 4 << 20;
 
 /// Makes calls over one transport. Cheap to clone; clones share what they have learned of the service.
 #[derive(Clone, Debug)]
@@ -24,6 +33,8 @@ pub(crate) struct Caller {
     pub(crate) transport: Transport,
     /// The limit of one attempt, connecting included, and of a start with all its attempts.
     pub(crate) rpc_timeout: Duration,
+    /// The RPC timeout as a header has it.
+    told: HeaderValue,
     learned: Arc<Learned>,
 }
 
@@ -31,92 +42,104 @@ pub(crate) struct Caller {
 #[derive(Debug)]
 struct Learned {
     throttle: Mutex<Throttle>,
-    long_polls: Mutex<Places>,
+    long_polls: Mutex<Slots>,
     /// Whether the service has ever answered, be it with an error: then it is there, and may be waited for.
     answered: AtomicBool,
 }
 
-/// A place that a long poll has taken among the calls of a client, until it is dropped.
-pub(crate) struct Place<'a>(&'a Mutex<Places>);
+/// A slot that a long poll has taken among the calls of a client, until it is dropped.
+pub(crate) struct Slot<'a>(&'a Mutex<Slots>);
 
 /// One RPC to make: what for, about what, and with which message.
-pub(crate) struct Call<'a, M> {
+pub(crate) struct Call<'a, A> {
     verb: &'static str,
     resource: &'a (dyn Display + Sync),
-    routing: Routing,
-    message: M,
+    request: Unary,
+    answer: PhantomData<fn() -> A>,
 }
 
-/// A failed attempt, and what is known of its effect.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) error: Error,
-    pub(crate) verdict: Verdict,
-}
-
-impl<'a, M> Call<'a, M> {
-    /// `verb` goes on with "could not", as in "could not *read job* NAME".
-    pub(crate) fn new(verb: &'static str, resource: &'a (impl Display + Sync), routing: Routing, message: M) -> Self {
-        Self { verb, resource, routing, message }
+impl<'a, A> Call<'a, A> {
+    /// `verb` goes on with "could not", as in "could not *read job* NAME". The message is encoded here, once for all
+    /// attempts.
+    pub(crate) fn new<Q: Message>(
+        verb: &'static str,
+        resource: &'a (impl Display + Sync),
+        method: &Method<Q, A>,
+        routing: Routing,
+        message: &Q,
+    ) -> Self {
+        let message = framed(message);
+        let request = Unary { path: method.path, params: routing.into_value(), message, most: ANSWER_BYTES };
+        Self { verb, resource, request, answer: PhantomData }
     }
+
+    /// Reads an answer of this many bytes.
+    pub(crate) fn reading(mut self, most: usize) -> Self {
+        self.request.most = most;
+        self
+    }
+}
+
+/// What an answer's message is read as.
+pub(crate) trait Reply: Sized {
+    fn read_from(bytes: Chunks) -> Result<Self, DecodeError>;
+}
+
+impl<M: Message + Default> Reply for M {
+    fn read_from(bytes: Chunks) -> Result<Self, DecodeError> {
+        Self::decode(bytes)
+    }
+}
+
+/// A message behind its gRPC prefix: not compressed, and its length.
+fn framed(message: &impl Message) -> Bytes {
+    let length = message.encoded_len();
+    let mut bytes = BytesMut::with_capacity(5 + length);
+    bytes.put_u8(0);
+    bytes.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    message.encode_raw(&mut bytes);
+    bytes.freeze()
 }
 
 impl Caller {
     pub(crate) fn new(transport: Transport, rpc_timeout: Duration) -> Self {
-        // A quarter of the places is kept for calls that are answered at once.
-        let long_polls = Mutex::new(Places::new(transport.places() / 4 * 3));
+        // A quarter of the slots is kept for calls that are answered at once.
+        let long_polls = Mutex::new(Slots::new(transport.slots() / 4 * 3));
         let learned = Learned { throttle: Mutex::default(), long_polls, answered: AtomicBool::default() };
-        Self { transport, rpc_timeout, learned: Arc::new(learned) }
+        Self { transport, rpc_timeout, told: grpc_timeout(rpc_timeout), learned: Arc::new(learned) }
     }
 
-    /// A place for a call that the service may hold, if there is one.
-    pub(crate) fn place(&self) -> Option<Place<'_>> {
+    /// A slot for a call that the service may hold, if there is one.
+    pub(crate) fn slot(&self) -> Option<Slot<'_>> {
         let long_polls = &self.learned.long_polls;
-        locked(long_polls).take().then(|| Place(long_polls))
+        locked(long_polls).take().then(|| Slot(long_polls))
     }
 
     /// Makes the call once, within `limit`: it covers the token, the connection, the request and the answer.
     ///
     /// The limit is also sent as `grpc-timeout`, so that the service stops as well.
-    async fn attempt<M, T>(&self, call: &Call<'_, M>, limit: Duration, rpc: &impl Rpc<M, T>) -> Result<T, Failure>
-    where
-        M: Clone + Send + Sync,
-    {
-        let exchange = Exchange::default();
-        let mut request = call.routing.request(call.message.clone());
-        // tonic's own `set_timeout` prints up to three numbers for it.
-        request.metadata_mut().insert("grpc-timeout", grpc_timeout(limit));
-        request.extensions_mut().insert(exchange.clone());
-        let (verdict, error) = match tokio::time::timeout(limit, rpc.send(self.transport.clone(), request)).await {
-            Ok(Ok(response)) => {
-                self.learned.answered.store(true, Relaxed);
-                return Ok(response.into_inner());
-            }
-            Ok(Err(status)) => (exchange.verdict(&status), Error::from_status(status, exchange.foreign_answer())),
-            Err(_) => {
-                let error = Error::new(ErrorKind::Deadline, format!("no answer within {:.1} s", limit.as_secs_f32()));
-                (exchange.unanswered(), error)
-            }
+    async fn attempt<A: Reply>(&self, call: &Call<'_, A>, limit: Duration) -> Result<A, Failure> {
+        let told = if limit == self.rpc_timeout { self.told.clone() } else { grpc_timeout(limit) };
+        let answer = match self.transport.unary(&call.request, limit, told).await {
+            Ok(bytes) => A::read_from(bytes).map_err(|cause| {
+                let error = Error::new(ErrorKind::Protocol, "the answer is not the message that belongs here");
+                Failure { error: error.with_source(cause), evidence: Evidence::Ambiguous }
+            }),
+            Err(failure) => Err(failure),
         };
-        if error.is_from_peer() {
+        let is_from_peer = answer.as_ref().map_or_else(|failure| failure.error.is_from_peer(), |_| true);
+        if is_from_peer && !self.learned.answered.load(Relaxed) {
             self.learned.answered.store(true, Relaxed);
         }
-        if error.kind() == ErrorKind::Deadline && !error.is_from_peer() {
-            // A connection that has died without a word shows as silence, and reconnects only when it is closed.
-            self.transport.replace_connection(&exchange);
-        }
-        Err(Failure { error: error.doing(call.verb, call.resource), verdict })
+        answer.map_err(|failure| Failure { error: failure.error.doing(call.verb, call.resource), ..failure })
     }
 
     /// Makes a call without effect, again after a failure that may pass.
-    pub(crate) async fn read<M, T>(&self, call: &Call<'_, M>, rpc: &impl Rpc<M, T>) -> Result<T>
-    where
-        M: Clone + Send + Sync,
-    {
+    pub(crate) async fn read<A: Reply>(&self, call: &Call<'_, A>) -> Result<A> {
         let mut failures = 0;
         let mut renewed = false;
         loop {
-            let error = match self.attempt(call, self.rpc_timeout, rpc).await {
+            let error = match self.attempt(call, self.rpc_timeout).await {
                 Ok(answer) => {
                     self.throttle().succeeded();
                     return Ok(answer);
@@ -137,13 +160,10 @@ impl Caller {
     }
 
     /// Makes a call once, within `limit`; a token that was not accepted is renewed first.
-    pub(crate) async fn once<M, T>(&self, call: &Call<'_, M>, limit: Duration, rpc: &impl Rpc<M, T>) -> Result<T>
-    where
-        M: Clone + Send + Sync,
-    {
+    pub(crate) async fn once<A: Reply>(&self, call: &Call<'_, A>, limit: Duration) -> Result<A> {
         let mut renewed = false;
         loop {
-            match self.attempt(call, limit, rpc).await {
+            match self.attempt(call, limit).await {
                 Err(failure) if self.renewed_token(&failure.error, &mut renewed) => {}
                 answer => return answer.map_err(|failure| failure.error),
             }
@@ -152,27 +172,26 @@ impl Caller {
 
     /// Makes a call that must not happen twice: again only with proof that it was not processed, and all within the
     /// RPC timeout.
-    pub(crate) async fn start<M, T>(&self, call: &Call<'_, M>, rpc: &impl Rpc<M, T>) -> Result<T, Failure>
-    where
-        M: Clone + Send + Sync,
-    {
+    pub(crate) async fn start<A: Reply>(&self, call: &Call<'_, A>) -> Result<A, Failure> {
         let deadline = Instant::now() + self.rpc_timeout;
+        let mut left = self.rpc_timeout;
         let (mut failures, mut refused, mut renewed) = (0, 0, false);
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let failure = match self.attempt(call, left, rpc).await {
+            let failure = match self.attempt(call, left).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            if failure.verdict == Verdict::Rejected && self.renewed_token(&failure.error, &mut renewed) {
-                continue;
+            if failure.evidence != Evidence::Rejected || !self.renewed_token(&failure.error, &mut renewed) {
+                failures += 1;
+                refused += u32::from(failure.evidence == Evidence::Unprocessed);
+                match StartPolicy::DEFAULT.next(failure.evidence, failures, refused, fastrand::f64()) {
+                    Some(pause) if failure.error.may_reconnect() && Instant::now() + pause < deadline => {
+                        sleep(pause).await;
+                    }
+                    _ => return Err(failure),
+                }
             }
-            failures += 1;
-            refused += u32::from(failure.verdict == Verdict::Unprocessed);
-            match StartPolicy::DEFAULT.next(failure.verdict, failures, refused, fastrand::f64()) {
-                Some(pause) if failure.error.may_reconnect() && Instant::now() + pause < deadline => sleep(pause).await,
-                _ => return Err(failure),
-            }
+            left = deadline.saturating_duration_since(Instant::now());
         }
     }
 
@@ -203,54 +222,23 @@ impl Caller {
     }
 }
 
-impl Place<'_> {
-    /// Notes how the call went: whether it had to queue although it had a place.
+impl Slot<'_> {
+    /// Notes how the call went: whether it had to queue although it had a slot.
     pub(crate) fn answered(&self, queued: bool) {
-        let mut places = locked(self.0);
-        if queued { places.queued() } else { places.answered() }
+        let mut slots = locked(self.0);
+        if queued { slots.queued() } else { slots.answered() }
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Slot<'_> {
     fn drop(&mut self) {
         locked(self.0).leave();
     }
 }
 
-/// The limit as the service is told, in milliseconds: eight digits of them are more than a day
-/// (gRPC over HTTP/2, Timeout).
-fn grpc_timeout(limit: Duration) -> AsciiMetadataValue {
-    let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).min(99_999_999);
-    AsciiMetadataValue::try_from(format!("{millis}m")).unwrap_or_else(|_| unreachable!("digits and a letter"))
-}
-
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics while it is held.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// One method of a generated stub: a closure that makes the stub over the transport and sends the request.
-pub(crate) trait Rpc<M, T>: Send + Sync {
-    /// Sends the request.
-    fn send(
-        &self,
-        transport: Transport,
-        request: Request<M>,
-    ) -> impl Future<Output = Result<Response<T>, Status>> + Send;
-}
-
-impl<M, T, F, Fut> Rpc<M, T> for F
-where
-    F: Fn(Transport, Request<M>) -> Fut + Send + Sync,
-    Fut: Future<Output = Result<Response<T>, Status>> + Send,
-{
-    fn send(
-        &self,
-        transport: Transport,
-        request: Request<M>,
-    ) -> impl Future<Output = Result<Response<T>, Status>> + Send {
-        self(transport, request)
-    }
 }
 
 /// Whether a read is worth another attempt: a broken connection, a service that is briefly not there (AIP-194), or

@@ -114,33 +114,8 @@ impl Error {
         }))
     }
 
-    /// The error behind a failed RPC.
-    ///
-    /// `foreign_answer` says what came where it was no gRPC at all, such as a proxy's error page.
-    pub(crate) fn from_status(status: Status, foreign_answer: Option<String>) -> Self {
-        if let Some(foreign_answer) = foreign_answer {
-            return Self::new(ErrorKind::NotGrpc, foreign_answer);
-        }
-        let Some(cause) = StdError::source(&status) else { return Self::from_peer(&status) };
-        if let Some(own) = chain(cause).find_map(|e| e.downcast_ref::<Self>()) {
-            return own.clone();
-        }
-        if let Some(foreign) = foreign_peer(cause) {
-            return Self::new(ErrorKind::NotGrpc, foreign);
-        }
-        if chain(cause).any(|e| e.is::<tonic::TimeoutExpired>()) {
-            return Self::new(ErrorKind::Deadline, "no answer within the RPC timeout");
-        }
-        // The links in between only say "transport error"; the last one says what happened.
-        let last = chain(cause).last().map_or_else(String::new, ToString::to_string);
-        let mut error = Self::new(ErrorKind::Unreachable, format!("no connection to the service: {last}"));
-        error.0.code = Some(status.code());
-        error.0.lasting = is_lasting(cause);
-        error
-    }
-
     /// A status that the service itself sent.
-    fn from_peer(status: &Status) -> Self {
+    pub(crate) fn from_peer(status: &Status) -> Self {
         let kind = match status.code() {
             Code::InvalidArgument | Code::OutOfRange => ErrorKind::InvalidInput,
             Code::NotFound => ErrorKind::NotFound,
@@ -158,6 +133,20 @@ impl Error {
         error
     }
 
+    /// The same as the status of a call through a generated stub. It has this error as its source.
+    pub(crate) fn into_status(self) -> Status {
+        let code = self.code().unwrap_or(match self.kind() {
+            ErrorKind::InvalidInput => Code::InvalidArgument,
+            ErrorKind::Credentials => Code::Unauthenticated,
+            ErrorKind::Unreachable => Code::Unavailable,
+            ErrorKind::Deadline => Code::DeadlineExceeded,
+            _ => Code::Unknown,
+        });
+        let mut status = Status::new(code, self.to_string());
+        status.set_source(Arc::new(self));
+        status
+    }
+
     /// What was being done, unless that was said already nearer to the cause.
     pub(crate) fn doing(mut self, verb: &'static str, resource: &(impl Display + ?Sized)) -> Self {
         self.0.doing.get_or_insert_with(|| Doing { verb, resource: resource.to_string() });
@@ -167,6 +156,17 @@ impl Error {
     /// Adds what else is to be said, behind the message.
     pub(crate) fn noting(mut self, note: &str) -> Self {
         self.0.message = format!("{}; {note}", self.0.message);
+        self
+    }
+
+    pub(crate) fn with_code(mut self, code: Code) -> Self {
+        self.0.code = Some(code);
+        self
+    }
+
+    /// Marks a connection that failed in a way that another attempt will not change.
+    pub(crate) fn lasting(mut self) -> Self {
+        self.0.lasting = true;
         self
     }
 
@@ -333,12 +333,6 @@ pub(crate) fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<It
     })
 }
 
-/// Whether the connection failed over what the peer is: a certificate that is not accepted, or no TLS at all. rustls
-/// reports these as `InvalidData`.
-fn is_lasting(cause: &(dyn StdError + 'static)) -> bool {
-    chain(cause).filter_map(|e| e.downcast_ref::<io::Error>()).any(|e| e.kind() == io::ErrorKind::InvalidData)
-}
-
 /// What a status says about another attempt. The pushback header counts more than the detail.
 fn advice(status: &Status) -> Option<Advice> {
     if let Some(pushback) = status.metadata().get("grpc-retry-pushback-ms") {
@@ -348,24 +342,13 @@ fn advice(status: &Status) -> Option<Advice> {
     status.get_details_retry_info()?.retry_delay.map(Advice::After)
 }
 
-/// What the peer speaks, where a connection found that it is not HTTP/2.
-///
-/// The transport raises it as `io::ErrorKind::Unsupported`, which no socket does; h2 keeps only the kind and the
-/// text of an io error, so a type of our own would not survive.
-pub(crate) fn foreign_peer(cause: &(dyn StdError + 'static)) -> Option<String> {
-    chain(cause)
-        .filter_map(|e| e.downcast_ref::<io::Error>())
-        .find(|e| e.kind() == io::ErrorKind::Unsupported)
-        .map(ToString::to_string)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn an_error_says_what_was_done_to_what_and_the_cause_once() {
-        let error = Error::from_status(Status::not_found("Resource 'x' does not exist."), None)
+        let error = Error::from_peer(&Status::not_found("Resource 'x' does not exist."))
             .doing("read job", &"projects/p/locations/l/jobs/x")
             .doing("do more", &"something else");
         assert_eq!(
@@ -378,25 +361,11 @@ mod tests {
     }
 
     #[test]
-    fn an_own_error_inside_a_status_comes_out_as_it_was() {
-        let own = Error::new(ErrorKind::Credentials, "no credentials");
-        let error = Error::from_status(Status::from_error(Box::new(io::Error::other(own))), None);
-        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Credentials, "no credentials"));
-    }
-
-    #[test]
-    fn an_error_page_is_not_grpc_whatever_the_code_says() {
-        let answer = "the server answered with HTTP status 503, not with gRPC";
-        let error = Error::from_status(Status::unavailable("made up"), Some(answer.to_owned()));
-        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::NotGrpc, answer));
-    }
-
-    #[test]
     fn the_service_may_say_when_to_come_back() {
         let told = |header: &'static str| {
             let mut status = Status::unavailable("busy");
             status.metadata_mut().insert("grpc-retry-pushback-ms", header.parse().expect("a header"));
-            Error::from_status(status, None).advice()
+            Error::from_peer(&status).advice()
         };
         assert_eq!(told("1500"), Some(Advice::After(Duration::from_millis(1_500))));
         assert_eq!(told("-1"), Some(Advice::Never));
@@ -404,13 +373,13 @@ mod tests {
 
         let details = tonic_types::ErrorDetails::with_retry_info(Some(Duration::from_secs(9)));
         let status = Status::with_error_details(Code::ResourceExhausted, "quota", details);
-        assert_eq!(Error::from_status(status, None).retry_after(), Some(Duration::from_secs(9)));
-        assert_eq!(Error::from_status(Status::unavailable("busy"), None).retry_after(), None);
+        assert_eq!(Error::from_peer(&status).retry_after(), Some(Duration::from_secs(9)));
+        assert_eq!(Error::from_peer(&Status::unavailable("busy")).retry_after(), None);
     }
 
     #[test]
     fn a_start_of_unknown_end_is_never_retryable() {
-        let error = Error::from_status(Status::unavailable("try later"), None);
+        let error = Error::from_peer(&Status::unavailable("try later"));
         assert!(error.is_retryable());
         assert!(!error.clone().with_kind(ErrorKind::StartUnknown).is_retryable());
         assert!(error.with_kind(ErrorKind::NotStarted).is_retryable());

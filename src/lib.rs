@@ -60,6 +60,7 @@ mod client;
 pub mod emulator;
 mod error;
 mod name;
+mod net;
 mod operation;
 mod outcome;
 pub mod proto;
@@ -80,7 +81,7 @@ pub use self::{
     outcome::{Outcome, TaskEnd, TaskFailure},
     run::{Finished, Run},
     start::{ContainerOverrides, RunBuilder, StartKey, StartToken, TaskTimeout},
-    transport::{Routing, Transport},
+    transport::{Answer, Routing, Transport},
 };
 
 /// The examples of the README, compiled.

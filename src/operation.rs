@@ -109,7 +109,7 @@ impl<T: Message + Name + Default> Operation<T> {
             Some(operation::Result::Response(response)) => unpack(response),
             Some(operation::Result::Error(error)) => {
                 let status = Status::new(Code::from_i32(error.code), &error.message);
-                Err(Error::from_status(status, None).doing("finish operation", &self.name))
+                Err(Error::from_peer(&status).doing("finish operation", &self.name))
             }
             // AIP-151 wants a result; an operation of Cloud Run has been seen to end without one.
             None => self.metadata()?.ok_or_else(|| {
@@ -154,13 +154,13 @@ impl<T: Message + Name + Default> Operation<T> {
     /// Asks once: by a long poll that is held so long, where the service has them and the client a place for it.
     async fn ask(&self, hold: &mut Option<Duration>) -> Result<longrunning::Operation> {
         if let Some(time) = *hold
-            && let Some(place) = self.caller.place()
+            && let Some(slot) = self.caller.slot()
         {
             let asked = Instant::now();
             match self.caller.wait_operation(&self.name, time).await {
                 Ok(answer) => {
                     // Longer than the service holds it: the rest of the time it waited for its turn.
-                    place.answered(asked.elapsed() >= time + HELD);
+                    slot.answered(asked.elapsed() >= time + HELD);
                     *hold = Some(HOLD);
                     return Ok(answer);
                 }

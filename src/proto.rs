@@ -4,10 +4,37 @@
 //! packages and nothing of how they are used. The generated types are this crate's public data types:
 //! `google.cloud.run.v2.Execution` is [`run::v2::Execution`].
 
+use std::marker::PhantomData;
+
 pub use self::google::{api, cloud::run, iam, longrunning, rpc, r#type};
 
 /// The descriptors of everything here with their options, as an encoded `google.protobuf.FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.binpb"));
+
+/// A unary method of the interface: its path, and the types of its messages.
+#[derive(Debug)]
+pub(crate) struct Method<Request, Answer> {
+    /// `/PACKAGE.SERVICE/METHOD`.
+    pub(crate) path: &'static str,
+    messages: PhantomData<fn(Request) -> Answer>,
+}
+
+impl<Request, Answer> Method<Request, Answer> {
+    const fn new(path: &'static str) -> Self {
+        Self { path, messages: PhantomData }
+    }
+
+    /// The same method with other types for its messages, such as one that keeps the bytes of an answer.
+    pub(crate) const fn with_messages<OtherRequest, OtherAnswer>(&self) -> Method<OtherRequest, OtherAnswer> {
+        Method::new(self.path)
+    }
+}
+
+/// The methods by service: what the generated stubs call, for the verbs that do not need the stubs' machinery.
+#[allow(dead_code)]
+pub(crate) mod methods {
+    include!(concat!(env!("OUT_DIR"), "/methods.rs"));
+}
 
 // The nesting is that of the proto packages, because generated code refers to its neighbours by relative paths.
 #[allow(unreachable_pub, clippy::use_self)]

@@ -8,7 +8,7 @@ use crate::error::Advice;
 
 /// What is known of a request that failed, from evidence and never from a status code alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Evidence {
     /// Its message never left this process.
     NeverSent,
     /// It left, and the peer proved that it did not process it (RFC 9113 8.7: a refused stream, or one above the
@@ -93,8 +93,8 @@ impl StartPolicy {
 
     /// The pause before the start may be sent again after `failures` attempts, `refused` of which the peer refused.
     /// None when nothing proves that the last one was not processed, or when it is time to give up.
-    pub(crate) fn next(&self, verdict: Verdict, failures: u32, refused: u32, random: f64) -> Option<Duration> {
-        let unprocessed = matches!(verdict, Verdict::NeverSent | Verdict::Unprocessed);
+    pub(crate) fn next(&self, evidence: Evidence, failures: u32, refused: u32, random: f64) -> Option<Duration> {
+        let unprocessed = matches!(evidence, Evidence::NeverSent | Evidence::Unprocessed);
         if !unprocessed || failures >= self.attempts || refused >= self.refusals {
             return None;
         }
@@ -136,25 +136,25 @@ impl Default for Throttle {
     }
 }
 
-/// The places that long polls may hold, so that a client full of waits has room for its other calls.
+/// The slots that long polls may hold, so that a client full of waits has room for its other calls.
 ///
-/// A poll that had to queue for its place shows that the peer allows fewer calls than there are places: it takes its
+/// A poll that had to queue for its place shows that the peer allows fewer calls than there are slots: it takes its
 /// place away with it. One that did not gives a tenth of a place back, up to what there was at first.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Places {
-    /// In tenths of a place, as `allowed`, so that they add up exactly.
+pub(crate) struct Slots {
+    /// In tenths of a slot, as `allowed`, so that they add up exactly.
     most: usize,
     allowed: usize,
     taken: usize,
 }
 
-impl Places {
+impl Slots {
     pub(crate) fn new(most: usize) -> Self {
         let most = most.saturating_mul(10);
         Self { most, allowed: most, taken: 0 }
     }
 
-    /// Takes a place, if there is one. One there always is.
+    /// Takes a slot, if there is one. One there always is.
     pub(crate) fn take(&mut self) -> bool {
         let free = self.taken < (self.allowed / 10).max(1);
         self.taken += usize::from(free);
@@ -215,14 +215,14 @@ mod tests {
     #[test]
     fn a_start_is_sent_again_only_with_proof() {
         let policy = StartPolicy::DEFAULT;
-        assert_eq!(policy.next(Verdict::NeverSent, 1, 0, 1.0), Some(Duration::ZERO));
-        assert_eq!(policy.next(Verdict::Unprocessed, 1, 1, 1.0), Some(Duration::ZERO));
-        assert_eq!(policy.next(Verdict::NeverSent, 2, 0, 1.0), Some(Duration::from_millis(200)));
-        assert_eq!(policy.next(Verdict::Unprocessed, 3, 3, 1.0), None);
-        assert_eq!(policy.next(Verdict::NeverSent, policy.attempts, 0, 1.0), None);
+        assert_eq!(policy.next(Evidence::NeverSent, 1, 0, 1.0), Some(Duration::ZERO));
+        assert_eq!(policy.next(Evidence::Unprocessed, 1, 1, 1.0), Some(Duration::ZERO));
+        assert_eq!(policy.next(Evidence::NeverSent, 2, 0, 1.0), Some(Duration::from_millis(200)));
+        assert_eq!(policy.next(Evidence::Unprocessed, 3, 3, 1.0), None);
+        assert_eq!(policy.next(Evidence::NeverSent, policy.attempts, 0, 1.0), None);
         for failures in 1..10 {
-            assert_eq!(policy.next(Verdict::Ambiguous, failures, 0, 1.0), None);
-            assert_eq!(policy.next(Verdict::Rejected, failures, 0, 1.0), None);
+            assert_eq!(policy.next(Evidence::Ambiguous, failures, 0, 1.0), None);
+            assert_eq!(policy.next(Evidence::Rejected, failures, 0, 1.0), None);
         }
     }
 
@@ -243,25 +243,25 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_it_was_left() {
-        let mut places = Places::new(2);
-        assert_eq!([places.take(), places.take(), places.take()], [true, true, false]);
-        places.leave();
-        assert_eq!([places.take(), places.take()], [true, false]);
+        let mut slots = Slots::new(2);
+        assert_eq!([slots.take(), slots.take(), slots.take()], [true, true, false]);
+        slots.leave();
+        assert_eq!([slots.take(), slots.take()], [true, false]);
     }
 
     #[test]
-    fn polls_that_queue_take_their_places_away_until_others_make_up_for_them() {
-        let mut places = Places::new(3);
-        (0..2).for_each(|_| places.queued());
-        assert_eq!([places.take(), places.take()], [true, false]);
-        places.leave();
-        (0..10).for_each(|_| places.answered());
-        assert_eq!([places.take(), places.take(), places.take()], [true, true, false]);
-        (0..9).for_each(|_| places.queued());
-        assert_eq!(places.allowed, 0);
-        (0..2).for_each(|_| places.leave());
-        assert!(places.take(), "one wait always learns of its end at once");
-        (0..99).for_each(|_| places.answered());
-        assert_eq!(places.allowed, places.most);
+    fn polls_that_queue_take_their_slots_away_until_others_make_up_for_them() {
+        let mut slots = Slots::new(3);
+        (0..2).for_each(|_| slots.queued());
+        assert_eq!([slots.take(), slots.take()], [true, false]);
+        slots.leave();
+        (0..10).for_each(|_| slots.answered());
+        assert_eq!([slots.take(), slots.take(), slots.take()], [true, true, false]);
+        (0..9).for_each(|_| slots.queued());
+        assert_eq!(slots.allowed, 0);
+        (0..2).for_each(|_| slots.leave());
+        assert!(slots.take(), "one wait always learns of its end at once");
+        (0..99).for_each(|_| slots.answered());
+        assert_eq!(slots.allowed, slots.most);
     }
 }

@@ -4,22 +4,25 @@
 
 mod encoded;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+use prost::Message;
 
 pub(crate) use self::encoded::EncodedJob;
 use crate::{
-    call::{Call, Caller, Failure, Rpc},
+    call::{Call, Caller, Failure},
     error::{Error, ErrorKind, Result},
     name::{ExecutionName, JobName, Location, OperationName, TaskName},
     proto::{
-        longrunning::{GetOperationRequest, Operation, WaitOperationRequest, operations_client::OperationsClient},
+        Method,
+        longrunning::{GetOperationRequest, Operation, WaitOperationRequest},
+        methods::{executions, jobs, operations, tasks},
         run::v2::{
             CancelExecutionRequest, CreateJobRequest, DeleteExecutionRequest, DeleteJobRequest, Execution,
-            GetExecutionRequest, GetJobRequest, GetTaskRequest, Job, ListExecutionsRequest, ListJobsRequest,
-            ListTasksRequest, RunJobRequest, Task, UpdateJobRequest, executions_client::ExecutionsClient,
-            jobs_client::JobsClient, tasks_client::TasksClient,
+            GetExecutionRequest, GetJobRequest, GetTaskRequest, Job, ListExecutionsRequest, ListExecutionsResponse,
+            ListJobsRequest, ListJobsResponse, ListTasksRequest, ListTasksResponse, RunJobRequest, Task,
+            UpdateJobRequest,
         },
     },
     transport::Routing,
@@ -28,18 +31,14 @@ use crate::{
 /// What gcloud asks for; the service's own default and maximum are not published.
 pub(crate) const PAGE_SIZE: i32 = 100;
 
-/// The largest page that is read: its items hold whole templates, whose variables alone may pass tonic's 4 MiB.
+/// The largest page that is read: its items hold whole templates, whose variables alone may pass 4 MiB.
 const PAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Jobs.
 impl Caller {
     pub(crate) async fn get_job(&self, name: &JobName) -> Result<Job> {
         let message = GetJobRequest { name: name.to_string() };
-        self.read(
-            &Call::new("read job", name, Routing::location(name.location()), message),
-            &|transport, request| async move { JobsClient::new(transport).get_job(request).await },
-        )
-        .await
+        self.read(&Call::new("read job", name, &jobs::GET_JOB, Routing::location(name.location()), &message)).await
     }
 
     pub(crate) fn list_jobs(&self, location: &Location) -> BoxStream<'static, Result<Job>> {
@@ -47,11 +46,9 @@ impl Caller {
             ListJobsRequest { parent: location.to_string(), page_size: PAGE_SIZE, ..ListJobsRequest::default() };
         items(self.pages(
             List { verb: "list jobs of", parent: location.to_string(), routing: Routing::location(location), message },
+            &jobs::LIST_JOBS,
             |message, token| message.page_token = token,
-            |transport, request| async move {
-                JobsClient::new(transport).max_decoding_message_size(PAGE_BYTES).list_jobs(request).await
-            },
-            |page| (page.jobs, page.next_page_token),
+            |page: ListJobsResponse| (page.jobs, page.next_page_token),
         ))
     }
 
@@ -63,38 +60,25 @@ impl Caller {
             job_id: name.id().to_owned(),
             validate_only: false,
         };
-        self.once(
-            &Call::new("create job", name, Routing::location(name.location()), message),
-            self.rpc_timeout,
-            &|transport, request| async move { JobsClient::new(transport).create_job(request).await },
-        )
-        .await
+        let call = Call::new("create job", name, &jobs::CREATE_JOB, Routing::location(name.location()), &message);
+        self.once(&call, self.rpc_timeout).await
     }
 
     pub(crate) async fn update_job(&self, name: &JobName, job: Job) -> Result<Operation> {
         let message = UpdateJobRequest { job: Some(job), ..UpdateJobRequest::default() };
-        self.once(
-            &Call::new("update job", name, Routing::location(name.location()), message),
-            self.rpc_timeout,
-            &|transport, request| async move { JobsClient::new(transport).update_job(request).await },
-        )
-        .await
+        let call = Call::new("update job", name, &jobs::UPDATE_JOB, Routing::location(name.location()), &message);
+        self.once(&call, self.rpc_timeout).await
     }
 
     pub(crate) async fn delete_job(&self, name: &JobName) -> Result<Operation> {
         let message = DeleteJobRequest { name: name.to_string(), ..DeleteJobRequest::default() };
-        self.once(
-            &Call::new("delete job", name, Routing::location(name.location()), message),
-            self.rpc_timeout,
-            &|transport, request| async move { JobsClient::new(transport).delete_job(request).await },
-        )
-        .await
+        let call = Call::new("delete job", name, &jobs::DELETE_JOB, Routing::location(name.location()), &message);
+        self.once(&call, self.rpc_timeout).await
     }
 
     /// A failure says what is known of its effect.
-    pub(crate) async fn run_job(&self, name: &JobName, message: RunJobRequest) -> Result<Operation, Failure> {
-        let call = Call::new("start", name, Routing::location(name.location()), message);
-        self.start(&call, &|transport, request| async move { JobsClient::new(transport).run_job(request).await }).await
+    pub(crate) async fn run_job(&self, name: &JobName, message: &RunJobRequest) -> Result<Operation, Failure> {
+        self.start(&Call::new("start", name, &jobs::RUN_JOB, Routing::location(name.location()), message)).await
     }
 }
 
@@ -102,10 +86,7 @@ impl Caller {
 impl Caller {
     pub(crate) async fn get_execution(&self, name: &ExecutionName) -> Result<Execution> {
         let message = GetExecutionRequest { name: name.to_string() };
-        self.read(&Call::new("read execution", name, Routing::name(name), message), &|transport, request| async move {
-            ExecutionsClient::new(transport).get_execution(request).await
-        })
-        .await
+        self.read(&Call::new("read execution", name, &executions::GET_EXECUTION, Routing::name(name), &message)).await
     }
 
     pub(crate) fn list_executions(&self, job: &JobName) -> BoxStream<'static, Result<Execution>> {
@@ -117,40 +98,27 @@ impl Caller {
         let message = ListExecutionsRequest { parent: job.to_string(), page_size, ..ListExecutionsRequest::default() };
         self.pages(
             List { verb: "list executions of", parent: job.to_string(), routing: Routing::parent(job), message },
+            &executions::LIST_EXECUTIONS,
             |message, token| message.page_token = token,
-            |transport, request| async move {
-                ExecutionsClient::new(transport).max_decoding_message_size(PAGE_BYTES).list_executions(request).await
-            },
-            |page| (page.executions, page.next_page_token),
+            |page: ListExecutionsResponse| (page.executions, page.next_page_token),
         )
     }
 
     pub(crate) async fn cancel_execution(&self, name: &ExecutionName) -> Result<Operation> {
         let message = CancelExecutionRequest { name: name.to_string(), ..CancelExecutionRequest::default() };
-        self.once(
-            &Call::new("cancel", name, Routing::name(name), message),
-            self.rpc_timeout,
-            &|transport, request| async move { ExecutionsClient::new(transport).cancel_execution(request).await },
-        )
-        .await
+        let call = Call::new("cancel", name, &executions::CANCEL_EXECUTION, Routing::name(name), &message);
+        self.once(&call, self.rpc_timeout).await
     }
 
     pub(crate) async fn delete_execution(&self, name: &ExecutionName) -> Result<Operation> {
         let message = DeleteExecutionRequest { name: name.to_string(), ..DeleteExecutionRequest::default() };
-        self.once(
-            &Call::new("delete", name, Routing::name(name), message),
-            self.rpc_timeout,
-            &|transport, request| async move { ExecutionsClient::new(transport).delete_execution(request).await },
-        )
-        .await
+        let call = Call::new("delete", name, &executions::DELETE_EXECUTION, Routing::name(name), &message);
+        self.once(&call, self.rpc_timeout).await
     }
 
     pub(crate) async fn get_task(&self, name: &TaskName) -> Result<Task> {
         let message = GetTaskRequest { name: name.to_string() };
-        self.read(&Call::new("read task", name, Routing::name(name), message), &|transport, request| async move {
-            TasksClient::new(transport).get_task(request).await
-        })
-        .await
+        self.read(&Call::new("read task", name, &tasks::GET_TASK, Routing::name(name), &message)).await
     }
 
     pub(crate) fn list_tasks(&self, execution: &ExecutionName) -> BoxStream<'static, Result<Task>> {
@@ -158,11 +126,9 @@ impl Caller {
             ListTasksRequest { parent: execution.to_string(), page_size: PAGE_SIZE, ..ListTasksRequest::default() };
         items(self.pages(
             List { verb: "list tasks of", parent: execution.to_string(), routing: Routing::parent(execution), message },
+            &tasks::LIST_TASKS,
             |message, token| message.page_token = token,
-            |transport, request| async move {
-                TasksClient::new(transport).max_decoding_message_size(PAGE_BYTES).list_tasks(request).await
-            },
-            |page| (page.tasks, page.next_page_token),
+            |page: ListTasksResponse| (page.tasks, page.next_page_token),
         ))
     }
 }
@@ -171,21 +137,16 @@ impl Caller {
 impl Caller {
     pub(crate) async fn get_operation(&self, name: &OperationName) -> Result<Operation> {
         let message = GetOperationRequest { name: name.to_string() };
-        self.read(&Call::new("read operation", name, Routing::name(name), message), &|transport, request| async move {
-            OperationsClient::new(transport).get_operation(request).await
-        })
-        .await
+        let call = Call::new("read operation", name, &operations::GET_OPERATION, Routing::name(name), &message);
+        self.read(&call).await
     }
 
     /// One long poll: the service answers when the operation is done, and after `hold` at the latest.
     pub(crate) async fn wait_operation(&self, name: &OperationName, hold: Duration) -> Result<Operation> {
         let message =
             WaitOperationRequest { name: name.to_string(), timeout: prost_types::Duration::try_from(hold).ok() };
-        let call = Call::new("wait for operation", name, Routing::name(name), message);
-        self.once(&call, hold + self.rpc_timeout, &|transport, request| async move {
-            OperationsClient::new(transport).wait_operation(request).await
-        })
-        .await
+        let call = Call::new("wait for operation", name, &operations::WAIT_OPERATION, Routing::name(name), &message);
+        self.once(&call, hold + self.rpc_timeout).await
     }
 }
 
@@ -204,32 +165,28 @@ impl Caller {
     fn pages<M, P, T>(
         &self,
         list: List<M>,
+        method: &'static Method<M, P>,
         turn_to: fn(&mut M, String),
-        rpc: impl Rpc<M, P> + 'static,
         split: fn(P) -> (Vec<T>, String),
     ) -> BoxStream<'static, Result<Vec<T>>>
     where
-        M: Clone + Send + Sync + 'static,
-        P: Send + 'static,
+        M: Message + 'static,
+        P: Message + Default + 'static,
         T: Send + 'static,
     {
-        let shared = Arc::new((self.clone(), list, rpc));
-        stream::try_unfold(Some(String::new()), move |token| {
-            let shared = Arc::clone(&shared);
-            async move {
-                let Some(token) = token else { return Ok(None) };
-                let (caller, list, rpc) = &*shared;
-                let mut message = list.message.clone();
-                turn_to(&mut message, token.clone());
-                let call = Call::new(list.verb, &list.parent, list.routing.clone(), message);
-                let (items, next) = split(caller.read(&call, rpc).await?);
-                if !next.is_empty() && next == token {
-                    let error =
-                        Error::new(ErrorKind::Protocol, "the service answered with the page token it was asked with");
-                    return Err(error.doing(list.verb, &list.parent));
-                }
-                Ok(Some((items, Some(next).filter(|next| !next.is_empty()))))
+        let state = (self.clone(), list, Some(String::new()));
+        stream::try_unfold(state, move |(caller, mut list, token)| async move {
+            let Some(token) = token else { return Ok(None) };
+            turn_to(&mut list.message, token.clone());
+            let call = Call::new(list.verb, &list.parent, method, list.routing.clone(), &list.message);
+            let (items, next) = split(caller.read(&call.reading(PAGE_BYTES)).await?);
+            if !next.is_empty() && next == token {
+                let error =
+                    Error::new(ErrorKind::Protocol, "the service answered with the page token it was asked with");
+                return Err(error.doing(list.verb, &list.parent));
             }
+            let next = Some(next).filter(|next| !next.is_empty());
+            Ok(Some((items, (caller, list, next))))
         })
         .boxed()
     }

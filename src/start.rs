@@ -22,7 +22,7 @@ use crate::{
             run_job_request::{Overrides, overrides::ContainerOverride},
         },
     },
-    retry::Verdict,
+    retry::Evidence,
     run::Run,
 };
 
@@ -184,9 +184,9 @@ impl RunBuilder {
     async fn send(&self, request: RunJobRequest) -> Result<Run> {
         if self.validate_first {
             let check = RunJobRequest { validate_only: true, ..request.clone() };
-            self.caller.run_job(&self.job, check).await.map_err(unchecked)?;
+            self.caller.run_job(&self.job, &check).await.map_err(unchecked)?;
         }
-        match self.caller.run_job(&self.job, request).await {
+        match self.caller.run_job(&self.job, &request).await {
             Ok(operation) => accepted(self.caller.clone(), &self.job, operation),
             Err(failure) => Err(failed(failure)),
         }
@@ -320,7 +320,7 @@ fn invalid(message: impl Into<String>) -> Error {
 fn accepted(caller: Caller, job: &JobName, operation: longrunning::Operation) -> Result<Run> {
     if let (None, Some(longrunning::operation::Result::Error(error))) = (&operation.metadata, &operation.result) {
         let status = tonic::Status::new(tonic::Code::from_i32(error.code), &error.message);
-        return Err(Error::from_status(status, None).with_kind(ErrorKind::Rejected).doing("start", job));
+        return Err(Error::from_peer(&status).with_kind(ErrorKind::Rejected).doing("start", job));
     }
     let name = operation.metadata.as_ref().map(name_in::<Execution>).transpose().map(Option::unwrap_or_default);
     let handles = name.and_then(|name| {
@@ -362,16 +362,16 @@ fn unlooked(error: Error) -> Error {
 
 /// An error of a check before a start, which starts nothing whatever becomes of it.
 fn unchecked(failure: Failure) -> Error {
-    let verdict = if failure.verdict == Verdict::Ambiguous { Verdict::Unprocessed } else { failure.verdict };
-    failed(Failure { verdict, ..failure }).noting("this was the check before the start")
+    let evidence = if failure.evidence == Evidence::Ambiguous { Evidence::Unprocessed } else { failure.evidence };
+    failed(Failure { evidence, ..failure }).noting("this was the check before the start")
 }
 
-fn failed(Failure { error, verdict }: Failure) -> Error {
-    match verdict {
-        Verdict::NeverSent if error.kind() == ErrorKind::Credentials => error,
-        Verdict::NeverSent | Verdict::Unprocessed => error.with_kind(ErrorKind::NotStarted),
-        Verdict::Rejected => error.with_kind(ErrorKind::Rejected),
-        Verdict::Ambiguous => error.with_kind(ErrorKind::StartUnknown),
+fn failed(Failure { error, evidence }: Failure) -> Error {
+    match evidence {
+        Evidence::NeverSent if error.kind() == ErrorKind::Credentials => error,
+        Evidence::NeverSent | Evidence::Unprocessed => error.with_kind(ErrorKind::NotStarted),
+        Evidence::Rejected => error.with_kind(ErrorKind::Rejected),
+        Evidence::Ambiguous => error.with_kind(ErrorKind::StartUnknown),
     }
 }
 

@@ -1,54 +1,58 @@
-//! The connections under every stub: endpoint, TLS, keepalive, credentials and headers. Knows no message.
+//! Connections to the service, straight on the h2 crate: pooled, authenticated, and with what was seen of each exchange.
+//! Knows no message.
+//!
+//! Why not tonic's `Channel`: what a start may claim about a failure rests on the frames of HTTP/2, which a `Channel` over
+//! hyper does not show, and a request and its message leave in one write here. tonic has the stubs and `Status`.
 
+mod answer;
+mod connect;
+mod connection;
 mod endpoint;
+mod evidence;
 mod exchange;
+mod frames;
+mod headers;
 mod pool;
-mod preface;
 mod routing;
+mod wire;
 
 use std::{
     fmt::{self, Debug, Formatter},
+    future::poll_fn,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
-use hyper_util::client::legacy::connect::HttpConnector;
-use tonic::{
-    body::Body,
-    codegen::StdError as BoxError,
-    transport::{Channel, Endpoint},
-};
+use bytes::{Bytes, BytesMut};
+use futures_util::future::{BoxFuture, try_join};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header::AUTHORIZATION, uri};
+use http_body::Body as _;
+use tokio::time::timeout;
+use tonic::{Status, body::Body, codegen::StdError as BoxError};
 use tower::Service;
 
-pub use self::routing::Routing;
-pub(crate) use self::{endpoint::Target, exchange::Exchange};
+pub use self::{answer::Answer, routing::Routing};
+pub(crate) use self::{answer::Chunks, endpoint::Target, exchange::Failure, headers::grpc_timeout};
 use self::{
+    connect::{by_connector, to_server},
+    connection::Connect,
+    exchange::{Exchange, Flight},
     pool::{Lease, Pool},
-    preface::{Checked, Findings},
 };
 use crate::{
     auth::Credentials,
     error::{Error, ErrorKind, Result},
-    retry::Verdict,
 };
-
-const USER_AGENT: &str = concat!("runjob/", env!("CARGO_PKG_VERSION"));
-const API_CLIENT: (HeaderName, HeaderValue) = (
-    HeaderName::from_static("x-goog-api-client"),
-    HeaderValue::from_static(concat!("gccl/", env!("CARGO_PKG_VERSION"))),
-);
-const QUOTA_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
 
 /// Authenticated connections to Cloud Run, for the generated stubs.
 ///
 /// Clones share the connections: one for up to a hundred calls at a time, more for more calls (see
 /// [`ClientBuilder::connections`](crate::ClientBuilder::connections)). It connects when a call needs it and again after
 /// a loss, adds the token, the telemetry headers and the quota project to each request, and keeps a connection alive
-/// while calls are open. What a request is about it does not know: see [`Routing`] for the header that only the
-/// message can tell.
+/// while calls are open. Requests are unary: the whole request is read before it is sent. What a request is about it does
+/// not know: see [`Routing`] for the header that only the message can tell.
 ///
 /// ```no_run
 /// # async fn doc() -> Result<(), Box<dyn std::error::Error>> {
@@ -61,104 +65,17 @@ const QUOTA_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project")
 /// let job = jobs.get_job(Routing::location(job.location()).request(message)).await?.into_inner();
 /// # Ok(()) }
 /// ```
-pub struct Transport {
-    /// The connection that was made ready for the next call.
-    ready: Option<Ready>,
-    shared: Arc<Shared>,
-}
+#[derive(Clone)]
+pub struct Transport(Arc<Shared>);
 
 /// What the clones of a transport have in common.
 struct Shared {
     pool: Pool,
-    findings: Findings,
     credentials: Credentials,
+    /// The headers that every request has.
     headers: HeaderMap,
-}
-
-/// A connection that has been chosen for a call.
-struct Ready {
-    lease: Lease,
-    channel: Channel,
-}
-
-impl Transport {
-    /// A transport to this server; nothing is sent yet.
-    ///
-    /// # Errors
-    /// When a bearer token would travel in plaintext to another machine, or no root certificate can be had.
-    pub(crate) fn to_server(target: &Target, options: Options) -> Result<Self> {
-        if !options.credentials.is_anonymous() && !target.may_carry_tokens() {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!(
-                    "endpoint {target} is plaintext, and a bearer token is sent in plaintext to this machine only: \
-                     write https://, or use no credentials"
-                ),
-            ));
-        }
-        let endpoint = configured(target.endpoint()?, options.connect_timeout);
-        let connector = tcp_connector();
-        let findings = Findings::default();
-        if target.is_tls() {
-            Self::over(move || endpoint.connect_with_connector_lazy(connector.clone()), findings, options)
-        } else {
-            let connector = Checked::new(connector, findings.clone());
-            Self::over(move || endpoint.connect_with_connector_lazy(connector.clone()), findings, options)
-        }
-    }
-
-    /// A transport over connections that `connector` makes, in plaintext, and so for anonymous credentials only.
-    pub(crate) fn over_connector<C>(connector: C, options: Options) -> Result<Self>
-    where
-        C: Service<Uri> + Clone + Send + Sync + 'static,
-        C::Response: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
-        C::Future: Send,
-        BoxError: From<C::Error> + Send,
-    {
-        // The name is never resolved: the connector decides where it leads.
-        let endpoint = configured(Endpoint::from_static("http://localhost"), options.connect_timeout);
-        Self::over(move || endpoint.connect_with_connector_lazy(connector.clone()), Findings::default(), options)
-    }
-
-    fn over(
-        connect: impl Fn() -> Channel + Send + Sync + 'static,
-        findings: Findings,
-        options: Options,
-    ) -> Result<Self> {
-        let mut headers = HeaderMap::from_iter([API_CLIENT]);
-        if let Some(project) = options.quota_project.as_deref().or(options.credentials.quota_project()) {
-            let value = HeaderValue::from_str(project).map_err(|_| {
-                Error::new(ErrorKind::InvalidInput, "the quota project has characters that no project id has")
-            })?;
-            headers.insert(QUOTA_PROJECT, value);
-        }
-        let pool = Pool::new(connect, options.connections);
-        let shared = Shared { pool, findings, credentials: options.credentials, headers };
-        Ok(Self { ready: None, shared: Arc::new(shared) })
-    }
-
-    /// How many calls the connections carry at a time before any has to wait for a place.
-    pub(crate) fn places(&self) -> usize {
-        self.shared.pool.places()
-    }
-
-    /// Gives the calls to come another connection than the one of this exchange. Calls on that one go on.
-    pub(crate) fn replace_connection(&self, exchange: &Exchange) {
-        if let Some(lease) = exchange.lease() {
-            self.shared.pool.replace(lease);
-        }
-    }
-
-    /// Gives up the token, because the service did not accept it. Whether there can be another one.
-    pub(crate) fn renew_token(&self) -> bool {
-        self.shared.credentials.renew()
-    }
-}
-
-impl Clone for Transport {
-    fn clone(&self) -> Self {
-        Self { ready: None, shared: Arc::clone(&self.shared) }
-    }
+    scheme: uri::Scheme,
+    authority: uri::Authority,
 }
 
 /// How to connect, beside where to.
@@ -170,69 +87,162 @@ pub(crate) struct Options {
     pub(crate) connections: usize,
 }
 
-impl Service<Request<Body>> for Transport {
-    type Response = Response<Body>;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+/// A unary request: an encoded message with its gRPC prefix, and what its headers say of it.
+pub(crate) struct Unary {
+    pub(crate) path: &'static str,
+    pub(crate) params: HeaderValue,
+    pub(crate) message: Bytes,
+    /// The largest answer that is read, in bytes.
+    pub(crate) most: usize,
+}
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        let ready = self.ready.get_or_insert_with(|| Ready::from(self.shared.pool.lease()));
-        ready.channel.poll_ready(cx).map_err(Into::into)
+impl Transport {
+    /// A transport to this server; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When a bearer token would travel in plaintext to another machine, or TLS cannot be set up.
+    pub(crate) fn to_server(target: &Target, options: Options) -> Result<Self> {
+        if !options.credentials.is_anonymous() && !target.may_carry_tokens() {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!(
+                    "endpoint {target} is plaintext, and a bearer token is sent in plaintext to this machine only: \
+                     write https://, or use no credentials"
+                ),
+            ));
+        }
+        let connect = to_server(target, options.connect_timeout)?;
+        Self::over(connect, target.uri(), options)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let ready = self.ready.take().unwrap_or_else(|| Ready::from(self.shared.pool.lease()));
-        let shared = Arc::clone(&self.shared);
-        Box::pin(async move {
-            let Ready { lease, mut channel } = ready;
-            let exchange: Exchange = request.extensions_mut().remove().unwrap_or_default();
-            exchange.travels_by(lease);
-            if let Some(value) = shared.credentials.authorization().await? {
-                request.headers_mut().insert(http::header::AUTHORIZATION, value);
-            }
-            request.headers_mut().extend(shared.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-            match channel.call(request.map(|body| exchange.sending(body))).await {
-                Ok(response) => Ok(exchange.answered(response)),
-                Err(cause) => match shared.findings.foreign() {
-                    Some(what) if exchange.unanswered() == Verdict::NeverSent => {
-                        Err(Error::new(ErrorKind::NotGrpc, what).into())
-                    }
-                    _ => Err(cause.into()),
-                },
-            }
-        })
+    /// A transport over connections that `connector` makes, in plaintext, and so for anonymous credentials only.
+    pub(crate) fn over_connector<C>(connector: C, options: Options) -> Result<Self>
+    where
+        C: Service<Uri> + Clone + Send + Sync + 'static,
+        C::Response: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+        C::Future: Send,
+        BoxError: From<C::Error> + Send,
+    {
+        // The name is never resolved: the connector decides where it leads.
+        let uri = Uri::from_static("http://localhost");
+        Self::over(by_connector(connector, uri.clone(), options.connect_timeout), &uri, options)
+    }
+
+    fn over(connect: Connect, server: &Uri, options: Options) -> Result<Self> {
+        let quota_project = options.quota_project.as_deref().or(options.credentials.quota_project());
+        Ok(Self(Arc::new(Shared {
+            headers: headers::common(quota_project)?,
+            pool: Pool::new(connect, options.connections),
+            credentials: options.credentials,
+            scheme: server.scheme().cloned().unwrap_or(uri::Scheme::HTTPS),
+            authority: server.authority().cloned().unwrap_or(uri::Authority::from_static("localhost")),
+        })))
+    }
+
+    /// How many calls the connections carry at a time before any has to wait for a slot.
+    pub(crate) fn slots(&self) -> usize {
+        self.0.pool.slots()
+    }
+
+    /// Gives up the token, because the service did not accept it. Whether there can be another one.
+    pub(crate) fn renew_token(&self) -> bool {
+        self.0.credentials.renew()
+    }
+
+    /// Sends a request once and returns the message of its answer.
+    ///
+    /// `limit` covers everything: a slot, the token, the connection, the request and the answer; `told` is the same for
+    /// the service. Dropped before its end, it resets the stream: the request may or may not have been processed.
+    ///
+    /// # Errors
+    /// Whatever came instead of a message, with what that proves of the request.
+    pub(crate) async fn unary(&self, call: &Unary, limit: Duration, told: HeaderValue) -> Result<Chunks, Failure> {
+        let mut exchange = Exchange::default();
+        let outcome = timeout(limit, async {
+            let (lease, mut headers) = self.0.prepare().await?;
+            headers.insert(headers::GRPC_TIMEOUT, told);
+            headers.insert(headers::REQUEST_PARAMS, call.params.clone());
+            let path = uri::PathAndQuery::from_static(call.path);
+            let request = self.0.request(path, headers);
+            exchange.unary(lease, request, call.message.clone(), call.most).await
+        });
+        let outcome = outcome.await.ok();
+        exchange.settle(outcome, limit)
     }
 }
 
-impl From<Lease> for Ready {
-    fn from(lease: Lease) -> Self {
-        Self { channel: lease.channel(), lease }
+impl Shared {
+    /// An open connection with a slot for one call, and the headers that every request has.
+    async fn prepare(&self) -> Result<(Lease, HeaderMap)> {
+        let lease = self.pool.lease().await;
+        let token = self.credentials.authorization();
+        let token = if lease.opened().is_some() { token.await? } else { try_join(lease.open(), token).await?.1 };
+        let mut headers = self.headers.clone();
+        if let Some(token) = token {
+            headers.insert(AUTHORIZATION, token);
+        }
+        Ok((lease, headers))
+    }
+
+    fn request(&self, path: uri::PathAndQuery, headers: HeaderMap) -> Request<()> {
+        let mut parts = uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path);
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.version_mut() = Version::HTTP_2;
+        // A scheme, an authority and a path are always a URL.
+        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+        *request.headers_mut() = headers;
+        request
+    }
+
+    /// Sends a stub's request. Its headers count less than ours.
+    async fn call(&self, request: Request<Body>) -> Result<Response<Answer>, Status> {
+        let (head, body) = request.into_parts();
+        let body = whole(body).await?;
+        let (lease, ours) = self.prepare().await.map_err(Error::into_status)?;
+        let mut headers = head.headers;
+        headers.extend(ours);
+        let path = head.uri.path_and_query().cloned().unwrap_or(uri::PathAndQuery::from_static("/"));
+        let (flight, answer, _sending) =
+            Flight::begin(lease, self.request(path, headers), body, true).map_err(Error::into_status)?;
+        match answer.await {
+            Ok(answer) => Ok(Answer::of(answer, flight)),
+            Err(cause) => Err(flight.broken(&cause)),
+        }
+    }
+}
+
+/// The whole of a request's body, which a stub has in one piece.
+async fn whole(mut body: Body) -> Result<Bytes, Status> {
+    let mut whole = Bytes::new();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let Ok(data) = frame?.into_data() else { continue };
+        whole = if whole.is_empty() { data } else { BytesMut::from_iter([whole, data].concat()).freeze() };
+    }
+    Ok(whole)
+}
+
+impl Service<Request<Body>> for Transport {
+    type Response = Response<Answer>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        // A call waits for its slot when it is made, so that none is held by who does not call.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { shared.call(request).await.map_err(Into::into) })
     }
 }
 
 impl Debug for Transport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transport").field("credentials", &self.shared.credentials).finish_non_exhaustive()
+        f.debug_struct("Transport").field("credentials", &self.0.credentials).finish_non_exhaustive()
     }
-}
-
-/// The settings that every connection has, whoever makes it.
-fn configured(endpoint: Endpoint, connect_timeout: Duration) -> Endpoint {
-    // 60 s and 20 s: under the minutes after which load balancers forget a silent flow, and not so often that a
-    // server takes it for abuse (gRFC A8). Only while calls are open, as A8 asks.
-    endpoint
-        .connect_timeout(connect_timeout)
-        .http2_keep_alive_interval(Duration::from_secs(60))
-        .keep_alive_timeout(Duration::from_secs(20))
-        .keep_alive_while_idle(false)
-        .user_agent(USER_AGENT)
-        .unwrap_or_else(|_| unreachable!("a constant of visible characters"))
-}
-
-fn tcp_connector() -> HttpConnector {
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    connector.set_keepalive(Some(Duration::from_secs(60)));
-    connector
 }

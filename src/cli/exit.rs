@@ -180,7 +180,7 @@ mod tests {
             (Code::FailedPrecondition, 7),
         ];
         for (code, expected) in cases {
-            let error = Error::from_status(Status::new(code, ""), None).with_kind(ErrorKind::Rejected);
+            let error = Error::from_peer(&Status::new(code, "")).with_kind(ErrorKind::Rejected);
             assert_eq!(Exit::from(&error).status(), expected, "{code:?}");
         }
     }

@@ -2,24 +2,18 @@
 //! protos do not know: decoding and encoding would lose those, and the update would take them from the job.
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::uri::PathAndQuery;
-use prost::Message;
-use tonic::{
-    Status,
-    client::Grpc,
-    codec::{Codec, DecodeBuf, Decoder},
-};
-use tonic_prost::{ProstCodec, ProstEncoder};
+use prost::{DecodeError, Message};
 
 use crate::{
-    call::{Call, Caller, Failure},
+    call::{Call, Caller, Failure, Reply},
     error::{Error, ErrorKind, Result},
     name::JobName,
     proto::{
         longrunning::Operation,
+        methods::jobs::{GET_JOB, UPDATE_JOB},
         run::v2::{GetJobRequest, Job},
     },
-    transport::{Routing, Transport},
+    transport::{Chunks, Routing},
 };
 
 /// A job as the service sent it.
@@ -30,11 +24,9 @@ pub(crate) struct EncodedJob {
 }
 
 impl EncodedJob {
-    fn decode(bytes: Bytes) -> Result<Self> {
-        let known = Job::decode(bytes.clone()).map_err(|cause| {
-            Error::new(ErrorKind::Protocol, "the service answered with bytes that are no job").with_source(cause)
-        })?;
-        Ok(Self { bytes, known: Box::new(known) })
+    fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        let known = Box::new(Job::decode(bytes.clone())?);
+        Ok(Self { bytes, known })
     }
 
     /// What our protos know of it.
@@ -47,31 +39,29 @@ impl EncodedJob {
     pub(crate) fn with(&self, fields: &Job) -> Result<Self> {
         let mut bytes = BytesMut::from(&self.bytes[..]);
         bytes.extend_from_slice(&fields.encode_to_vec());
-        Self::decode(bytes.freeze())
+        let unreadable = |cause| Error::new(ErrorKind::Protocol, "the job cannot be read back").with_source(cause);
+        Self::decode(bytes.freeze()).map_err(unreadable)
+    }
+}
+
+impl Reply for EncodedJob {
+    fn read_from(mut bytes: Chunks) -> Result<Self, DecodeError> {
+        Self::decode(bytes.copy_to_bytes(bytes.remaining()))
     }
 }
 
 impl Caller {
     pub(crate) async fn get_encoded_job(&self, name: &JobName) -> Result<EncodedJob> {
-        let call =
-            Call::new("read job", name, Routing::location(name.location()), GetJobRequest { name: name.to_string() });
-        let bytes = self.read(&call, &|transport, request| async move {
-            let path = PathAndQuery::from_static("/google.cloud.run.v2.Jobs/GetJob");
-            ready(transport).await?.unary(request, path, BytesCodec).await
-        });
-        EncodedJob::decode(bytes.await?).map_err(|error| error.doing("read job", name))
+        let message = GetJobRequest { name: name.to_string() };
+        let method = GET_JOB.with_messages();
+        self.read(&Call::new("read job", name, &method, Routing::location(name.location()), &message)).await
     }
 
     /// A failure says what is known of its effect.
     pub(crate) async fn update_encoded_job(&self, name: &JobName, job: &EncodedJob) -> Result<Operation, Failure> {
         let message = UpdateEncodedJobRequest { job: job.bytes.clone() };
-        let call = Call::new("update job", name, Routing::location(name.location()), message);
-        self.start(&call, &|transport, request| async move {
-            let path = PathAndQuery::from_static("/google.cloud.run.v2.Jobs/UpdateJob");
-            let codec = ProstCodec::<UpdateEncodedJobRequest, Operation>::default();
-            ready(transport).await?.unary(request, path, codec).await
-        })
-        .await
+        let method = UPDATE_JOB.with_messages();
+        self.start(&Call::new("update job", name, &method, Routing::location(name.location()), &message)).await
     }
 }
 
@@ -81,39 +71,6 @@ struct UpdateEncodedJobRequest {
     /// A message and its bytes are the same on the wire.
     #[prost(bytes = "bytes", tag = "1")]
     job: Bytes,
-}
-
-async fn ready(transport: Transport) -> Result<Grpc<Transport>, Status> {
-    let mut stub = Grpc::new(transport);
-    stub.ready().await.map_err(Status::from_error)?;
-    Ok(stub)
-}
-
-/// Sends a message, and leaves the answer as it is.
-struct BytesCodec;
-
-impl Codec for BytesCodec {
-    type Encode = GetJobRequest;
-    type Decode = Bytes;
-    type Encoder = ProstEncoder<GetJobRequest>;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self::Encoder {
-        ProstEncoder::default()
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Decoder for BytesCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(message.copy_to_bytes(message.remaining())))
-    }
 }
 
 #[cfg(test)]
@@ -129,7 +86,7 @@ mod tests {
         let bytes: Bytes = [&before.encode_to_vec()[..], &unknown].concat().into();
         let token = Some(CreateExecution::StartExecutionToken("t".to_owned()));
         let fields = Job { create_execution: token.clone(), ..Job::default() };
-        let after = EncodedJob::decode(bytes.clone()).and_then(|job| job.with(&fields)).expect("a job");
+        let after = EncodedJob::decode(bytes.clone()).expect("a job").with(&fields).expect("a job");
         assert!(after.bytes.starts_with(&bytes));
         assert_eq!(after.known(), &Job { create_execution: token, ..before });
     }
@@ -139,8 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_job_are_none() {
-        let error = EncodedJob::decode(Bytes::from_static(&[0xff; 3])).expect_err("garbage");
-        assert_eq!(error.kind(), ErrorKind::Protocol);
+    fn bytes_that_are_no_job_are_an_error() {
+        assert!(EncodedJob::decode(Bytes::from_static(&[0xff; 3])).is_err());
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     name::{ExecutionName, JobName},
     proto::run::v2::{Execution, Job, condition::State, job::CreateExecution},
-    retry::Verdict,
+    retry::Evidence,
     rpc::EncodedJob,
     run::Run,
 };
@@ -141,7 +141,7 @@ impl Start<'_> {
                     return Ok(Sent::Open(Open { lost: None, is_ours: true, otherwise }));
                 }
                 Err(failure) if is_conflict(&failure) && conflicts < MOST_CONFLICTS => conflicts += 1,
-                Err(failure) if failure.verdict == Verdict::Ambiguous => {
+                Err(failure) if failure.evidence == Evidence::Ambiguous => {
                     return Ok(Sent::Open(Open { lost: Some(update), is_ours: false, otherwise: failed(failure) }));
                 }
                 Err(failure) => return Err(failed(failure)),
@@ -232,7 +232,7 @@ impl Start<'_> {
 
 /// Whether somebody else was faster: the job has changed since it was read, or has started this very execution.
 fn is_conflict(failure: &Failure) -> bool {
-    failure.verdict == Verdict::Rejected && matches!(failure.error.code(), Some(Code::Aborted | Code::AlreadyExists))
+    failure.evidence == Evidence::Rejected && matches!(failure.error.code(), Some(Code::Aborted | Code::AlreadyExists))
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use std::{
 };
 
 use http::{Uri, uri::Scheme};
-use tonic::transport::{ClientTlsConfig, Endpoint};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -84,18 +83,9 @@ impl Target {
         }
     }
 
-    /// The endpoint with its TLS settings: the machine's root certificates and Mozilla's.
-    pub(crate) fn endpoint(&self) -> Result<Endpoint> {
-        let endpoint = Endpoint::from(self.uri.clone());
-        if !self.is_tls() {
-            return Ok(endpoint);
-        }
-        // A machine without root certificates of its own, such as a slim container, has Mozilla's.
-        endpoint
-            .clone()
-            .tls_config(ClientTlsConfig::new().with_enabled_roots())
-            .or_else(|_| endpoint.tls_config(ClientTlsConfig::new().with_webpki_roots()))
-            .map_err(|cause| Error::new(ErrorKind::InvalidInput, format!("endpoint {self}: no TLS")).with_source(cause))
+    /// The server as a URL without a path.
+    pub(crate) fn uri(&self) -> &Uri {
+        &self.uri
     }
 }
 

@@ -1,274 +1,209 @@
-//! What is known of one request and its answer: did the message leave, and did gRPC answer?
-//!
-//! The status code of a failure does not tell whether the request was processed: the same code stands for a refused
-//! connection and for a reply that was lost. What tells is whether the request's message was ever handed to the
-//! connection, and what the HTTP/2 layer said.
+//! One request and its answer over a connection, and what is known of it afterwards.
 
 use std::{
-    error::Error as StdError,
-    pin::Pin,
-    sync::{Arc, OnceLock},
-    task::{Context, Poll, ready},
+    fmt::{self, Debug, Formatter},
+    sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode, header::CONTENT_TYPE};
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use tonic::{Code, Status, body::Body};
+use h2::{Reason, SendStream, client::ResponseFuture};
+use http::Request;
+use tokio::time::Instant;
+use tonic::{Code, Status};
 
-use super::pool::Lease;
+use super::{
+    answer::{self, Chunks},
+    connection::Opened,
+    evidence::{Broken, Record, evidence},
+    pool::Lease,
+    wire::{Ledger, Message, Seen},
+};
 use crate::{
-    error::{chain, foreign_peer},
-    retry::Verdict,
+    error::{Error, ErrorKind},
+    retry::Evidence,
 };
 
-/// How much of an error page is shown: enough for its title.
-const LONGEST_EXCERPT: usize = 200;
-
-/// The record of one exchange. The caller puts it among the request's extensions; the transport fills it in.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Exchange(Arc<Record>);
-
-#[derive(Debug, Default)]
-struct Record {
-    /// What became of the message. Whoever asks first settles it: a message that was declared not sent stays here,
-    /// although a task of the connection may still hold the request.
-    message: OnceLock<Fate>,
-    /// What the head of the answer was, once it came.
-    head: OnceLock<Head>,
-    /// How the page began that came instead of gRPC.
-    page: OnceLock<Bytes>,
-    /// The `grpc-status` that the peer sent. tonic makes up codes of its own for an answer that it cannot read: an
-    /// answer that is too large is `OUT_OF_RANGE`, one that is compressed is `UNIMPLEMENTED`.
-    code: OnceLock<Code>,
-    /// The connection that it was given. Held until the exchange is forgotten, which is when its place is free.
-    lease: OnceLock<Lease>,
-}
-
-#[derive(Debug, PartialEq)]
-enum Fate {
-    /// It was handed to the connection.
-    Left,
-    /// It was given up before that.
-    Withdrawn,
-}
-
+/// A failed attempt, and what is known of its effect.
 #[derive(Debug)]
-enum Head {
-    Grpc,
-    Foreign(StatusCode),
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    pub(crate) evidence: Evidence,
+}
+
+/// Why an exchange did not end with a message.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    error: Error,
+    broken: Option<Broken>,
+    status: Option<Code>,
+}
+
+impl Trouble {
+    /// The peer ended the answer with this status.
+    pub(super) fn status(status: &Status) -> Self {
+        Self { error: Error::from_peer(status), broken: None, status: Some(status.code()) }
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self { error, broken: Some(Broken::Otherwise), status: None }
+    }
+}
+
+impl From<h2::Error> for Trouble {
+    fn from(cause: h2::Error) -> Self {
+        Self { broken: Some(Broken::from(&cause)), error: broken(&cause), status: None }
+    }
+}
+
+/// A request on its way over a connection, on which it holds a slot.
+pub(super) struct Flight {
+    ledger: Arc<Ledger>,
+    stream: u32,
+    is_closed: bool,
+    _lease: Lease,
+}
+
+impl Flight {
+    /// Sends the head of a request and the beginning of its body, so that they leave in one write.
+    pub(super) fn begin(
+        lease: Lease,
+        request: Request<()>,
+        body: Bytes,
+        is_whole: bool,
+    ) -> Result<(Self, ResponseFuture, SendStream<Bytes>), Error> {
+        let Some(Opened { requests, ledger, .. }) = lease.opened() else {
+            return Err(Error::new(ErrorKind::Unreachable, "no connection to the service: it was closed"));
+        };
+        let ledger = Arc::clone(ledger);
+        let (answer, mut sending) = requests.clone().send_request(request, false).map_err(|cause| {
+            ledger.retire();
+            explained(broken(&cause), &ledger)
+        })?;
+        // Where the stream is gone already, the answer tells why.
+        let _ = sending.send_data(body, is_whole);
+        let stream = answer.stream_id().as_u32();
+        Ok((Self { ledger, stream, is_closed: false, _lease: lease }, answer, sending))
+    }
+
+    /// What was seen of it. A message that has not left will not.
+    pub(super) fn close(&mut self) -> Seen {
+        self.is_closed = true;
+        self.ledger.close(self.stream)
+    }
+
+    /// Gives the connection up for calls to come if the peer has said nothing on it for this long: one that has died
+    /// without a word shows as silence.
+    pub(super) fn suspect(&self, limit: Duration) {
+        if self.ledger.heard() + limit <= Instant::now() {
+            self.ledger.retire();
+        }
+    }
+
+    /// What a stub is told of a stream that was broken.
+    pub(super) fn broken(&self, cause: &h2::Error) -> Status {
+        explained(broken(cause), &self.ledger).into_status()
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if !self.is_closed {
+            self.close();
+        }
+    }
+}
+
+impl Debug for Flight {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flight").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+/// An exchange from its beginning to its end, whatever it comes to.
+#[derive(Debug, Default)]
+pub(super) struct Exchange {
+    flight: Option<Flight>,
 }
 
 impl Exchange {
-    /// Notes the connection that the request is given to.
-    pub(super) fn travels_by(&self, lease: Lease) {
-        let _ = self.0.lease.set(lease);
+    /// Sends a request and reads the answer, a message of this many bytes at the most.
+    pub(super) async fn unary(
+        &mut self,
+        lease: Lease,
+        request: Request<()>,
+        message: Bytes,
+        most: usize,
+    ) -> Result<Chunks, Trouble> {
+        let (flight, answer, _sending) = Flight::begin(lease, request, message, true)?;
+        self.flight = Some(flight);
+        answer::message(answer.await?, most).await
     }
 
-    /// The connection that the request was given to.
-    pub(super) fn lease(&self) -> Option<&Lease> {
-        self.0.lease.get()
-    }
-
-    /// The request's body, noting when its message is handed over.
-    pub(super) fn sending(&self, body: Body) -> Body {
-        let exchange = self.clone();
-        let note = move |_: &Frame<Bytes>| match exchange.0.message.get_or_init(|| Fate::Left) {
-            Fate::Left => Ok(()),
-            Fate::Withdrawn => Err(Status::cancelled("the request was given up before its message left")),
+    /// What it came to, with what that proves of the request. `limit` is the time that it was given.
+    pub(super) fn settle(
+        mut self,
+        outcome: Option<Result<Chunks, Trouble>>,
+        limit: Duration,
+    ) -> Result<Chunks, Failure> {
+        let seen = self.flight.as_mut().map(Flight::close).unwrap_or_default();
+        let (error, broken, status) = match outcome {
+            Some(Ok(message)) if seen.message == Message::Left => return Ok(message),
+            Some(Ok(_)) => {
+                let message = "the server answered before the request was sent to it";
+                (Error::new(ErrorKind::Protocol, message), Some(Broken::Otherwise), None)
+            }
+            Some(Err(Trouble { error, broken, status })) => (error, broken, status),
+            None => {
+                self.flight.iter().for_each(|flight| flight.suspect(limit));
+                let message = format!("no answer within {:.1} s", limit.as_secs_f32());
+                (Error::new(ErrorKind::Deadline, message), Some(Broken::Otherwise), None)
+            }
         };
-        Body::new(Watched { body, note })
-    }
-
-    /// The answer, noting what kind it is and the status that the peer gives.
-    pub(super) fn answered(&self, response: Response<Body>) -> Response<Body> {
-        let grpc = response.status() == StatusCode::OK && is_grpc(response.headers());
-        let _ = self.0.head.set(if grpc { Head::Grpc } else { Head::Foreign(response.status()) });
-        self.note_code(response.headers());
-        let exchange = self.clone();
-        let note = move |frame: &Frame<Bytes>| {
-            if let (false, Some(page)) = (grpc, frame.data_ref()) {
-                let _ = exchange.0.page.set(page.slice(..page.len().min(LONGEST_EXCERPT)));
-            }
-            frame.trailers_ref().into_iter().for_each(|trailers| exchange.note_code(trailers));
-            Ok(())
+        let error = match &self.flight {
+            Some(flight) if broken.is_some() => explained(error, &flight.ledger),
+            _ => error,
         };
-        response.map(|body| Body::new(Watched { body, note }))
+        Err(Failure { error, evidence: evidence(&Record { seen, broken, status }) })
     }
+}
 
-    fn note_code(&self, headers: &HeaderMap) {
-        if let Some(status) = Status::from_header_map(headers) {
-            let _ = self.0.code.set(status.code());
+/// The error of a broken stream.
+fn broken(cause: &h2::Error) -> Error {
+    let message = match (cause.reason(), cause.get_io()) {
+        (Some(reason), _) if cause.is_remote() && cause.is_reset() => {
+            format!("the server reset the stream: {reason:?}")
         }
-    }
+        (Some(reason), _) if cause.is_remote() => format!("the server closed the connection: {reason:?}"),
+        (Some(reason), _) => format!("the server broke HTTP/2: {reason:?}"),
+        (None, Some(cause)) => format!("the connection broke: {cause}"),
+        (None, None) => format!("the connection broke: {cause}"),
+    };
+    let error = Error::new(ErrorKind::Unreachable, message);
+    error.with_code(code(cause))
+}
 
-    /// What the answer was, where it was no gRPC: the HTTP status and how its page begins, without control characters.
-    pub(crate) fn foreign_answer(&self) -> Option<String> {
-        let Some(Head::Foreign(status)) = self.0.head.get() else { return None };
-        let answer = format!("the server answered with HTTP status {}, not with gRPC", status.as_u16());
-        Some(match self.0.page.get() {
-            Some(page) => format!("{answer}: \"{}\"", String::from_utf8_lossy(page).trim().escape_debug()),
-            None => answer,
-        })
+/// The code that gRPC gives to a broken stream (gRPC over HTTP/2, HTTP2 Transport Mapping).
+fn code(cause: &h2::Error) -> Code {
+    match cause.reason() {
+        Some(Reason::REFUSED_STREAM) => Code::Unavailable,
+        Some(Reason::CANCEL) => Code::Cancelled,
+        Some(Reason::ENHANCE_YOUR_CALM) => Code::ResourceExhausted,
+        Some(Reason::INADEQUATE_SECURITY) => Code::PermissionDenied,
+        Some(_) if cause.is_reset() => Code::Internal,
+        _ => Code::Unavailable,
     }
+}
 
-    /// What is known of the request after no answer came at all. A message that has not left will not.
-    pub(crate) fn unanswered(&self) -> Verdict {
-        match self.0.message.get_or_init(|| Fate::Withdrawn) {
-            Fate::Left => Verdict::Ambiguous,
-            Fate::Withdrawn => Verdict::NeverSent,
+/// The error with what the connection knows better than h2 does.
+fn explained(error: Error, ledger: &Ledger) -> Error {
+    match (ledger.foreign(), ledger.given_up()) {
+        (Some(foreign), _) => Error::new(ErrorKind::NotGrpc, foreign),
+        (None, Some(why)) if error.kind() == ErrorKind::Unreachable => {
+            Error::new(ErrorKind::Unreachable, why).with_code(Code::Unavailable)
         }
-    }
-
-    /// What is known of the request after it failed with `status`. A message that has not left will not.
-    pub(crate) fn verdict(&self, status: &Status) -> Verdict {
-        let unanswered = self.unanswered();
-        match self.0.head.get() {
-            Some(Head::Grpc) if self.0.code.get() == Some(&status.code()) && is_rejection(status.code()) => {
-                Verdict::Rejected
-            }
-            // Once a peer has begun to answer, nothing that it says of the stream is proof any more.
-            None if unanswered == Verdict::Ambiguous && status.source().is_some_and(refused_unprocessed) => {
-                Verdict::Unprocessed
-            }
-            _ => unanswered,
-        }
-    }
-}
-
-/// Whether the peer proved that it did not process the request.
-///
-/// h2 gives the remote GOAWAY as the error only to streams above its last id, which RFC 9113 6.8 says were not
-/// processed; a stream that it covers fails otherwise. Only what the peer sent counts: h2 makes the same two errors
-/// of its own for a connection that it gives up.
-fn refused_unprocessed(cause: &(dyn StdError + 'static)) -> bool {
-    foreign_peer(cause).is_some()
-        || chain(cause).filter_map(|e| e.downcast_ref::<h2::Error>()).any(|e| {
-            e.is_remote() && (e.is_go_away() || e.is_reset() && e.reason() == Some(h2::Reason::REFUSED_STREAM))
-        })
-}
-
-/// The codes by which the service says that it has done nothing. `RESOURCE_EXHAUSTED` is not among them: that quota
-/// is checked before the effect is usual and not promised.
-fn is_rejection(code: Code) -> bool {
-    matches!(
-        code,
-        Code::InvalidArgument
-            | Code::NotFound
-            | Code::AlreadyExists
-            | Code::PermissionDenied
-            | Code::Unauthenticated
-            | Code::FailedPrecondition
-            | Code::Aborted
-            | Code::OutOfRange
-            | Code::Unimplemented
-    )
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
-}
-
-/// A body whose frames are noted as they pass, or kept back.
-struct Watched<F> {
-    body: Body,
-    note: F,
-}
-
-impl<F: FnMut(&Frame<Bytes>) -> Result<(), Status> + Unpin> HttpBody for Watched<F> {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| frame.and_then(|frame| (self.note)(&frame).map(|()| frame))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sent() -> Exchange {
-        let exchange = Exchange::default();
-        assert!(hand_over(&exchange).is_ok());
-        exchange
-    }
-
-    /// Does with the request's body what a connection does.
-    fn hand_over(exchange: &Exchange) -> Result<Frame<Bytes>, Status> {
-        let mut body = exchange.sending(Body::new("message".to_owned()));
-        let mut context = Context::from_waker(std::task::Waker::noop());
-        match Pin::new(&mut body).poll_frame(&mut context) {
-            Poll::Ready(Some(frame)) => frame,
-            _ => panic!("one frame"),
-        }
-    }
-
-    /// An exchange whose answer had this HTTP status and these headers.
-    fn answered(status: u16, headers: &[(&str, &str)]) -> Exchange {
-        let head = headers.iter().fold(Response::builder().status(status), |head, (k, v)| head.header(*k, *v));
-        let exchange = sent();
-        let _ = exchange.answered(head.body(Body::empty()).expect("a response"));
-        exchange
-    }
-
-    fn refused_by_peer(code: &str) -> Exchange {
-        answered(200, &[("content-type", "application/grpc"), ("grpc-status", code)])
-    }
-
-    #[test]
-    fn a_message_that_never_left_is_never_sent_whatever_the_code() {
-        let exchange = Exchange::default();
-        assert_eq!(exchange.verdict(&Status::not_found("")), Verdict::NeverSent);
-        assert_eq!(exchange.unanswered(), Verdict::NeverSent);
-    }
-
-    #[test]
-    fn a_message_that_was_declared_not_sent_is_not_sent_later() {
-        let exchange = Exchange::default();
-        assert_eq!(exchange.unanswered(), Verdict::NeverSent);
-        assert!(hand_over(&exchange).is_err());
-        assert_eq!(sent().unanswered(), Verdict::Ambiguous);
-    }
-
-    #[test]
-    fn only_a_code_that_means_no_effect_is_a_rejection() {
-        assert_eq!(refused_by_peer("5").verdict(&Status::not_found("")), Verdict::Rejected);
-        for status in
-            [Status::unavailable(""), Status::resource_exhausted(""), Status::internal(""), Status::unknown("")]
-        {
-            let exchange = refused_by_peer(&i32::from(status.code()).to_string());
-            assert_eq!(exchange.verdict(&status), Verdict::Ambiguous, "{status}");
-        }
-    }
-
-    #[test]
-    fn a_code_that_the_peer_did_not_send_is_no_rejection() {
-        assert_eq!(sent().verdict(&Status::not_found("")), Verdict::Ambiguous);
-        assert_eq!(refused_by_peer("0").verdict(&Status::out_of_range("")), Verdict::Ambiguous);
-    }
-
-    #[test]
-    fn an_error_page_proves_nothing() {
-        let exchange = answered(404, &[]);
-        assert_eq!(exchange.verdict(&Status::unimplemented("")), Verdict::Ambiguous);
-        let told = "the server answered with HTTP status 404, not with gRPC";
-        assert_eq!(exchange.foreign_answer().as_deref(), Some(told));
-    }
-
-    #[test]
-    fn a_refused_stream_that_the_peer_did_not_send_proves_nothing() {
-        // What the peer sent cannot be made here (`is_remote`): tests/it plays it over a socket.
-        let local = h2::Error::from(h2::Reason::REFUSED_STREAM);
-        assert_eq!(sent().verdict(&Status::from_error(Box::new(local))), Verdict::Ambiguous);
+        _ => error,
     }
 }

@@ -1,75 +1,95 @@
 //! The connections to one server: which one the next call takes, and when there is to be another. Knows no request.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use tonic::transport::Channel;
+use tokio::sync::Notify;
 
-/// How many calls a connection is given before another one is opened: what RFC 9113 6.5.2 asks every peer to allow.
-/// More would wait inside of it for a place.
-const CALLS_PER_CONNECTION: usize = 100;
+use super::connection::{CALLS, Connect, Connection, Opened};
+use crate::error::Result;
 
-/// A connection, for as long as a call is made over it.
-#[derive(Debug)]
-pub(super) struct Lease(Arc<Channel>);
+/// A slot on a connection, for one call.
+pub(super) struct Lease(Arc<Connection>);
 
 impl Lease {
-    /// The connection, to call.
-    pub(super) fn channel(&self) -> Channel {
-        Channel::clone(&self.0)
+    fn new(connection: &Arc<Connection>) -> Self {
+        connection.enter();
+        Self(Arc::clone(connection))
+    }
+
+    /// The connection, if it is open.
+    pub(super) fn opened(&self) -> Option<&Opened> {
+        self.0.opened()
+    }
+
+    /// Opens the connection.
+    pub(super) async fn open(&self) -> Result<()> {
+        self.0.open().await
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 
 /// Connections that are opened as the calls need them, up to a number.
 ///
 /// The first that has room is taken, so that those which were opened for a rush fall idle after it; the server closes
-/// them when it likes, and they come back when they are needed again.
+/// them when it likes, and they come back when they are needed again. While all are full, a call waits for a slot here,
+/// and never inside a connection.
 pub(super) struct Pool {
-    connect: Box<dyn Fn() -> Channel + Send + Sync>,
+    connect: Connect,
     most: usize,
-    /// A connection has as many calls as it has owners beside this list.
-    connections: Mutex<Vec<Arc<Channel>>>,
+    connections: Mutex<Vec<Arc<Connection>>>,
+    freed: Arc<Notify>,
 }
 
 impl Pool {
-    pub(super) fn new(connect: impl Fn() -> Channel + Send + Sync + 'static, most: usize) -> Self {
-        Self { connect: Box::new(connect), most, connections: Mutex::default() }
+    pub(super) fn new(connect: Connect, most: usize) -> Self {
+        Self { connect, most, connections: Mutex::default(), freed: Arc::default() }
     }
 
-    /// How many calls find a place at the same time.
-    pub(super) fn places(&self) -> usize {
-        self.most.saturating_mul(CALLS_PER_CONNECTION)
+    /// How many calls find a slot at the same time, where the server allows a hundred on each connection.
+    pub(super) fn slots(&self) -> usize {
+        self.most.saturating_mul(CALLS)
     }
 
-    /// A connection for one call. It connects when it is used.
-    pub(super) fn lease(&self) -> Lease {
-        let mut connections = self.connections();
-        if let Some(free) = connections.iter().find(|connection| calls(connection) < CALLS_PER_CONNECTION) {
-            return Lease(Arc::clone(free));
-        }
-        match connections.iter().min_by_key(|connection| calls(connection)) {
-            Some(least) if connections.len() >= self.most => Lease(Arc::clone(least)),
-            _ => {
-                let new = Arc::new((self.connect)());
-                connections.push(Arc::clone(&new));
-                Lease(new)
+    /// A slot for one call, as soon as there is one. Its connection is opened by whoever uses it.
+    pub(super) async fn lease(&self) -> Lease {
+        loop {
+            let mut freed = pin!(self.freed.notified());
+            if let Some(lease) = self.free() {
+                return lease;
             }
+            // A slot may have become free since: listen first, and look again.
+            freed.as_mut().enable();
+            if let Some(lease) = self.free() {
+                return lease;
+            }
+            freed.await;
         }
     }
 
-    /// Gives calls to come another connection than this one. Calls on this one go on.
-    pub(super) fn replace(&self, lease: &Lease) {
-        // Many calls find the same connection dead; the first of them replaces it.
-        if let Some(dead) = self.connections().iter_mut().find(|connection| Arc::ptr_eq(connection, &lease.0)) {
-            *dead = Arc::new((self.connect)());
-        }
-    }
-
-    fn connections(&self) -> MutexGuard<'_, Vec<Arc<Channel>>> {
+    fn free(&self) -> Option<Lease> {
         // Nothing panics while it is held.
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if connections.iter().any(|connection| connection.is_retired()) {
+            // Calls on a connection that is retired go on: they own it as well.
+            connections.retain(|connection| !connection.is_retired());
+        }
+        if let Some(free) = connections.iter().find(|connection| connection.has_room()) {
+            return Some(Lease::new(free));
+        }
+        if connections.len() >= self.most {
+            return None;
+        }
+        let new = Arc::new(Connection::new(&self.connect, Arc::clone(&self.freed)));
+        let lease = Lease::new(&new);
+        connections.push(new);
+        Some(lease)
     }
-}
-
-fn calls(connection: &Arc<Channel>) -> usize {
-    Arc::strong_count(connection) - 1
 }

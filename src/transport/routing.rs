@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use bytes::Bytes;
+use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tonic::{Request, metadata::AsciiMetadataValue};
 
@@ -54,6 +56,11 @@ impl Routing {
             request.metadata_mut().insert("x-goog-request-params", value);
         }
         request
+    }
+
+    /// The header's value, for a request that is not a stub's.
+    pub(crate) fn into_value(self) -> HeaderValue {
+        HeaderValue::from_maybe_shared(Bytes::from(self.0)).unwrap_or_else(|_| unreachable!("percent-encoded text"))
     }
 
     fn of(field: &str, value: &impl Display) -> Self {

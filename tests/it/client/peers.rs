@@ -328,17 +328,19 @@ async fn a_close_after_the_request_was_read_leaves_the_start_unknown() {
 }
 
 #[tokio::test]
-async fn a_message_that_the_peer_left_no_room_for_is_taken_for_sent() {
+async fn a_message_that_the_peer_left_no_room_for_is_sent_again() {
     let peer = http2(|mut wire| async move {
         let read = wire.request().await?;
         wire.settings(&[(INITIAL_WINDOW_SIZE, 0)]).await?;
         wire.refuse(read, "5").await?;
-        // The head of the start comes; its message cannot, but hyper has taken it over.
+        // The head of the start comes, and its message cannot.
         wire.head().await.map(drop)
     })
     .await;
-    let error = start(&connected(&peer).await).await.expect_err("closed");
-    assert_eq!(error.kind(), ErrorKind::StartUnknown, "{error}");
+    // The next connection has room, and refuses the first request that it reads.
+    let error = start(&connected(&peer).await).await.expect_err("refused");
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Rejected, Some(Code::NotFound)), "{error}");
+    assert_eq!(peer.requests(), 2, "the read and one start");
 }
 
 #[tokio::test]

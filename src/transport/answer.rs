@@ -1,0 +1,342 @@
+//! An answer: one message and a status out of the pieces that h2 hands over, or the body of a generated stub's answer.
+//!
+//! Knows gRPC over HTTP/2 as far as an answer needs it. tonic's own parser is not used for what a peer controls: it panics
+//! on details that are no base64.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use base64::{Engine as _, alphabet, engine};
+use bytes::{Buf, Bytes};
+use h2::RecvStream;
+use http::{HeaderMap, Response, StatusCode, header::CONTENT_TYPE};
+use http_body::{Body, Frame};
+use percent_encoding::percent_decode;
+use tonic::{Code, Status, metadata::MetadataMap};
+
+use super::exchange::{Flight, Trouble};
+use crate::error::{Error, ErrorKind};
+
+/// Whether compressed, and the length of the message (4 bytes).
+const PREFIX: usize = 5;
+
+/// How much of an error page is shown: enough for its title.
+const LONGEST_EXCERPT: usize = 200;
+
+const GRPC_STATUS: &str = "grpc-status";
+const GRPC_MESSAGE: &str = "grpc-message";
+const GRPC_DETAILS: &str = "grpc-status-details-bin";
+
+/// gRPC peers send binary values with padding or without.
+const BASE64: engine::GeneralPurpose = engine::GeneralPurpose::new(
+    &alphabet::STANDARD,
+    engine::GeneralPurposeConfig::new().with_decode_padding_mode(engine::DecodePaddingMode::Indifferent),
+);
+
+/// The message of a successful answer, which may have this many bytes.
+pub(super) async fn message(answer: Response<RecvStream>, most: usize) -> Result<Chunks, Trouble> {
+    let (head, mut body) = answer.into_parts();
+    if head.status != StatusCode::OK || !is_grpc(&head.headers) {
+        return Err(foreign(head.status, &mut body).await.into());
+    }
+    if let Some(status) = status(&head.headers) {
+        // Whether it stands alone, which makes it proof, is in the frames.
+        return Err(Trouble::status(&status));
+    }
+    let mut chunks = Chunks::default();
+    while let Some(chunk) = body.data().await {
+        let chunk = chunk?;
+        // What is read is stored within the limit, so the peer may send on.
+        let _ = body.flow_control().release_capacity(chunk.len());
+        chunks.push(chunk);
+        chunks.check(most)?;
+    }
+    let trailers = body.trailers().await?.unwrap_or_default();
+    match status(&trailers) {
+        Some(status) if status.code() == Code::Ok => chunks.into_message().map_err(Trouble::from),
+        Some(status) => Err(Trouble::status(&status)),
+        None => Err(protocol("the answer ends without a gRPC status").into()),
+    }
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// What came instead of gRPC: the HTTP status and how its page begins.
+async fn foreign(status: StatusCode, body: &mut RecvStream) -> Error {
+    let answer = format!("the server answered with HTTP status {}, not with gRPC", status.as_u16());
+    let page = match body.data().await {
+        Some(Ok(page)) => page.slice(..page.len().min(LONGEST_EXCERPT)),
+        _ => Bytes::new(),
+    };
+    let text = String::from_utf8_lossy(&page);
+    let message = match text.trim() {
+        "" => answer,
+        text => format!("{answer}: \"{}\"", text.escape_debug()),
+    };
+    Error::new(ErrorKind::NotGrpc, message)
+}
+
+fn protocol(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Protocol, message)
+}
+
+/// The status in a head or in trailers. Two of them are none that is known.
+fn status(headers: &HeaderMap) -> Option<Status> {
+    let mut codes = headers.get_all(GRPC_STATUS).iter();
+    let code = codes.next()?;
+    let code = if codes.next().is_some() { Code::Unknown } else { Code::from_bytes(code.as_bytes()) };
+    let text = headers.get(GRPC_MESSAGE).map_or(&[][..], |text| text.as_bytes());
+    let text = percent_decode(text).decode_utf8_lossy();
+    // Details that cannot be read are dropped; the code counts.
+    let details = headers.get(GRPC_DETAILS).and_then(|details| BASE64.decode(details).ok()).unwrap_or_default();
+    let mut rest = headers.clone();
+    [GRPC_STATUS, GRPC_MESSAGE, GRPC_DETAILS].iter().for_each(|name| _ = rest.remove(*name));
+    drop_unreadable(&mut rest);
+    Some(Status::with_details_and_metadata(code, text, details.into(), MetadataMap::from_headers(rest)))
+}
+
+/// Drops binary values that are no base64.
+fn drop_unreadable(headers: &mut HeaderMap) {
+    let is_unreadable = |value: &http::HeaderValue| {
+        // Several values may stand in one line (gRPC over HTTP/2, Custom-Metadata).
+        value.as_bytes().split(|byte| *byte == b',').any(|value| BASE64.decode(value.trim_ascii()).is_err())
+    };
+    let unreadable: Vec<_> = headers
+        .iter()
+        .filter(|(name, value)| name.as_str().ends_with("-bin") && is_unreadable(value))
+        .map(|(name, _)| name.clone())
+        .collect();
+    unreadable.iter().for_each(|name| _ = headers.remove(name));
+}
+
+/// A message in the pieces that it came in, so that a large one is not gathered in one place to be decoded.
+#[derive(Debug, Default)]
+pub(crate) struct Chunks {
+    chunks: VecDeque<Bytes>,
+    length: usize,
+}
+
+impl Chunks {
+    fn push(&mut self, chunk: Bytes) {
+        if !chunk.is_empty() {
+            self.length += chunk.len();
+            self.chunks.push_back(chunk);
+        }
+    }
+
+    /// Checks what is there of a message and its prefix.
+    fn check(&self, most: usize) -> Result<(), Error> {
+        let Some((compressed, length)) = self.prefix() else { return Ok(()) };
+        if compressed != 0 {
+            return Err(protocol("the answer is compressed, which was not asked for"));
+        }
+        if length > most {
+            return Err(protocol(format!("the answer has {length} bytes; {most} are read at the most")));
+        }
+        if self.length > PREFIX + length {
+            return Err(protocol("the answer has more than one message"));
+        }
+        Ok(())
+    }
+
+    fn prefix(&self) -> Option<(u8, usize)> {
+        let mut bytes = self.chunks.iter().flatten();
+        let mut next = || bytes.next().copied();
+        let (compressed, length) = (next()?, [next()?, next()?, next()?, next()?]);
+        Some((compressed, u32::from_be_bytes(length) as usize))
+    }
+
+    /// The message without its prefix.
+    fn into_message(mut self) -> Result<Self, Error> {
+        match self.prefix() {
+            Some((_, length)) if self.length == PREFIX + length => {
+                self.advance(PREFIX);
+                Ok(self)
+            }
+            None if self.length == 0 => Err(protocol("the answer has no message")),
+            _ => Err(protocol("the answer's message is cut off")),
+        }
+    }
+}
+
+impl Buf for Chunks {
+    fn remaining(&self) -> usize {
+        self.length
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.chunks.front().map_or(&[], |chunk| chunk)
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        assert!(count <= self.length, "advanced beyond the end");
+        self.length -= count;
+        while let Some(chunk) = self.chunks.front_mut() {
+            if chunk.len() > count {
+                return chunk.advance(count);
+            }
+            count -= chunk.len();
+            self.chunks.pop_front();
+        }
+    }
+
+    fn copy_to_bytes(&mut self, length: usize) -> Bytes {
+        match self.chunks.front_mut() {
+            Some(chunk) if chunk.len() >= length => {
+                let bytes = chunk.split_to(length);
+                if chunk.is_empty() {
+                    self.chunks.pop_front();
+                }
+                self.length -= length;
+                bytes
+            }
+            _ => {
+                let mut bytes = bytes::BytesMut::with_capacity(length);
+                bytes::BufMut::put(&mut bytes, self.take(length));
+                bytes.freeze()
+            }
+        }
+    }
+}
+
+/// The body of an answer to a generated stub.
+#[derive(Debug)]
+pub struct Answer {
+    body: RecvStream,
+    is_read: bool,
+    /// Holds the call's slot on the connection.
+    flight: Flight,
+}
+
+impl Answer {
+    /// The answer for a stub, without what would make tonic panic.
+    pub(super) fn of(answer: Response<RecvStream>, flight: Flight) -> Response<Self> {
+        let (mut head, body) = answer.into_parts();
+        drop_unreadable(&mut head.headers);
+        Response::from_parts(head, Self { body, is_read: false, flight })
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if !self.is_read {
+            if let Some(chunk) = ready!(self.body.poll_data(cx)) {
+                let chunk = chunk.map_err(|cause| self.flight.broken(&cause))?;
+                let _ = self.body.flow_control().release_capacity(chunk.len());
+                return Poll::Ready(Some(Ok(Frame::data(chunk))));
+            }
+            self.is_read = true;
+        }
+        let trailers = ready!(self.body.poll_trailers(cx)).map_err(|cause| self.flight.broken(&cause))?;
+        Poll::Ready(trailers.map(|mut trailers| {
+            drop_unreadable(&mut trailers);
+            Ok(Frame::trailers(trailers))
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn chunks(pieces: &[&'static [u8]]) -> Chunks {
+        let mut chunks = Chunks::default();
+        pieces.iter().for_each(|piece| chunks.push(Bytes::from_static(piece)));
+        chunks
+    }
+
+    fn headers(fields: &[(&'static str, &'static [u8])]) -> HeaderMap {
+        fields
+            .iter()
+            .map(|(name, value)| (name.parse().expect("a name"), HeaderValue::from_bytes(value).expect("a value")))
+            .collect()
+    }
+
+    #[test]
+    fn a_message_may_come_in_any_pieces() {
+        for pieces in [&[&b"\0\0\0\0\x03abc"[..]][..], &[b"\0\0", b"\0\0\x03a", b"", b"bc"], &[b"\0\0\0\0\x03", b"abc"]]
+        {
+            let whole = chunks(pieces);
+            assert!(whole.check(3).is_ok());
+            let mut message = whole.into_message().expect("whole");
+            assert_eq!(message.remaining(), 3);
+            assert_eq!(message.copy_to_bytes(3), "abc");
+            assert_eq!((message.remaining(), message.chunk().len()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_not_as_its_prefix_says_is_an_error() {
+        for (pieces, most, text) in [
+            (&b"\0\0\0\0\x04abcd"[..], 3, "has 4 bytes; 3 are read"),
+            (b"\x01\0\0\0\x02ab", 9, "compressed"),
+            (b"\0\0\0\0\x02abc", 9, "more than one"),
+            (b"\0\0\0\0\x02a", 9, "cut off"),
+            (b"\0\0", 9, "cut off"),
+            (b"", 9, "no message"),
+        ] {
+            let whole = chunks(&[pieces]);
+            let error = whole.check(most).and_then(|()| whole.into_message()).expect_err(text);
+            assert!(error.to_string().contains(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_status_has_a_code_a_text_and_details() {
+        let status = status(&headers(&[
+            ("grpc-status", b"5"),
+            ("grpc-message", b"no%20such%20job"),
+            ("grpc-status-details-bin", b"AQI"),
+            ("x-id", b"7"),
+        ]));
+        let status = status.expect("a status");
+        assert_eq!((status.code(), status.message(), status.details()), (Code::NotFound, "no such job", &[1, 2][..]));
+        assert_eq!(status.metadata().get("x-id").expect("kept"), "7");
+    }
+
+    #[test]
+    fn what_cannot_be_read_of_a_status_is_dropped() {
+        let odd = headers(&[
+            ("grpc-status", b"9"),
+            ("grpc-message", b"\xff%zz"),
+            ("grpc-status-details-bin", b"!!!"),
+            ("x-a-bin", b"###"),
+            ("x-b-bin", b"AQI=, AQI"),
+        ]);
+        let status = status(&odd).expect("a status");
+        assert_eq!((status.code(), status.details()), (Code::FailedPrecondition, &[][..]));
+        assert!(status.metadata().get_bin("x-a-bin").is_none());
+        assert!(status.metadata().get_bin("x-b-bin").is_some());
+    }
+
+    #[test]
+    fn a_code_counts_when_it_is_one() {
+        let code = |fields: &[(&'static str, &'static [u8])]| super::status(&headers(fields)).map(|s| s.code());
+        assert_eq!(code(&[]), None);
+        assert_eq!(code(&[("grpc-status", b"5"), ("grpc-status", b"5")]), Some(Code::Unknown));
+        for odd in [&b""[..], b"05", b"17", b"-1", b"5 ", b"5, 5"] {
+            assert_eq!(
+                super::status(&HeaderMap::from_iter([(
+                    "grpc-status".parse().expect("a name"),
+                    HeaderValue::from_bytes(odd).expect("a value")
+                )]))
+                .map(|s| s.code()),
+                Some(Code::Unknown)
+            );
+        }
+    }
+}
