@@ -41,7 +41,7 @@ pub use self::{
     error::{Error, Result},
     plan::{Pace, Plan},
     process::Site,
-    report::{ArmReport, Latency, Level, Machine, Ratio, Report},
+    report::{ArmReport, Folder, Latency, Level, Machine, Ratio, Report},
     run::{Progress, Watcher, repeat, run},
     server::{Counters, serve},
 };

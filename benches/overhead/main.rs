@@ -10,12 +10,13 @@ use std::{
     error::Error as StdError,
     io::{IsTerminal as _, Write as _, stderr},
     ops::ControlFlow,
+    path::PathBuf,
     process::Command,
     time::Duration,
 };
 
 use clap::Parser;
-use runjob::bench::{self, Arm, Call, Plan, Progress, Site};
+use runjob::bench::{self, Arm, Call, Folder, Plan, Progress, Site};
 use tokio::runtime::{Builder, Runtime};
 
 use self::counts::Counter;
@@ -47,6 +48,9 @@ struct Args {
     /// between them
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// A folder for the page, the JSON and the distributions
+    #[arg(long)]
+    output: Option<PathBuf>,
     /// Instead of times: instructions, allocations and writes of a call, counted by valgrind and strace
     #[arg(long)]
     counts: bool,
@@ -85,8 +89,11 @@ fn main() -> Result<()> {
         round: Duration::from_millis(args.round_ms),
         ..Plan::default()
     };
-    println!("{}", runtime.block_on(bench::run(&plan, &site, &mut show))?.table());
-    Ok(())
+    plan.check()?;
+    let folder = args.output.map(Folder::open).transpose()?;
+    let report = runtime.block_on(bench::run(&plan, &site, &mut show))?;
+    println!("\n{}", report.table());
+    Ok(folder.map_or(Ok(()), |folder| folder.save(&report))?)
 }
 
 fn runtime(threads: usize) -> Result<Runtime> {

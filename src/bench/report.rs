@@ -1,5 +1,6 @@
 //! What a measurement has found: figures, plain data. How they are shown is in the modules below.
 
+mod folder;
 mod hgrm;
 mod html;
 mod svg;
@@ -14,6 +15,7 @@ use std::{
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+pub use self::folder::Folder;
 use super::{
     call::Call,
     caller::Arm,
@@ -274,4 +276,141 @@ impl From<Interval> for Ratio {
 
 fn microseconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::{
+        round::{Round, Sample},
+        sample::Observed,
+    };
+
+    /// Two levels of two arms, the second twice as slow; at 1 in flight nothing of the second was answered.
+    fn report() -> Report {
+        let plan = Plan::default();
+        let mut report = Report::new(&plan);
+        let arm = |arm, times: Vec<u64>| {
+            let failures =
+                if times.is_empty() { BTreeMap::from([("<b>refused</b>".to_owned(), 3)]) } else { BTreeMap::new() };
+            let sample = Sample { latencies: times, failures, ..Sample::default() };
+            let round = Round { sample, elapsed: Duration::from_millis(1), ..Round::default() };
+            ArmSample { arm, rounds: vec![Observed { round, counters: None }; 5] }
+        };
+        let samples = [arm(Arm::Bare, vec![100_000; 10]), arm(Arm::Verbs, vec![])];
+        report.add(&plan, Call::Poll, Duration::ZERO, 1, &samples);
+        let samples = [arm(Arm::Bare, vec![100_000; 10]), arm(Arm::Verbs, vec![200_000; 10])];
+        report.add(&plan, Call::Poll, Duration::ZERO, 16, &samples);
+        report
+    }
+
+    #[test]
+    fn a_level_that_was_broken_off_before_every_arm_had_its_turn_is_left_out() {
+        let (plan, mut report) = (Plan::default(), report());
+        report.add(&plan, Call::Poll, Duration::ZERO, 64, &[ArmSample { arm: Arm::Bare, rounds: vec![] }]);
+        assert_eq!(report.levels.len(), 2);
+    }
+
+    #[test]
+    fn the_table_has_a_row_for_each_arm_and_the_notes() {
+        let table = report().table();
+        assert!(table.contains("| poll | 0 ms | 16 | verbs | 200 | 200 | 200 | 200 | 200 | 10000 |"), "{table}");
+        assert!(table.contains("| 2.000 [2.000, 2.000] | - |"), "{table}");
+        assert!(table.contains("- poll, 1 in flight: verbs: 15 of 15 calls failed"), "{table}");
+    }
+
+    #[test]
+    fn the_json_is_what_the_schema_describes() {
+        let report: serde_json::Value = serde_json::from_str(&report().json()).expect("JSON");
+        let schema: serde_json::Value =
+            serde_json::from_str(include_str!("../../docs/bench.schema.json")).expect("a schema");
+        assert_described(&report, &schema, &schema, "report");
+    }
+
+    /// Each key is described, each required one is there, and each type is one of those named.
+    fn assert_described(value: &serde_json::Value, schema: &serde_json::Value, root: &serde_json::Value, at: &str) {
+        use serde_json::Value;
+        if let Some(name) = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
+            return assert_described(value, &root["$defs"][name], root, at);
+        }
+        if let Some(choices) = schema["anyOf"].as_array() {
+            let other = choices.iter().find(|choice| choice["type"] != "null").expect("another choice");
+            return if value.is_null() { () } else { assert_described(value, other, root, at) };
+        }
+        let kind = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(number) if number.is_f64() => "number",
+            Value::Number(_) => "integer",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        let allowed = match &schema["type"] {
+            Value::Array(kinds) => kinds.iter().any(|allowed| allowed == kind),
+            allowed => allowed == kind || (allowed == "number" && kind == "integer"),
+        };
+        assert!(allowed, "{at} is a {kind}, the schema says {}", schema["type"]);
+        for item in value.as_array().into_iter().flatten() {
+            assert_described(item, &schema["items"], root, at);
+        }
+        let Some(fields) = value.as_object() else { return };
+        for required in schema["required"].as_array().into_iter().flatten() {
+            assert!(fields.contains_key(required.as_str().unwrap_or_default()), "{at} lacks {required}");
+        }
+        for (name, field) in fields {
+            let described = schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]);
+            assert!(described.is_object(), "{at}.{name} is not described");
+            assert_described(field, described, root, &format!("{at}.{name}"));
+        }
+    }
+
+    #[test]
+    fn the_page_has_all_plots_loads_nothing_and_lets_no_text_out_of_its_place() {
+        let page = report().html();
+        for plot in [
+            "latency by percentile with 1 in flight",
+            "latency by percentile with 16 in flight",
+            "ratio of median",
+            "CPU µs by",
+            "RPCs/s by",
+        ] {
+            assert!(page.contains(&format!("aria-label=\"{plot}")), "{plot}");
+        }
+        for outside in ["http", "src=", "href=", "url(", "@import", "<script", "<b>refused"] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+        assert!(page.contains("prefers-color-scheme: dark") && page.contains("width=device-width"));
+        assert!(!page.contains("NaN") && !page.contains("inf"), "a figure that is no number");
+    }
+
+    #[test]
+    fn a_folder_is_refused_before_and_filled_after_the_measurement() {
+        let base = tempfile::tempdir().expect("a folder");
+        let folder = Folder::open(base.path().join("new/report")).expect("a folder");
+        folder.save(&report()).expect("files");
+        let mut names: Vec<_> = fs::read_dir(base.path().join("new/report"))
+            .expect("a folder")
+            .map(|entry| entry.expect("a file").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        assert_eq!(names[names.len() - 3..], ["report.html", "report.json", "report.md"]);
+        assert_eq!(names.len(), 7);
+        let inside_a_file = base.path().join("new/report/report.md/report");
+        let error = Folder::open(inside_a_file).expect_err("a file is no folder").to_string();
+        assert!(error.starts_with("cannot write "), "{error}");
+    }
+
+    #[test]
+    fn distributions_are_in_the_form_of_hdr_histogram() {
+        let files = report().hgrm();
+        assert_eq!(files.len(), 4);
+        let (name, text) = &files[3];
+        assert_eq!(name, "poll-0ms-16-verbs.hgrm");
+        assert!(text.starts_with("       Value     Percentile TotalCount 1/(1-Percentile)\n\n"), "{text}");
+        assert!(
+            text.contains("     200.063 1.000000000000         50") && text.contains("#[Max     =      200.063"),
+            "{text}"
+        );
+    }
 }
