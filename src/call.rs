@@ -33,6 +33,9 @@ pub(crate) struct Caller {
     pub(crate) transport: Transport,
     /// The limit of one attempt, connecting included, and of a start with all its attempts.
     pub(crate) rpc_timeout: Duration,
+    /// Whether a wait ends at once when the service has never answered, instead of riding that out.
+    pub(crate) fail_fast: bool,
+    random: Arc<Mutex<fastrand::Rng>>,
     /// The RPC timeout as a header has it.
     told: HeaderValue,
     learned: Arc<Learned>,
@@ -87,7 +90,11 @@ pub(crate) trait Reply: Sized {
 
 impl<M: Message + Default> Reply for M {
     fn read_from(bytes: Chunks) -> Result<Self, DecodeError> {
-        Self::decode(bytes)
+        match bytes.as_one() {
+            // Most answers are in one piece, and prost reads slices fastest.
+            Some(bytes) => Self::decode(&bytes[..]),
+            None => Self::decode(bytes),
+        }
     }
 }
 
@@ -102,11 +109,18 @@ fn framed(message: &impl Message) -> Bytes {
 }
 
 impl Caller {
-    pub(crate) fn new(transport: Transport, rpc_timeout: Duration) -> Self {
+    pub(crate) fn new(transport: Transport, rpc_timeout: Duration, random: fastrand::Rng) -> Self {
         // A quarter of the slots is kept for calls that are answered at once.
         let long_polls = Mutex::new(Slots::new(transport.slots() / 4 * 3));
         let learned = Learned { throttle: Mutex::default(), long_polls, answered: AtomicBool::default() };
-        Self { transport, rpc_timeout, told: grpc_timeout(rpc_timeout), learned: Arc::new(learned) }
+        let random = Arc::new(Mutex::new(random));
+        let told = grpc_timeout(rpc_timeout);
+        Self { transport, rpc_timeout, told, fail_fast: false, random, learned: Arc::new(learned) }
+    }
+
+    /// A random number in `0..1`, for jitter.
+    pub(crate) fn random(&self) -> f64 {
+        locked(&self.random).f64()
     }
 
     /// A slot for a call that the service may hold, if there is one.
@@ -152,7 +166,7 @@ impl Caller {
             failures += 1;
             self.throttle().failed();
             let again = is_transient(&error) && self.throttle().allows();
-            match ReadPolicy::DEFAULT.next(failures, error.advice(), fastrand::f64()) {
+            match ReadPolicy::DEFAULT.next(failures, error.advice(), self.random()) {
                 Some(pause) if again => sleep(pause).await,
                 _ => return Err(error),
             }
@@ -184,7 +198,7 @@ impl Caller {
             if failure.evidence != Evidence::Rejected || !self.renewed_token(&failure.error, &mut renewed) {
                 failures += 1;
                 refused += u32::from(failure.evidence == Evidence::Unprocessed);
-                match StartPolicy::DEFAULT.next(failure.evidence, failures, refused, fastrand::f64()) {
+                match StartPolicy::DEFAULT.next(failure.evidence, failures, refused, self.random()) {
                     Some(pause) if failure.error.may_reconnect() && Instant::now() + pause < deadline => {
                         sleep(pause).await;
                     }
@@ -195,19 +209,23 @@ impl Caller {
         }
     }
 
-    /// Whether a wait goes on after this error: it may pass, and the service is there. One that has never answered is
-    /// more likely the wrong one, and nobody waits for that.
+    /// Whether a wait goes on after this error: it may pass.
+    ///
+    /// A service that has never answered this client may be absent for a while. It may also be the wrong one, where the
+    /// host does not resolve, TLS fails, or the peer speaks something else: no wait goes on after those.
     pub(crate) fn rides_out(&self, error: &Error) -> bool {
-        let may_pass = matches!(
-            error.kind(),
+        let may_pass = match error.kind() {
+            ErrorKind::Protocol => return true,
             ErrorKind::Unreachable
-                | ErrorKind::NotGrpc
-                | ErrorKind::Deadline
-                | ErrorKind::Exhausted
-                | ErrorKind::Service
-                | ErrorKind::Credentials
-        );
-        may_pass && self.learned.answered.load(Relaxed)
+            | ErrorKind::NotGrpc
+            | ErrorKind::Deadline
+            | ErrorKind::Exhausted
+            | ErrorKind::Service
+            | ErrorKind::Credentials => true,
+            _ => false,
+        };
+        let is_known = self.learned.answered.load(Relaxed);
+        may_pass && (is_known || !self.fail_fast && error.is_absence())
     }
 
     /// Whether a token that the service did not accept was given up for a new one, which happens once a call.

@@ -15,7 +15,8 @@ use crate::{
         longrunning,
         run::v2::{Execution, Job, Task},
     },
-    run::{Finished, Run},
+    rpc::foreign,
+    run::{Finished, Run, RunTicket},
     start::{RunBuilder, StartKey, StartToken, find, token},
     transport::Transport,
     watch,
@@ -77,7 +78,7 @@ impl Client {
     /// as [`RunBuilder::start`] with a key. After [`StartUnknown`](ErrorKind::StartUnknown) calling again with the same
     /// token is safe.
     pub async fn start_once(&self, job: &JobName, token: &StartToken) -> Result<Run> {
-        token::start_once(&self.caller, one(job, job.is_wildcard())?, token).await
+        token::start_once(&self.caller, job.single()?, token).await
     }
 
     /// Starts many executions and yields each handle, in the order given, when the service has accepted it.
@@ -103,7 +104,7 @@ impl Client {
     /// [`PermissionDenied`](ErrorKind::PermissionDenied) without `run.executions.list`, and whatever keeps a read from
     /// being answered.
     pub async fn find_start(&self, job: &JobName, key: &StartKey) -> Result<Option<Run>> {
-        find::look(&self.caller, one(job, job.is_wildcard())?, key).await?.adopt(&self.caller)
+        Ok(find::look(&self.caller, job.single()?, key).await?.adopt(&self.caller))
     }
 
     /// The handle of an execution that was started elsewhere. Nothing is asked yet.
@@ -118,12 +119,24 @@ impl Client {
     pub async fn attach_operation(&self, operation: &OperationName) -> Result<Run> {
         let mut operation = self.operation::<Execution>(operation);
         operation.poll().await?;
-        let name = operation.metadata()?.unwrap_or_default().name.parse().map_err(|cause: NameError| {
+        let name = operation.metadata()?.unwrap_or_default().name;
+        let execution: ExecutionName = name.parse().map_err(|cause: NameError| {
             Error::new(ErrorKind::Protocol, "it does not name an execution")
                 .with_source(cause)
                 .doing("attach to operation", operation.name())
         })?;
-        Ok(Run::started(self.caller.clone(), name, operation))
+        // An operation is about what is at its own location.
+        let job = operation.name().location().job(execution.job().id())?;
+        let execution =
+            job.own_execution(&name).ok_or_else(|| foreign(&name).doing("attach to operation", operation.name()))?;
+        Ok(Run::started(self.caller.clone(), execution, Some(operation)))
+    }
+
+    /// The handle of a run that was started elsewhere, by its [ticket](Run::ticket). Nothing is asked yet.
+    ///
+    /// [`Run::wait`] hears of the end at once while the service keeps the operation, and by the execution afterwards.
+    pub fn resume(&self, ticket: &RunTicket) -> Run {
+        Run::resumed(self.caller.clone(), ticket)
     }
 
     /// Waits for many executions at once and yields each as it ends.
@@ -142,7 +155,7 @@ impl Client {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound), and whatever keeps a read from being answered.
     pub async fn job(&self, name: &JobName) -> Result<Job> {
-        self.caller.get_job(one(name, name.is_wildcard())?).await
+        self.caller.get_job(name.single()?).await
     }
 
     /// The jobs of a location, the newest first, paging by itself (ListJobs).
@@ -156,8 +169,8 @@ impl Client {
     /// [`Conflict`](ErrorKind::Conflict) when it exists, [`InvalidInput`](ErrorKind::InvalidInput) when the service
     /// refuses its content.
     pub async fn create_job(&self, name: &JobName, job: Job) -> Result<Operation<Job>> {
-        let answer = self.caller.create_job(one(name, name.is_wildcard())?, job).await?;
-        Operation::answered(self.caller.clone(), name.location(), answer)
+        let answer = self.caller.create_job(name.single()?, job).await?;
+        Operation::answered(self.caller.clone(), name.location(), name, answer)
     }
 
     /// Replaces the job that `Job.name` names by this one (UpdateJob).
@@ -167,8 +180,8 @@ impl Client {
     /// the service refuses the content.
     pub async fn update_job(&self, job: Job) -> Result<Operation<Job>> {
         let name: JobName = job.name.parse()?;
-        let answer = self.caller.update_job(one(&name, name.is_wildcard())?, job).await?;
-        Operation::answered(self.caller.clone(), name.location(), answer)
+        let answer = self.caller.update_job(name.single()?, job).await?;
+        Operation::answered(self.caller.clone(), name.location(), &name, answer)
     }
 
     /// Deletes a job, and with it its executions: running ones are stopped (DeleteJob).
@@ -176,8 +189,8 @@ impl Client {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound).
     pub async fn delete_job(&self, name: &JobName) -> Result<Operation<Job>> {
-        let answer = self.caller.delete_job(one(name, name.is_wildcard())?).await?;
-        Operation::answered(self.caller.clone(), name.location(), answer)
+        let answer = self.caller.delete_job(name.single()?).await?;
+        Operation::answered(self.caller.clone(), name.location(), name, answer)
     }
 
     /// Reads an execution (GetExecution).
@@ -185,7 +198,7 @@ impl Client {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound), and whatever keeps a read from being answered.
     pub async fn execution(&self, name: &ExecutionName) -> Result<Execution> {
-        self.caller.get_execution(one(name, name.is_wildcard())?).await
+        self.caller.get_execution(name.single()?).await
     }
 
     /// The executions of a job, or of [every job](Location::any_job), the newest first, paging by itself
@@ -199,8 +212,8 @@ impl Client {
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) when it is over already.
     pub async fn cancel(&self, name: &ExecutionName) -> Result<Operation<Execution>> {
-        let answer = self.caller.cancel_execution(one(name, name.is_wildcard())?).await?;
-        Operation::answered(self.caller.clone(), name.location(), answer)
+        let answer = self.caller.cancel_execution(name.single()?).await?;
+        Operation::answered(self.caller.clone(), name.location(), name, answer)
     }
 
     /// Deletes an execution; a running one is stopped (DeleteExecution).
@@ -208,8 +221,8 @@ impl Client {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound).
     pub async fn delete_execution(&self, name: &ExecutionName) -> Result<Operation<Execution>> {
-        let answer = self.caller.delete_execution(one(name, name.is_wildcard())?).await?;
-        Operation::answered(self.caller.clone(), name.location(), answer)
+        let answer = self.caller.delete_execution(name.single()?).await?;
+        Operation::answered(self.caller.clone(), name.location(), name, answer)
     }
 
     /// Reads a task (GetTask).
@@ -247,13 +260,4 @@ impl Client {
     pub async fn wait(&self, name: &OperationName) -> Result<longrunning::Operation> {
         operation::done(&self.caller, name).await
     }
-}
-
-/// Refuses a wildcard where one resource is meant.
-fn one<N: std::fmt::Display>(name: &N, is_wildcard: bool) -> Result<&N> {
-    if is_wildcard {
-        let message = format!("{name} stands for many; name one, or list them");
-        return Err(Error::new(ErrorKind::InvalidInput, message));
-    }
-    Ok(name)
 }

@@ -28,6 +28,8 @@ pub struct Error(Box<Inner>);
 #[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
+    /// What it was before it was classified as the outcome of a start.
+    reason: Option<ErrorKind>,
     doing: Option<Doing>,
     message: String,
     code: Option<Code>,
@@ -105,6 +107,7 @@ impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
+            reason: None,
             doing: None,
             message: message.into(),
             code: None,
@@ -170,7 +173,9 @@ impl Error {
         self
     }
 
+    /// The same as the outcome of a start; what it was before is its [`reason`](Self::reason).
     pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.reason.get_or_insert(self.0.kind);
         self.0.kind = kind;
         self
     }
@@ -183,6 +188,19 @@ impl Error {
     /// What went wrong, by meaning.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// Why: behind [`Rejected`](ErrorKind::Rejected), [`NotStarted`](ErrorKind::NotStarted) and
+    /// [`StartUnknown`](ErrorKind::StartUnknown) what went wrong with the request, such as
+    /// [`PermissionDenied`](ErrorKind::PermissionDenied); otherwise the same as [`kind`](Self::kind).
+    pub fn reason(&self) -> ErrorKind {
+        self.0.reason.unwrap_or(self.0.kind)
+    }
+
+    /// Whether an execution may be running although this call has failed: a start of unknown outcome, or a wait that its
+    /// limit ended. A caller that gives up here leaves work behind.
+    pub fn may_be_running(&self) -> bool {
+        matches!(self.kind(), ErrorKind::StartUnknown | ErrorKind::WaitLimit)
     }
 
     /// The gRPC code that the service sent, or that the transport made up for a broken connection.
@@ -222,6 +240,11 @@ impl Error {
     /// Whether there was no connection, and there may be one at another attempt.
     pub(crate) fn may_reconnect(&self) -> bool {
         self.0.kind == ErrorKind::Unreachable && !self.0.lasting
+    }
+
+    /// Whether nothing answered, and something may later: no connection, a broken one, or silence.
+    pub(crate) fn is_absence(&self) -> bool {
+        self.may_reconnect() || self.0.kind == ErrorKind::Deadline && self.0.code.is_none()
     }
 
     /// Whether it is what the service itself has answered.
@@ -297,6 +320,23 @@ impl From<NameError> for Error {
     fn from(error: NameError) -> Self {
         Self::new(ErrorKind::InvalidInput, error.to_string())
     }
+}
+
+/// Whether the service says with this code that it has done nothing. `RESOURCE_EXHAUSTED` is not among them: that quota
+/// is checked before the effect is usual and not promised.
+pub(crate) fn is_refusal(code: Code) -> bool {
+    matches!(
+        code,
+        Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::Unauthenticated
+            | Code::FailedPrecondition
+            | Code::Aborted
+            | Code::OutOfRange
+            | Code::Unimplemented
+    )
 }
 
 /// A status code as google.rpc.Code spells it.
@@ -375,6 +415,15 @@ mod tests {
         let status = Status::with_error_details(Code::ResourceExhausted, "quota", details);
         assert_eq!(Error::from_peer(&status).retry_after(), Some(Duration::from_secs(9)));
         assert_eq!(Error::from_peer(&Status::unavailable("busy")).retry_after(), None);
+    }
+
+    #[test]
+    fn the_reason_stays_when_an_error_becomes_the_outcome_of_a_start() {
+        let error = Error::from_peer(&Status::permission_denied("no"));
+        assert_eq!(error.reason(), ErrorKind::PermissionDenied);
+        let rejected = error.with_kind(ErrorKind::Rejected);
+        assert_eq!((rejected.kind(), rejected.reason()), (ErrorKind::Rejected, ErrorKind::PermissionDenied));
+        assert!(!rejected.may_be_running() && rejected.with_kind(ErrorKind::StartUnknown).may_be_running());
     }
 
     #[test]

@@ -78,8 +78,8 @@ pub use self::{
     error::{Error, ErrorKind, Result},
     name::{ExecutionName, JobName, Location, NameError, OperationName, TaskName},
     operation::Operation,
-    outcome::{Outcome, TaskEnd, TaskFailure},
-    run::{Finished, Run},
+    outcome::{Outcome, Phase, Progress, TaskEnd, TaskFailure, Trouble},
+    run::{Change, Changes, Finished, Run, RunTicket},
     start::{ContainerOverrides, RunBuilder, StartKey, StartToken, TaskTimeout},
     transport::{Answer, Routing, Transport},
 };

@@ -10,8 +10,6 @@ use std::{
     sync::Arc,
 };
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-
 /// The id that stands for every resource of a collection in a list request (AIP-159).
 const WILDCARD: &str = "-";
 
@@ -129,18 +127,11 @@ impl Location {
         Ok(OperationName { location: self.clone(), id })
     }
 
-    /// The operation of this name. If it is one here, as nearly always, it shares the parts of this location.
-    pub(crate) fn operation_named(&self, text: &str) -> Result<OperationName, NameError> {
-        match self.rest_of(text).and_then(|rest| rest.strip_prefix("operations/")) {
-            Some(id) => self.operation(id),
-            None => text.parse(),
-        }
-    }
-
-    /// What comes after this location in a name that begins with it.
-    fn rest_of<'a>(&self, text: &'a str) -> Option<&'a str> {
-        let rest = text.strip_prefix("projects/")?.strip_prefix(self.project())?;
-        rest.strip_prefix("/locations/")?.strip_prefix(self.region())?.strip_prefix('/')
+    /// The operation of this name in an answer, or none when it is not one of this location. The project is spelled as
+    /// it is here.
+    pub(crate) fn own_operation(&self, answered: &str) -> Option<OperationName> {
+        let id = child(self, "operations", answered)?;
+        self.operation(id).ok()
     }
 }
 
@@ -170,13 +161,20 @@ impl JobName {
         Ok(ExecutionName { job: self.clone(), id })
     }
 
-    /// The execution of this name. If it is one of this job, as nearly always, it shares the parts of the job's name.
-    pub(crate) fn execution_named(&self, text: &str) -> Result<ExecutionName, NameError> {
-        let rest = self.location.rest_of(text).and_then(|rest| rest.strip_prefix("jobs/")?.strip_prefix(self.id()));
-        match rest.and_then(|rest| rest.strip_prefix("/executions/")) {
-            Some(id) => self.execution(id),
-            None => text.parse(),
-        }
+    /// The execution of this name in an answer, or none when it is not one of this job. The project is spelled as it is
+    /// here.
+    pub(crate) fn own_execution(&self, answered: &str) -> Option<ExecutionName> {
+        let id = child(self, "executions", answered)?;
+        EXECUTION.check(id).ok()?;
+        Some(ExecutionName { job: self.clone(), id: id.into() })
+    }
+
+    /// This name, unless it stands for every job.
+    ///
+    /// # Errors
+    /// When it is a wildcard.
+    pub(crate) fn single(&self) -> Result<&Self, NameError> {
+        if self.is_wildcard() { Err(NameError::wildcard("job name", self)) } else { Ok(self) }
     }
 
     /// Every execution of this job, as the parent of a list of tasks: `{job}/executions/-`.
@@ -204,6 +202,14 @@ impl ExecutionName {
     /// Whether this, or its job, is `-`: good for lists only.
     pub fn is_wildcard(&self) -> bool {
         &*self.id == WILDCARD || self.job.is_wildcard()
+    }
+
+    /// This name, unless it stands for every execution.
+    ///
+    /// # Errors
+    /// When it, or its job, is a wildcard.
+    pub(crate) fn single(&self) -> Result<&Self, NameError> {
+        if self.is_wildcard() { Err(NameError::wildcard("execution name", self)) } else { Ok(self) }
     }
 
     /// The task with this short id.
@@ -337,19 +343,22 @@ fn write_all<const N: usize>(f: &mut Formatter<'_>, parts: [&str; N]) -> fmt::Re
 /// A name is kept as the text it prints as, and is checked when it is read back.
 macro_rules! kept_as_text {
     ($($name:ty),+) => {$(
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+                text.parse().map_err(<D::Error as serde::de::Error>::custom)
             }
         }
     )+};
 }
+
+pub(crate) use kept_as_text;
 
 kept_as_text!(Location, JobName, ExecutionName, TaskName, OperationName);
 
@@ -370,6 +379,10 @@ impl NameError {
         Self { name: None, what, text: excerpt(text), rule: rule.into() }
     }
 
+    fn wildcard(what: &'static str, name: &impl Display) -> Self {
+        Self::new(what, &name.to_string(), "it stands for many; name one, or list them")
+    }
+
     fn within(self, name: &str) -> Self {
         Self { name: Some(excerpt(name)), ..self }
     }
@@ -386,6 +399,65 @@ impl Display for NameError {
 }
 
 impl StdError for NameError {}
+
+/// Whether an answer that is named `answered` is about what was asked for as `asked`.
+///
+/// The project may be spelled by its id in one of them and by its number in the other. Nothing else may differ.
+pub(crate) fn is_same(asked: &(impl Display + ?Sized), answered: &str) -> bool {
+    let mut rest = Unprinted(answered);
+    if write!(rest, "{asked}").is_ok() && rest.0.is_empty() {
+        return true;
+    }
+    let asked = asked.to_string();
+    let mut answered = answered.split('/');
+    is_beginning(&asked, &mut answered, false) && answered.next().is_none()
+}
+
+/// Whether `answered` names a resource of this collection under `parent`, in which `-` stands for any id.
+pub(crate) fn is_child(parent: &impl Display, collection: &str, answered: &str) -> bool {
+    child(parent, collection, answered).is_some()
+}
+
+/// The id of a resource of this collection under `parent`.
+fn child<'a>(parent: &impl Display, collection: &str, answered: &'a str) -> Option<&'a str> {
+    let parent = parent.to_string();
+    let mut parts = answered.split('/');
+    if !is_beginning(&parent, &mut parts, true) || parts.next() != Some(collection) {
+        return None;
+    }
+    parts.next().filter(|id| is_one(id) && parts.next().is_none())
+}
+
+/// Whether the parts of a name in an answer begin with those of the name that was asked for.
+fn is_beginning<'a>(asked: &str, answered: &mut impl Iterator<Item = &'a str>, has_wildcards: bool) -> bool {
+    asked.split('/').enumerate().all(|(at, asked)| {
+        answered.next().is_some_and(|found| match at {
+            1 => is_same_project(asked, found),
+            _ => asked == found || has_wildcards && asked == WILDCARD && is_one(found),
+        })
+    })
+}
+
+/// Whether both may be the same project: an id and a number may, two ids or two numbers only when they are equal.
+fn is_same_project(asked: &str, answered: &str) -> bool {
+    let is_number = |project: &str| project.bytes().all(|b| b.is_ascii_digit());
+    asked == answered || is_number(asked) != is_number(answered) && PROJECT.check(answered).is_ok()
+}
+
+/// Whether a part is an id of one resource.
+fn is_one(id: &str) -> bool {
+    !id.is_empty() && id != WILDCARD
+}
+
+/// A text, less what was printed of its beginning.
+struct Unprinted<'a>(&'a str);
+
+impl fmt::Write for Unprinted<'_> {
+    fn write_str(&mut self, printed: &str) -> fmt::Result {
+        self.0 = self.0.strip_prefix(printed).ok_or(fmt::Error)?;
+        Ok(())
+    }
+}
 
 /// What one part of a name may be.
 struct Part {
@@ -562,19 +634,55 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_read_beside_another_is_what_it_says() {
+    fn an_answer_is_about_the_same_resource_when_nothing_but_the_spelling_of_the_project_differs() {
+        for (asked, answered, is_about) in [
+            ("acme", "acme", true),
+            ("acme", "4711", true),
+            ("4711", "acme", true),
+            ("acme", "other", false),
+            ("4711", "4712", false),
+            ("4711", "not a project", false),
+            ("acme", "", false),
+        ] {
+            let [asked, answered] = [asked, answered].map(|project| JOB_NAME.replace("acme", project));
+            assert_eq!(is_same(&asked, &answered), is_about, "{asked} and {answered}");
+        }
+        for other in [
+            "projects/acme/locations/us-central2/jobs/echo",
+            "projects/acme/locations/us-central1/jobs/echoes",
+            "projects/acme/locations/us-central1/jobs/-",
+            "projects/acme/locations/us-central1/jobs",
+            "projects/acme/locations/us-central1/jobs/echo/executions/echo-1",
+            "projects/4711/regions/us-central1/jobs/echo",
+            "",
+        ] {
+            assert!(!is_same(JOB_NAME, other), "{other}");
+        }
+    }
+
+    #[test]
+    fn an_item_belongs_to_the_list_of_its_parent_alone() {
         let job: JobName = JOB_NAME.parse().expect("a name");
-        for parent in [JOB_NAME, &JOB_NAME.replace("acme", "4711"), &JOB_NAME.replace("echo", "echoes")] {
-            let text = format!("{parent}/executions/echo-x7k2p");
-            assert_eq!(job.execution_named(&text), text.parse());
-        }
-        for location in [job.location().to_string(), "projects/4711/locations/us-central1".to_owned()] {
-            let text = format!("{location}/operations/a-b-c");
-            assert_eq!(job.location().operation_named(&text), text.parse());
-        }
+        let [any_job, any_execution] = [job.location().any_job().any_execution(), job.any_execution()];
+        let task = |job: &str| format!("projects/4711/locations/us-central1/jobs/{job}/executions/e-1/tasks/e-1-task0");
+        assert!(is_child(&any_execution, "tasks", &task("echo")) && is_child(&any_job, "tasks", &task("other")));
+        assert!(!is_child(&any_execution, "tasks", &task("other")) && !is_child(&any_job, "tasks", &task("-")));
+        assert!(!is_child(&any_job, "tasks", &task("echo").replace("us-central1", "us-east1")));
+        assert!(!is_child(&any_job, "jobs", &task("echo")));
         for text in [JOB_NAME, &format!("{JOB_NAME}/executions/"), &format!("{JOB_NAME}/executions/a/b"), ""] {
-            assert!(job.execution_named(text).is_err() && job.location().operation_named(text).is_err(), "{text}");
+            assert!(job.own_execution(text).is_none() && job.location().own_operation(text).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_belongs_to_a_resource_has_its_project_spelled_as_the_resource_has() {
+        let job: JobName = JOB_NAME.parse().expect("a name");
+        let execution = format!("{}/executions/echo-x7k2p", JOB_NAME.replace("acme", "4711"));
+        assert_eq!(job.own_execution(&execution), job.execution("echo-x7k2p").ok());
+        assert_eq!(job.own_execution(&execution.replace("jobs/echo", "jobs/echoes")), None);
+        let operation = "projects/4711/locations/us-central1/operations/a-b-c";
+        assert_eq!(job.location().own_operation(operation), job.location().operation("a-b-c").ok());
+        assert_eq!(job.location().own_operation(&operation.replace("central1", "central2")), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Knows `google.longrunning` and how to wait without giving up. What an operation is about, its type says. There
 //! is no cancel here: run/v2 does not publish CancelOperation; an execution is stopped by CancelExecution.
 
-use std::{marker::PhantomData, time::Duration};
+use std::{fmt::Display, marker::PhantomData, time::Duration};
 
 use prost::{Message, Name};
 use prost_types::Any;
@@ -13,22 +13,29 @@ use tonic::{Code, Status};
 use crate::{
     call::Caller,
     error::{Error, ErrorKind, Result},
-    name::{Location, OperationName},
+    name::{Location, OperationName, is_same},
     proto::longrunning::{self, operation},
     retry::Backoff,
+    rpc::foreign,
 };
 
 /// How long one WaitOperation may be held by the service: what gcloud asks for. A cut connection costs one of these.
-const HOLD: Duration = Duration::from_secs(30);
+pub(crate) const HOLD: Duration = Duration::from_secs(30);
 
-/// An answer that took this long was held: asking again at once is no busy loop, however soon the service lets go.
+/// An answer that took this long, or nearly all of a shorter hold, was held: asking again at once is no busy loop, however
+/// early the service lets go.
 const HELD: Duration = Duration::from_secs(2);
+const NEARLY_ALL: f64 = 0.9;
 
-/// The longest that the service may ask to be left alone.
+/// The longest pause that the service may ask for.
 const LONGEST_ADVICE: Duration = Duration::from_secs(300);
 
-/// The pauses between polls that the service answers at once: soon at first, and ten seconds at the most.
+/// The pauses between polls that the service answers at once: short at first, and ten seconds at most.
 const POLLS: Backoff = Backoff { first: Duration::from_millis(250), factor: 1.5, longest: Duration::from_secs(10) };
+
+/// How long a read may come before what it reads can be seen. The service publishes no figure; clients retry for a few
+/// seconds. A longer window reports a deletion later, and nothing else.
+const READ_AFTER_WRITE: Duration = Duration::from_secs(10);
 
 /// A long-running operation that ends with a `T`: a `Job` for the operations on jobs, an `Execution` for a run.
 ///
@@ -37,6 +44,8 @@ const POLLS: Backoff = Backoff { first: Duration::from_millis(250), factor: 1.5,
 pub struct Operation<T> {
     caller: Caller,
     name: OperationName,
+    /// The full name of the resource that it is about, once that is known.
+    subject: Option<String>,
     latest: Option<longrunning::Operation>,
     result: PhantomData<fn() -> T>,
 }
@@ -44,19 +53,28 @@ pub struct Operation<T> {
 impl<T: Message + Name + Default> Operation<T> {
     /// The handle of an operation that goes by this name. Nothing is asked yet.
     pub(crate) fn named(caller: Caller, name: OperationName) -> Self {
-        Self { caller, name, latest: None, result: PhantomData }
+        Self { caller, name, subject: None, latest: None, result: PhantomData }
     }
 
-    /// The handle of an operation that the service has answered with, to a call about something at `location`.
+    /// The same, about the resource of this name.
+    pub(crate) fn about(self, subject: &impl Display) -> Self {
+        Self { subject: Some(subject.to_string()), ..self }
+    }
+
+    /// The handle of an operation that the service has answered with to a call about `subject`, which is at `location`.
     ///
     /// # Errors
-    /// When the answer has no proper name.
-    pub(crate) fn answered(caller: Caller, location: &Location, latest: longrunning::Operation) -> Result<Self> {
-        let name = location.operation_named(&latest.name).map_err(|cause| {
-            Error::new(ErrorKind::Protocol, "the service answered with an operation without a proper name")
-                .with_source(cause)
-        })?;
-        Ok(Self { latest: Some(latest), ..Self::named(caller, name) })
+    /// When it is an operation of another location, or about something else.
+    pub(crate) fn answered(
+        caller: Caller,
+        location: &Location,
+        subject: &impl Display,
+        latest: longrunning::Operation,
+    ) -> Result<Self> {
+        let name = location.own_operation(&latest.name).ok_or_else(|| foreign(&latest.name))?;
+        let mut operation = Self::named(caller, name).about(subject);
+        operation.hear(latest)?;
+        Ok(operation)
     }
 
     /// The operation's name: enough to go on from in another process.
@@ -64,7 +82,7 @@ impl<T: Message + Name + Default> Operation<T> {
         &self.name
     }
 
-    /// Whether it was done when last heard of.
+    /// Whether it was done at the last answer.
     pub fn is_done(&self) -> bool {
         self.latest.as_ref().is_some_and(|operation| operation.done)
     }
@@ -83,26 +101,43 @@ impl<T: Message + Name + Default> Operation<T> {
     /// When the service could not be asked; that says nothing about the operation.
     pub async fn poll(&mut self) -> Result<bool> {
         let latest = self.caller.get_operation(&self.name).await?;
-        self.hear(latest);
+        self.hear(latest)?;
         Ok(self.is_done())
     }
 
-    /// Takes over what the service says, unless it goes back on the end: done is done, and an answer may come from where
-    /// that is not known yet.
-    fn hear(&mut self, latest: longrunning::Operation) {
+    /// Takes an answer over. A stale answer never turns a finished operation back into a running one.
+    ///
+    /// # Errors
+    /// When it is about another resource than this operation.
+    fn hear(&mut self, latest: longrunning::Operation) -> Result<()> {
+        let response = match &latest.result {
+            Some(operation::Result::Response(response)) => Some(response),
+            _ => None,
+        };
+        // Of what is no `T`, `metadata` and `wait` tell.
+        for name in latest.metadata.iter().chain(response).filter_map(|any| name_in::<T>(any).ok()) {
+            match &self.subject {
+                Some(subject) if !is_same(subject, &name) => {
+                    return Err(foreign(&name).doing("read operation", &self.name));
+                }
+                Some(_) => {}
+                None => self.subject = Some(name),
+            }
+        }
         if latest.done || !self.is_done() {
             self.latest = Some(latest);
         }
+        Ok(())
     }
 
     /// Waits for the end, however long that takes, and returns what the operation ended with.
     ///
-    /// Once the service has answered this client anything at all, trouble on the way is ridden out: broken connections,
-    /// deadlines, quotas and failures of the service.
+    /// Trouble on the way is ridden out: an absent service, broken connections, deadlines, quotas, failures of the service and
+    /// answers that make no sense. May be dropped and called again at any time.
     ///
     /// # Errors
-    /// When the operation itself failed, when the service has never answered, or when it says that waiting is
-    /// pointless: the operation is not there or may not be read.
+    /// When the operation itself failed, or when waiting is pointless: the operation may not be read, the service says for
+    /// ten seconds that it is not there, or the endpoint has never answered and is not a gRPC server.
     pub async fn wait(&mut self) -> Result<T> {
         self.until_done().await?;
         match self.latest.as_ref().and_then(|operation| operation.result.as_ref()) {
@@ -118,57 +153,83 @@ impl<T: Message + Name + Default> Operation<T> {
         }
     }
 
+    /// What it ended with, if that is a `T`.
+    pub(crate) fn response(&self) -> Option<T> {
+        match self.latest.as_ref()?.result.as_ref()? {
+            operation::Result::Response(response) => unpack(response).ok(),
+            operation::Result::Error(_) => None,
+        }
+    }
+
     /// Waits until the operation is done, whatever its result.
     pub(crate) async fn until_done(&mut self) -> Result<()> {
-        let mut pace = Pace::default();
-        while self.latest.is_none() {
-            match self.poll().await {
-                Err(error) if self.caller.rides_out(&error) => pace.pause(error.retry_after()).await,
-                answer => _ = answer?,
-            }
-        }
-        // Many waits that begin together do not all ask again at the same moment.
-        let mut hold = Some(HOLD.mul_f64(0.5 + fastrand::f64() / 2.0));
+        let (mut pace, mut absence, mut polls) = (Pace::default(), Absence::default(), LongPolls::new(&self.caller));
         while !self.is_done() {
-            let asked = Instant::now();
-            let advice = match self.ask(&mut hold).await {
-                Ok(latest) => {
-                    self.hear(latest);
-                    if asked.elapsed() >= HELD {
+            let advice = match self.ask(&mut polls).await {
+                Ok(was_held) => {
+                    absence = Absence::default();
+                    if was_held {
                         pace = Pace::default();
                         continue;
                     }
                     None
                 }
+                Err(error) if error.kind() == ErrorKind::NotFound && !absence.is_proven() => None,
                 Err(error) if self.caller.rides_out(&error) => error.retry_after(),
                 Err(error) => return Err(error),
             };
             // An answer that came early, or none: never ask in a busy loop.
             if !self.is_done() {
-                pace.pause(advice).await;
+                sleep(pace.next(self.caller.random(), advice)).await;
             }
         }
         Ok(())
     }
 
-    /// Asks once: by a long poll that is held so long, where the service has them and the client a place for it.
-    async fn ask(&self, hold: &mut Option<Duration>) -> Result<longrunning::Operation> {
-        if let Some(time) = *hold
-            && let Some(slot) = self.caller.slot()
-        {
-            let asked = Instant::now();
-            match self.caller.wait_operation(&self.name, time).await {
-                Ok(answer) => {
-                    // Longer than the service holds it: the rest of the time it waited for its turn.
-                    slot.answered(asked.elapsed() >= time + HELD);
-                    *hold = Some(HOLD);
-                    return Ok(answer);
-                }
-                Err(error) if error.kind() == ErrorKind::Unimplemented => *hold = None,
-                Err(error) => return Err(error),
+    /// Asks once: by a long poll, where the service has them and the client a slot for it. Returns whether the service
+    /// held the question.
+    pub(crate) async fn ask(&mut self, polls: &mut LongPolls) -> Result<bool> {
+        let (answer, was_held) = match self.long_poll(polls).await? {
+            Some(answer) => answer,
+            None => (self.caller.get_operation(&self.name).await?, false),
+        };
+        self.hear(answer)?;
+        Ok(was_held)
+    }
+
+    /// The answer to a long poll and whether it was held, or none where there can be no long poll.
+    async fn long_poll(&self, polls: &mut LongPolls) -> Result<Option<(longrunning::Operation, bool)>> {
+        let Some(slot) = self.caller.slot().filter(|_| polls.are_served) else { return Ok(None) };
+        let asked = Instant::now();
+        match self.caller.wait_operation(&self.name, polls.hold).await {
+            Ok(answer) => {
+                let (took, hold) = (asked.elapsed(), polls.hold);
+                // Longer than the service holds it: the rest of the time it waited for its turn.
+                slot.answered(took >= hold + HELD);
+                polls.hold = HOLD;
+                Ok(Some((answer, took >= HELD.min(hold.mul_f64(NEARLY_ALL)))))
             }
+            Err(error) if error.kind() == ErrorKind::Unimplemented => {
+                polls.are_served = false;
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
-        self.caller.get_operation(&self.name).await
+    }
+}
+
+/// How a wait uses WaitOperation.
+#[derive(Debug)]
+pub(crate) struct LongPolls {
+    are_served: bool,
+    /// How long the service may hold the next one.
+    pub(crate) hold: Duration,
+}
+
+impl LongPolls {
+    /// The first one is shorter by chance, so that many waits that begin together do not ask again together.
+    pub(crate) fn new(caller: &Caller) -> Self {
+        Self { are_served: true, hold: HOLD.mul_f64(0.5 + caller.random() / 2.0) }
     }
 }
 
@@ -187,17 +248,30 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Pauses, and for as long as the service advises where it does, within bounds.
-    pub(crate) async fn pause(&mut self, advice: Option<Duration>) {
-        sleep(self.next(advice)).await;
-    }
-
-    /// How long the next pause is to be.
-    pub(crate) fn next(&mut self, advice: Option<Duration>) -> Duration {
+    /// How long the next pause is, with `random` in `0..1`: as long as the service advises where it does, within bounds.
+    pub(crate) fn next(&mut self, random: f64, advice: Option<Duration>) -> Duration {
         self.pauses = self.pauses.saturating_add(1);
-        let own = POLLS.pause(self.pauses, fastrand::f64());
+        let own = POLLS.pause(self.pauses, random);
         // Advice of nothing at all would be a busy loop.
         advice.map_or(own, |advice| advice.clamp(POLLS.first, LONGEST_ADVICE))
+    }
+}
+
+/// What NOT_FOUND proves. Said once it proves nothing, because a read may come before what it reads can be seen.
+#[derive(Debug, Default)]
+pub(crate) struct Absence {
+    since: Option<Instant>,
+}
+
+impl Absence {
+    /// Takes note of another NOT_FOUND. Whether it has been said for long enough by now to be true.
+    pub(crate) fn is_proven(&mut self) -> bool {
+        self.since.get_or_insert_with(Instant::now).elapsed() >= READ_AFTER_WRITE
+    }
+
+    /// Whether NOT_FOUND was the last answer.
+    pub(crate) fn is_suspected(&self) -> bool {
+        self.since.is_some()
     }
 }
 

@@ -1,12 +1,15 @@
-//! How an execution ended: an `Execution` and its `Task`s in, a verdict out. No I/O.
+//! How an execution stands and how it ended: an `Execution` and its `Task`s in, a phase or a verdict out. No I/O.
 //!
 //! Reads conditions, counts and attempt results, and never the texts of messages: the service has changed those
 //! before.
 
+mod progress;
+
 use std::fmt::{self, Display, Formatter};
 
+pub use self::progress::{Phase, Progress, Trouble};
 use crate::{
-    error::Result,
+    error::{Error, ErrorKind, Result},
     name::TaskName,
     proto::run::v2::{
         Condition, Execution, Task,
@@ -31,6 +34,9 @@ pub enum Outcome {
     TimedOut(Vec<TaskFailure>),
     /// It was deleted before its end was seen.
     Deleted,
+    /// It is over, and nothing that the service says of it proves a success or tells of a failure. Neither a condition
+    /// nor a count: treat it as not succeeded, and read its logs.
+    Unknown,
 }
 
 /// A task that did not succeed within its attempts.
@@ -77,28 +83,48 @@ impl Outcome {
         }
     }
 
-    /// The outcome of a finished execution, given its tasks.
-    ///
-    /// # Errors
-    /// When a failed task has no proper name.
-    pub(crate) fn of(execution: &Execution, tasks: &[Task]) -> Result<Self> {
+    /// The outcome of a finished execution, given its failed tasks.
+    pub(crate) fn of(execution: &Execution, failures: Vec<TaskFailure>) -> Self {
         match end(execution) {
-            End::Succeeded => return Ok(Self::Succeeded),
-            End::Cancelled => return Ok(Self::Cancelled),
-            End::Deleted => return Ok(Self::Deleted),
-            End::Failed => {}
-        }
-        let failures: Vec<_> = tasks.iter().filter(|task| has_failed(task)).map(failure).collect::<Result<_>>()?;
-        if !failures.is_empty() && failures.iter().all(|task| task.end == TaskEnd::TimedOut) {
-            Ok(Self::TimedOut(failures))
-        } else {
-            Ok(Self::Failed(failures))
+            End::Succeeded => Self::Succeeded,
+            End::Cancelled => Self::Cancelled,
+            End::Deleted => Self::Deleted,
+            End::Unknown => Self::Unknown,
+            End::Failed if !failures.is_empty() && failures.iter().all(|task| task.end == TaskEnd::TimedOut) => {
+                Self::TimedOut(failures)
+            }
+            End::Failed => Self::Failed(failures),
         }
     }
 
     /// Whether the tasks of this finished execution are needed to tell its outcome.
     pub(crate) fn needs_tasks(execution: &Execution) -> bool {
         matches!(end(execution), End::Failed)
+    }
+}
+
+impl TaskFailure {
+    /// The failure of this task, or none when it has not failed.
+    ///
+    /// # Errors
+    /// When the task has no proper name.
+    pub(crate) fn of(task: &Task) -> Result<Option<Self>> {
+        if !has_failed(task) {
+            return Ok(None);
+        }
+        let attempt = task.last_attempt_result.clone().unwrap_or_default();
+        let status = attempt.status.unwrap_or_default();
+        let end = match (status.code, attempt.term_signal, attempt.exit_code) {
+            (DEADLINE_EXCEEDED, _, _) => TaskEnd::TimedOut,
+            (_, signal, _) if signal != 0 => TaskEnd::Signal(signal),
+            (_, _, code) if code != 0 => TaskEnd::ExitCode(code),
+            _ => TaskEnd::Unknown,
+        };
+        let attempts = u32::try_from(task.retried).unwrap_or(0).saturating_add(1);
+        let name = task.name.parse().map_err(|cause| {
+            Error::new(ErrorKind::Protocol, "the service listed a task without a proper name").with_source(cause)
+        })?;
+        Ok(Some(Self { task: name, index: task.index, attempts, end, message: status.message }))
     }
 }
 
@@ -110,6 +136,7 @@ impl Display for Outcome {
             Self::Cancelled => "cancelled",
             Self::TimedOut(_) => "timed out",
             Self::Deleted => "deleted",
+            Self::Unknown => "ended without proof of success",
         })
     }
 }
@@ -139,6 +166,7 @@ enum End {
     Failed,
     Cancelled,
     Deleted,
+    Unknown,
 }
 
 fn end(execution: &Execution) -> End {
@@ -146,8 +174,9 @@ fn end(execution: &Execution) -> End {
     match condition.map(Condition::state) {
         Some(State::ConditionSucceeded) => return End::Succeeded,
         Some(State::ConditionFailed) => {}
-        // Without the condition, the counts tell.
-        _ if execution.succeeded_count >= execution.task_count => return End::Succeeded,
+        // Without the condition, the counts tell, unless there are none.
+        _ if !has_counts(execution) => return End::Unknown,
+        _ if execution.task_count > 0 && execution.succeeded_count >= execution.task_count => return End::Succeeded,
         _ => {}
     }
     match condition.and_then(execution_reason) {
@@ -159,8 +188,14 @@ fn end(execution: &Execution) -> End {
     }
 }
 
+fn has_counts(execution: &Execution) -> bool {
+    [execution.succeeded_count, execution.failed_count, execution.cancelled_count].iter().any(|&count| count > 0)
+}
+
+/// The condition that tells of the end, unless it says nothing: a state that is not set, or that our protos do not know.
 fn completed(conditions: &[Condition]) -> Option<&Condition> {
-    conditions.iter().find(|condition| condition.r#type == "Completed")
+    let mut completed = conditions.iter().filter(|condition| condition.r#type == "Completed");
+    completed.find(|condition| condition.state() != State::Unspecified)
 }
 
 fn execution_reason(condition: &Condition) -> Option<ExecutionReason> {
@@ -181,19 +216,6 @@ fn has_failed(task: &Task) -> bool {
 
 fn attempt_code(task: &Task) -> Option<i32> {
     Some(task.last_attempt_result.as_ref()?.status.as_ref()?.code)
-}
-
-fn failure(task: &Task) -> Result<TaskFailure> {
-    let attempt = task.last_attempt_result.clone().unwrap_or_default();
-    let status = attempt.status.unwrap_or_default();
-    let end = match (status.code, attempt.term_signal, attempt.exit_code) {
-        (DEADLINE_EXCEEDED, _, _) => TaskEnd::TimedOut,
-        (_, signal, _) if signal != 0 => TaskEnd::Signal(signal),
-        (_, _, code) if code != 0 => TaskEnd::ExitCode(code),
-        _ => TaskEnd::Unknown,
-    };
-    let attempts = u32::try_from(task.retried).unwrap_or(0) + 1;
-    Ok(TaskFailure { task: task.name.parse()?, index: task.index, attempts, end, message: status.message })
 }
 
 #[cfg(test)]
@@ -230,7 +252,8 @@ mod tests {
     }
 
     fn outcome(execution: &Execution, tasks: &[Task]) -> Outcome {
-        Outcome::of(execution, tasks).expect("proper names")
+        let failures = tasks.iter().filter_map(|task| TaskFailure::of(task).expect("a proper name"));
+        Outcome::of(execution, failures.collect())
     }
 
     #[test]
@@ -283,6 +306,22 @@ mod tests {
         let counts = |succeeded_count| Execution { task_count: 2, succeeded_count, ..Execution::default() };
         assert_eq!(outcome(&counts(2), &[]), Outcome::Succeeded);
         assert_eq!(outcome(&counts(1), &[]), Outcome::Failed(Vec::new()));
+    }
+
+    #[test]
+    fn an_end_without_a_condition_and_without_a_count_proves_nothing() {
+        for task_count in [0, 2] {
+            let over = Execution { task_count, completion_time: Some(Default::default()), ..Execution::default() };
+            assert!(is_finished(&over));
+            assert_eq!(outcome(&over, &[]), Outcome::Unknown);
+            // A state that is newer than our protos says nothing either.
+            let newer =
+                Execution { conditions: vec![Condition { state: 99, ..condition(State::Unspecified, None) }], ..over };
+            assert!(is_finished(&newer));
+            assert_eq!(outcome(&newer, &[]), Outcome::Unknown);
+        }
+        let excess = Execution { succeeded_count: 1, ..Execution::default() };
+        assert!(!outcome(&excess, &[]).is_success(), "1 of 0 tasks");
     }
 
     #[test]

@@ -1,21 +1,25 @@
 //! Each RPC of the service as a function of a [`Caller`]: its stub, its message and its routing header.
 //!
-//! Knows nothing of what the answers mean.
+//! Knows that an answer must be about what was asked, and nothing else of what the answers mean.
 
+mod answer;
 mod encoded;
+mod pages;
 
 use std::time::Duration;
 
-use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
-use prost::Message;
+use futures_util::stream::BoxStream;
 
-pub(crate) use self::encoded::EncodedJob;
+use self::pages::{List, Turn, items};
+pub(crate) use self::{
+    answer::{about, foreign},
+    encoded::EncodedJob,
+};
 use crate::{
     call::{Call, Caller, Failure},
-    error::{Error, ErrorKind, Result},
+    error::Result,
     name::{ExecutionName, JobName, Location, OperationName, TaskName},
     proto::{
-        Method,
         longrunning::{GetOperationRequest, Operation, WaitOperationRequest},
         methods::{executions, jobs, operations, tasks},
         run::v2::{
@@ -31,24 +35,34 @@ use crate::{
 /// What gcloud asks for; the service's own default and maximum are not published.
 pub(crate) const PAGE_SIZE: i32 = 100;
 
-/// The largest page that is read: its items hold whole templates, whose variables alone may pass 4 MiB.
-const PAGE_BYTES: usize = 64 * 1024 * 1024;
+/// The most tasks that one execution may have (Cloud Run quotas).
+pub(crate) const MOST_TASKS: usize = 10_000;
 
 /// Jobs.
 impl Caller {
     pub(crate) async fn get_job(&self, name: &JobName) -> Result<Job> {
         let message = GetJobRequest { name: name.to_string() };
-        self.read(&Call::new("read job", name, &jobs::GET_JOB, Routing::location(name.location()), &message)).await
+        let call = Call::new("read job", name, &jobs::GET_JOB, Routing::location(name.location()), &message);
+        about("read job", name, self.read(&call).await?)
     }
 
     pub(crate) fn list_jobs(&self, location: &Location) -> BoxStream<'static, Result<Job>> {
         let message =
             ListJobsRequest { parent: location.to_string(), page_size: PAGE_SIZE, ..ListJobsRequest::default() };
         items(self.pages(
-            List { verb: "list jobs of", parent: location.to_string(), routing: Routing::location(location), message },
-            &jobs::LIST_JOBS,
-            |message, token| message.page_token = token,
-            |page: ListJobsResponse| (page.jobs, page.next_page_token),
+            List {
+                verb: "list jobs of",
+                parent: location.to_string(),
+                collection: "jobs",
+                routing: Routing::location(location),
+                message,
+                most: usize::MAX,
+            },
+            Turn {
+                method: &jobs::LIST_JOBS,
+                to: |message, token| message.page_token = token,
+                split: |page: ListJobsResponse| (page.jobs, page.next_page_token),
+            },
         ))
     }
 
@@ -86,7 +100,8 @@ impl Caller {
 impl Caller {
     pub(crate) async fn get_execution(&self, name: &ExecutionName) -> Result<Execution> {
         let message = GetExecutionRequest { name: name.to_string() };
-        self.read(&Call::new("read execution", name, &executions::GET_EXECUTION, Routing::name(name), &message)).await
+        let call = Call::new("read execution", name, &executions::GET_EXECUTION, Routing::name(name), &message);
+        about("read execution", name, self.read(&call).await?)
     }
 
     pub(crate) fn list_executions(&self, job: &JobName) -> BoxStream<'static, Result<Execution>> {
@@ -97,10 +112,19 @@ impl Caller {
     pub(crate) fn execution_pages(&self, job: &JobName, page_size: i32) -> BoxStream<'static, Result<Vec<Execution>>> {
         let message = ListExecutionsRequest { parent: job.to_string(), page_size, ..ListExecutionsRequest::default() };
         self.pages(
-            List { verb: "list executions of", parent: job.to_string(), routing: Routing::parent(job), message },
-            &executions::LIST_EXECUTIONS,
-            |message, token| message.page_token = token,
-            |page: ListExecutionsResponse| (page.executions, page.next_page_token),
+            List {
+                verb: "list executions of",
+                parent: job.to_string(),
+                collection: "executions",
+                routing: Routing::parent(job),
+                message,
+                most: usize::MAX,
+            },
+            Turn {
+                method: &executions::LIST_EXECUTIONS,
+                to: |message, token| message.page_token = token,
+                split: |page: ListExecutionsResponse| (page.executions, page.next_page_token),
+            },
         )
     }
 
@@ -118,17 +142,27 @@ impl Caller {
 
     pub(crate) async fn get_task(&self, name: &TaskName) -> Result<Task> {
         let message = GetTaskRequest { name: name.to_string() };
-        self.read(&Call::new("read task", name, &tasks::GET_TASK, Routing::name(name), &message)).await
+        let call = Call::new("read task", name, &tasks::GET_TASK, Routing::name(name), &message);
+        about("read task", name, self.read(&call).await?)
     }
 
     pub(crate) fn list_tasks(&self, execution: &ExecutionName) -> BoxStream<'static, Result<Task>> {
         let message =
             ListTasksRequest { parent: execution.to_string(), page_size: PAGE_SIZE, ..ListTasksRequest::default() };
         items(self.pages(
-            List { verb: "list tasks of", parent: execution.to_string(), routing: Routing::parent(execution), message },
-            &tasks::LIST_TASKS,
-            |message, token| message.page_token = token,
-            |page: ListTasksResponse| (page.tasks, page.next_page_token),
+            List {
+                verb: "list tasks of",
+                parent: execution.to_string(),
+                collection: "tasks",
+                routing: Routing::parent(execution),
+                message,
+                most: if execution.is_wildcard() { usize::MAX } else { MOST_TASKS },
+            },
+            Turn {
+                method: &tasks::LIST_TASKS,
+                to: |message, token| message.page_token = token,
+                split: |page: ListTasksResponse| (page.tasks, page.next_page_token),
+            },
         ))
     }
 }
@@ -138,7 +172,7 @@ impl Caller {
     pub(crate) async fn get_operation(&self, name: &OperationName) -> Result<Operation> {
         let message = GetOperationRequest { name: name.to_string() };
         let call = Call::new("read operation", name, &operations::GET_OPERATION, Routing::name(name), &message);
-        self.read(&call).await
+        about("read operation", name, self.read(&call).await?)
     }
 
     /// One long poll: the service answers when the operation is done, and after `hold` at the latest.
@@ -146,53 +180,6 @@ impl Caller {
         let message =
             WaitOperationRequest { name: name.to_string(), timeout: prost_types::Duration::try_from(hold).ok() };
         let call = Call::new("wait for operation", name, &operations::WAIT_OPERATION, Routing::name(name), &message);
-        self.once(&call, hold + self.rpc_timeout).await
+        about("wait for operation", name, self.once(&call, hold + self.rpc_timeout).await?)
     }
-}
-
-/// A list to turn the pages of.
-struct List<M> {
-    verb: &'static str,
-    parent: String,
-    routing: Routing,
-    /// The request for the first page.
-    message: M,
-}
-
-/// Lists.
-impl Caller {
-    /// The pages of a list, one at a time and only as they are asked for.
-    fn pages<M, P, T>(
-        &self,
-        list: List<M>,
-        method: &'static Method<M, P>,
-        turn_to: fn(&mut M, String),
-        split: fn(P) -> (Vec<T>, String),
-    ) -> BoxStream<'static, Result<Vec<T>>>
-    where
-        M: Message + 'static,
-        P: Message + Default + 'static,
-        T: Send + 'static,
-    {
-        let state = (self.clone(), list, Some(String::new()));
-        stream::try_unfold(state, move |(caller, mut list, token)| async move {
-            let Some(token) = token else { return Ok(None) };
-            turn_to(&mut list.message, token.clone());
-            let call = Call::new(list.verb, &list.parent, method, list.routing.clone(), &list.message);
-            let (items, next) = split(caller.read(&call.reading(PAGE_BYTES)).await?);
-            if !next.is_empty() && next == token {
-                let error =
-                    Error::new(ErrorKind::Protocol, "the service answered with the page token it was asked with");
-                return Err(error.doing(list.verb, &list.parent));
-            }
-            let next = Some(next).filter(|next| !next.is_empty());
-            Ok(Some((items, (caller, list, next))))
-        })
-        .boxed()
-    }
-}
-
-/// What is on these pages.
-fn items<T: Send + 'static>(pages: BoxStream<'static, Result<Vec<T>>>) -> BoxStream<'static, Result<T>> {
-    pages.map_ok(|page| stream::iter(page.into_iter().map(Ok))).try_flatten().boxed()
 }

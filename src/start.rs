@@ -12,7 +12,7 @@ use std::{mem, time::Duration};
 pub use self::{key::StartKey, token::StartToken};
 use crate::{
     call::{Caller, Failure},
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, is_refusal},
     name::JobName,
     operation::{Operation, name_in},
     proto::{
@@ -23,11 +23,10 @@ use crate::{
         },
     },
     retry::Evidence,
+    rpc::{MOST_TASKS, foreign},
     run::Run,
 };
 
-/// The most tasks that one execution may have (Cloud Run quotas).
-const MOST_TASKS: u32 = 10_000;
 /// The longest that one attempt of a task may take: 168 hours (Cloud Run quotas).
 const LONGEST_TASK: i64 = 168 * 3600;
 
@@ -171,7 +170,7 @@ impl RunBuilder {
         let Some(key) = &self.key else { return self.send(request).await };
         let before = find::look(&self.caller, &self.job, key).await.map_err(unlooked)?;
         let newest = before.newest();
-        if let Some(run) = before.adopt(&self.caller).map_err(unlooked)? {
+        if let Some(run) = before.adopt(&self.caller) {
             return Ok(run);
         }
         match self.send(request).await {
@@ -187,7 +186,7 @@ impl RunBuilder {
             self.caller.run_job(&self.job, &check).await.map_err(unchecked)?;
         }
         match self.caller.run_job(&self.job, &request).await {
-            Ok(operation) => accepted(self.caller.clone(), &self.job, operation),
+            Ok(operation) => accepted(&self.caller, &self.job, operation),
             Err(failure) => Err(failed(failure)),
         }
     }
@@ -195,7 +194,7 @@ impl RunBuilder {
     /// Adopts what was started after all, or leaves the end as unknown as it was.
     async fn look_again(&self, key: &StartKey, newest: Option<i64>, unknown: Error) -> Result<Run> {
         let seen = find::look_again(&self.caller, &self.job, key, newest).await;
-        let run = seen.and_then(|sight| sight.adopt(&self.caller).ok().flatten());
+        let run = seen.and_then(|search| search.adopt(&self.caller));
         run.ok_or_else(|| {
             let patience = find::LOOK_AGAIN.as_secs();
             unknown.noting(&format!(
@@ -206,9 +205,7 @@ impl RunBuilder {
 
     /// The message that [`start`](Self::start) sends, made of the overrides, which are moved out.
     fn take_request(&mut self) -> Result<RunJobRequest> {
-        if self.job.is_wildcard() {
-            return Err(invalid("it stands for every job; name one"));
-        }
+        self.job.single()?;
         let mut overrides = Overrides::default();
         if !self.container.is_empty() {
             overrides.container_overrides.push(mem::take(&mut self.container).message(String::new())?);
@@ -217,7 +214,7 @@ impl RunBuilder {
             overrides.container_overrides.push(container.message(name)?);
         }
         if let Some(tasks) = self.task_count {
-            if !(1..=MOST_TASKS).contains(&tasks) {
+            if tasks == 0 || tasks as usize > MOST_TASKS {
                 return Err(invalid(format!("a task count of {tasks}; it must be 1 to 10000")));
             }
             overrides.task_count = i32::try_from(tasks).unwrap_or(i32::MAX);
@@ -316,25 +313,35 @@ fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidInput, message)
 }
 
-/// The handle of an accepted start. The execution's name is in the operation's metadata.
-fn accepted(caller: Caller, job: &JobName, operation: longrunning::Operation) -> Result<Run> {
-    if let (None, Some(longrunning::operation::Result::Error(error))) = (&operation.metadata, &operation.result) {
-        let status = tonic::Status::new(tonic::Code::from_i32(error.code), &error.message);
-        return Err(Error::from_peer(&status).with_kind(ErrorKind::Rejected).doing("start", job));
-    }
-    let name = operation.metadata.as_ref().map(name_in::<Execution>).transpose().map(Option::unwrap_or_default);
-    let handles = name.and_then(|name| {
-        let operation = Operation::answered(caller.clone(), job.location(), operation)?;
-        Ok((job.execution_named(&name)?, operation))
-    });
-    match handles {
-        Ok((execution, operation)) => Ok(Run::started(caller, execution, operation)),
-        Err(cause) => {
-            Err(Error::new(ErrorKind::StartUnknown, "the service accepted, and its answer does not name the execution")
-                .with_source(cause)
-                .doing("start", job))
+/// What an accepted answer proves.
+///
+/// Metadata that names an execution of this job proves that it has started, whatever else the operation says. Without
+/// metadata, an operation that is done and ends with a code of refusal proves that nothing has. Anything else proves
+/// nothing.
+fn accepted(caller: &Caller, job: &JobName, answer: longrunning::Operation) -> Result<Run> {
+    let Some(metadata) = &answer.metadata else { return Err(nameless(job, &answer)) };
+    let name = name_in::<Execution>(metadata).map_err(|cause| unnamed(job).with_source(cause))?;
+    let execution = job.own_execution(&name).ok_or_else(|| unnamed(job).with_source(foreign(&name)))?;
+    // Without a proper operation the execution's name is enough to go on with.
+    let operation = Operation::answered(caller.clone(), job.location(), &execution, answer).ok();
+    Ok(Run::started(caller.clone(), execution, operation))
+}
+
+/// The error for an answer that names no execution.
+fn nameless(job: &JobName, answer: &longrunning::Operation) -> Error {
+    match &answer.result {
+        Some(longrunning::operation::Result::Error(error)) => {
+            let code = tonic::Code::from_i32(error.code);
+            let kind = if answer.done && is_refusal(code) { ErrorKind::Rejected } else { ErrorKind::StartUnknown };
+            Error::from_peer(&tonic::Status::new(code, &error.message)).with_kind(kind).doing("start", job)
         }
+        _ => unnamed(job),
     }
+}
+
+fn unnamed(job: &JobName) -> Error {
+    let message = "the service accepted, and its answer does not name an execution of the job";
+    Error::new(ErrorKind::StartUnknown, message).doing("start", job)
 }
 
 /// Puts the key into the first container that is changed, or else into the only one.
@@ -349,9 +356,9 @@ fn mark(containers: &mut Vec<ContainerOverride>, key: &StartKey) -> Result<()> {
     Ok(())
 }
 
-/// An error of the look before a start, at which nothing has been sent.
+/// An error of the search before a start, before anything is sent.
 fn unlooked(error: Error) -> Error {
-    let error = error.noting("what may have been started already has to be looked for first, and nothing was sent");
+    let error = error.noting("could not look for what may have been started already, and nothing was sent");
     match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::Unauthenticated | ErrorKind::Credentials | ErrorKind::NotFound => {
             error

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     call::Caller,
-    error::Result,
+    error::{ErrorKind, Result},
     name::{ExecutionName, JobName},
     operation::Pace,
     outcome::is_finished,
@@ -50,7 +50,7 @@ type Ended = (ExecutionName, Result<Finished>);
 
 /// The runs as they end.
 pub(crate) fn watch(runs: impl IntoIterator<Item = Run>) -> BoxStream<'static, Ended> {
-    // Who waits for a run with a limit wants to hear of it when it passes, and not when a list happens to be read.
+    // Runs with a wait limit are awaited individually, so that the limit fires on time.
     let (limited, patient): (Vec<_>, Vec<_>) = runs.into_iter().partition(Run::has_wait_limit);
     let mut jobs = BTreeMap::<JobName, Vec<Run>>::new();
     for run in patient {
@@ -65,7 +65,7 @@ fn of_job(job: JobName, runs: Vec<Run>) -> Option<BoxStream<'static, Ended>> {
         caller: runs.first()?.caller().clone(),
         job,
         depth: runs.len(),
-        pending: runs.into_iter().map(|run| (run.execution().to_string(), run)).collect(),
+        pending: runs.into_iter().map(|run| (run.execution().id().to_owned(), run)).collect(),
         parted: FuturesUnordered::new(),
         ended: VecDeque::new(),
         pause: Duration::ZERO,
@@ -89,7 +89,7 @@ fn requests(run: &Run) -> usize {
 struct Shared {
     caller: Caller,
     job: JobName,
-    /// What has not ended yet and is looked for in the list, by full name.
+    /// The runs that have not ended yet and are looked for in the list, by the execution's id.
     pending: HashMap<String, Run>,
     /// What is waited for alone, once that costs less than looking, or there is nothing to look at.
     parted: FuturesUnordered<BoxFuture<'static, Ended>>,
@@ -132,10 +132,11 @@ impl Shared {
                 self.pause = TICK.max(PER_PAGE * pages).max(quiet);
                 self.trouble = Pace::default();
             }
-            Err(error) if self.caller.rides_out(&error) => {
-                self.pause = self.trouble.next(error.retry_after()).max(TICK)
+            Err(error) if error.kind() != ErrorKind::Protocol && self.caller.rides_out(&error) => {
+                self.pause = self.trouble.next(self.caller.random(), error.retry_after()).max(TICK);
             }
-            // Who may read executions and not list them is served all the same.
+            // Callers that may read executions and not list them are served all the same, and so is everybody where the
+            // list makes no sense.
             Err(_) => self.part(),
         }
         self.ask(asked).await;
@@ -154,9 +155,11 @@ impl Shared {
             pages += 1;
             for execution in page {
                 depth += usize::from(!unseen.is_empty());
-                if unseen.remove(&execution.name)
+                // The pager has checked that it is one of this job.
+                let id = execution.name.rsplit('/').next().unwrap_or_default();
+                if unseen.remove(id)
                     && is_finished(&execution)
-                    && let Some(mut run) = self.pending.remove(&execution.name)
+                    && let Some(mut run) = self.pending.remove(id)
                 {
                     run.hear(execution);
                     ended.push(run);
@@ -171,12 +174,12 @@ impl Shared {
     async fn ask(&mut self, runs: Vec<Run>) {
         let answers = stream::iter(runs).map(|mut run| async move { (run.poll().await, run) });
         let mut answers = answers.buffer_unordered(ASKS);
-        while let Some((answer, run)) = answers.next().await {
+        while let Some((answer, mut run)) = answers.next().await {
             let answer = match answer {
                 Ok(Some(finished)) => Ok(finished),
-                Err(error) if !self.caller.rides_out(&error) => Err(error),
+                Err(error) if !self.caller.rides_out(&error) && !run.may_show_up() => Err(error),
                 _ => {
-                    self.pending.insert(run.execution().to_string(), run);
+                    self.pending.insert(run.execution().id().to_owned(), run);
                     continue;
                 }
             };

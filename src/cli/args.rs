@@ -11,7 +11,7 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(super) use self::sections::{Section, Sections};
-use crate::{StartKey, StartToken};
+use crate::{StartKey, StartToken, emulator::Startup};
 
 /// Starts Google Cloud Run jobs over gRPC, waits for them, and says what happened.
 ///
@@ -330,6 +330,12 @@ pub(super) struct Emulator {
     /// Accept calls without the routing header that the service insists on.
     #[arg(long)]
     pub(super) lenient: bool,
+    /// How long the phases of a start take, on the emulator's clock, such as image=1.1s,resources=27s,started=2s.
+    #[arg(long, value_name = "PHASE=TIME,...", default_value = "image=0s")]
+    pub(super) startup: Startup,
+    /// Let delayed executions wait for at most so long, on the emulator's clock.
+    #[arg(long, value_name = "TIME", default_value = "12h", value_parser = values::duration)]
+    pub(super) delay: Duration,
 }
 
 /// How the emulator carries out tasks.

@@ -26,7 +26,11 @@ use super::{
     failure::Failure,
     journal::Journal,
 };
-use crate::{ExecutionName, JobName, Location, StartKey, StartToken, emulator::Clock, proto::run::v2::Job};
+use crate::{
+    ExecutionName, JobName, Location, StartKey, StartToken,
+    emulator::{Clock, Startup},
+    proto::run::v2::Job,
+};
 
 /// The variables that name an emulator, the first that is set wins.
 const EMULATOR_VARIABLES: [&str; 2] = ["RUN_EMULATOR_HOST", "CLOUD_RUN_EMULATOR_HOST"];
@@ -71,6 +75,8 @@ pub(super) struct Serve {
     pub(super) clock: Clock,
     pub(super) id_seed: Option<u64>,
     pub(super) lenient: bool,
+    pub(super) startup: Startup,
+    pub(super) delay: std::time::Duration,
 }
 
 /// Whom to call.
@@ -319,6 +325,8 @@ fn serve(typed: args::Emulator, global: &Global, env: &Environment) -> Result<Se
         },
         id_seed: typed.id_seed,
         lenient: typed.lenient,
+        startup: typed.startup,
+        delay: typed.delay,
     })
 }
 

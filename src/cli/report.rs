@@ -30,6 +30,8 @@ enum Word {
     Cancelled,
     TimedOut,
     Deleted,
+    /// Ended, without proof of success.
+    Unknown,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -81,6 +83,7 @@ impl Report {
             Outcome::Cancelled => Word::Cancelled,
             Outcome::TimedOut(_) => Word::TimedOut,
             Outcome::Deleted => Word::Deleted,
+            Outcome::Unknown => Word::Unknown,
         };
         Self {
             execution: finished.name().to_string(),
@@ -146,6 +149,7 @@ impl Display for Word {
             Self::Cancelled => "CANCELLED",
             Self::TimedOut => "TIMED_OUT",
             Self::Deleted => "DELETED",
+            Self::Unknown => "UNKNOWN",
         })
     }
 }
@@ -213,7 +217,15 @@ mod tests {
 
     #[test]
     fn the_words_are_the_same_in_both_formats() {
-        for word in [Word::Started, Word::Succeeded, Word::Failed, Word::Cancelled, Word::TimedOut, Word::Deleted] {
+        for word in [
+            Word::Started,
+            Word::Succeeded,
+            Word::Failed,
+            Word::Cancelled,
+            Word::TimedOut,
+            Word::Deleted,
+            Word::Unknown,
+        ] {
             assert_eq!(serde_json::to_value(word).expect("serializes"), json!(word.to_string()));
         }
     }

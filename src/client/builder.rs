@@ -34,6 +34,8 @@ pub struct ClientBuilder {
     rpc_timeout: Duration,
     connect_timeout: Duration,
     connections: NonZeroUsize,
+    fail_fast: bool,
+    jitter: Option<u64>,
 }
 
 /// Where the requests go.
@@ -55,6 +57,8 @@ impl Default for ClientBuilder {
             rpc_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),
             connections: CONNECTIONS,
+            fail_fast: false,
+            jitter: None,
         }
     }
 }
@@ -131,6 +135,23 @@ impl ClientBuilder {
         self
     }
 
+    /// Whether a wait ends at once while the service has never answered this client. Default is not: what is waited for
+    /// has a name that the service once gave, so that a refused, broken or silent connection is ridden out from the first
+    /// question on, without limit unless the run has a [wait limit](crate::Run::set_wait_limit).
+    ///
+    /// A host that does not resolve, a TLS error and a server that does not speak gRPC end a wait either way, if they
+    /// come first. Starts and reads are not affected: they give up within seconds.
+    pub fn fail_fast(mut self, fail_fast: bool) -> Self {
+        self.fail_fast = fail_fast;
+        self
+    }
+
+    /// Makes the random part of all pauses the same for the same seed, for tests. Default is a new seed for each client.
+    pub fn jitter_seed(mut self, seed: u64) -> Self {
+        self.jitter = Some(seed);
+        self
+    }
+
     /// The client. Nothing is connected before the first call.
     ///
     /// # Errors
@@ -140,6 +161,13 @@ impl ClientBuilder {
         if self.rpc_timeout.is_zero() || self.connect_timeout.is_zero() {
             return Err(Error::new(ErrorKind::InvalidInput, "a timeout of 0 leaves no time for a call"));
         }
+        let (rpc_timeout, fail_fast, jitter) = (self.rpc_timeout, self.fail_fast, self.jitter);
+        let client = |transport| {
+            let random = jitter.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+            let mut caller = Caller::new(transport, rpc_timeout, random);
+            caller.fail_fast = fail_fast;
+            Client { caller }
+        };
         let options = |credentials| Options {
             credentials,
             quota_project: self.quota_project,
@@ -149,7 +177,7 @@ impl ClientBuilder {
         let (target, credentials) = match self.server {
             Server::Connector(connect) => {
                 let transport = connect(options(Credentials::anonymous()))?;
-                return Ok(Client { caller: Caller::new(transport, self.rpc_timeout) });
+                return Ok(client(transport));
             }
             Server::Emulator(address) => (Target::emulator(&address)?, Some(Credentials::anonymous())),
             Server::Endpoint(endpoint) => (Target::parse(&endpoint)?, self.credentials),
@@ -160,7 +188,7 @@ impl ClientBuilder {
             None => Credentials::application_default().await?,
         };
         let transport = Transport::to_server(&target, options(credentials))?;
-        Ok(Client { caller: Caller::new(transport, self.rpc_timeout) })
+        Ok(client(transport))
     }
 }
 

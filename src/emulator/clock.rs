@@ -59,19 +59,19 @@ impl fmt::Debug for ClockHandle {
     }
 }
 
-/// The hands of a clock.
+/// What a clock shows, and since when.
 #[derive(Clone, Debug)]
-pub(crate) struct Hands {
+pub(crate) struct Timekeeper {
     clock: Clock,
     /// What it showed at `set`.
     shown: SystemTime,
     set: Instant,
 }
 
-impl Hands {
+impl Timekeeper {
     pub(crate) fn new(clock: Clock) -> Self {
         let shown = match clock {
-            Clock::Real => SystemTime::now(),
+            Clock::Real => SystemTime::UNIX_EPOCH + whole_micros(since_epoch(SystemTime::now())),
             Clock::Virtual | Clock::Fast => SystemTime::UNIX_EPOCH + EPOCH,
         };
         Self { clock, shown, set: Instant::now() }
@@ -83,7 +83,7 @@ impl Hands {
 
     pub(crate) fn now(&self) -> SystemTime {
         match self.clock {
-            Clock::Real => self.shown + self.set.elapsed(),
+            Clock::Real => self.shown + whole_micros(self.set.elapsed()),
             Clock::Virtual | Clock::Fast => self.shown,
         }
     }
@@ -91,7 +91,7 @@ impl Hands {
     /// So much later, or when time ends.
     pub(crate) fn later(&self, by: Duration) -> SystemTime {
         let last = SystemTime::UNIX_EPOCH + LAST;
-        self.now().checked_add(by).map_or(last, |at| at.min(last))
+        self.now().checked_add(whole_micros(by)).map_or(last, |at| at.min(last))
     }
 
     /// Moves on to this time, never back.
@@ -107,32 +107,41 @@ impl Hands {
     }
 }
 
+/// The service's times, and the etags made from them, have whole microseconds.
+fn whole_micros(time: Duration) -> Duration {
+    time - Duration::from_nanos(u64::from(time.subsec_nanos() % 1000))
+}
+
+fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_virtual_clock_moves_only_when_it_is_moved_and_never_back() {
-        let mut hands = Hands::new(Clock::Virtual);
-        let start = hands.now();
+        let mut timekeeper = Timekeeper::new(Clock::Virtual);
+        let start = timekeeper.now();
         assert_eq!(start, SystemTime::UNIX_EPOCH + EPOCH);
-        hands.move_to(start + Duration::from_secs(60));
-        hands.move_to(start);
-        assert_eq!(hands.now(), start + Duration::from_secs(60));
+        timekeeper.move_to(start + Duration::from_secs(60));
+        timekeeper.move_to(start);
+        assert_eq!(timekeeper.now(), start + Duration::from_secs(60));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_real_clock_goes_on_from_where_it_was_moved_to() {
-        let mut hands = Hands::new(Clock::Real);
-        let start = hands.now();
-        hands.move_to(start + Duration::from_secs(60));
+        let mut timekeeper = Timekeeper::new(Clock::Real);
+        let start = timekeeper.now();
+        timekeeper.move_to(start + Duration::from_secs(60));
         tokio::time::advance(Duration::from_secs(5)).await;
-        assert_eq!(hands.now(), start + Duration::from_secs(65));
-        assert_eq!(hands.instant(hands.now()), Instant::now());
+        assert_eq!(timekeeper.now(), start + Duration::from_secs(65));
+        assert_eq!(timekeeper.instant(timekeeper.now()), Instant::now());
     }
 
     #[test]
     fn time_ends_with_the_last_timestamp() {
-        assert_eq!(Hands::new(Clock::Virtual).later(Duration::MAX), SystemTime::UNIX_EPOCH + LAST);
+        assert_eq!(Timekeeper::new(Clock::Virtual).later(Duration::MAX), SystemTime::UNIX_EPOCH + LAST);
     }
 }

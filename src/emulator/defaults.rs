@@ -3,12 +3,12 @@
 use prost_types::Duration;
 
 use crate::{
-    emulator::made_up,
+    emulator::synthetic,
     proto::{
         api::LaunchStage,
         run::v2::{
             Container, ExecutionEnvironment, GrpcAction, HttpGetAction, Job, Probe, TaskTemplate, TcpSocketAction,
-            probe::ProbeType, task_template::Retries,
+            Volume, VolumeMount, probe::ProbeType, task_template::Retries, volume::VolumeType,
         },
     },
 };
@@ -17,6 +17,7 @@ use crate::{
 pub(crate) const CPU: &str = "1000m";
 /// Where a container without ports of its own is asked whether it has started.
 const PORT: i32 = 8080;
+const DATABASES: &str = "/cloudsql";
 
 /// The memory of each of so many containers.
 pub(crate) fn memory(containers: usize) -> &'static str {
@@ -25,7 +26,7 @@ pub(crate) fn memory(containers: usize) -> &'static str {
 
 /// The account that tasks of a project run as.
 pub(crate) fn service_account(project: &str) -> String {
-    format!("{}-compute@developer.gserviceaccount.com", made_up::project_number(project))
+    format!("{}-compute@developer.gserviceaccount.com", synthetic::project_number(project))
 }
 
 /// Completes a validated job of that project.
@@ -54,6 +55,7 @@ fn fill_task(task: &mut TaskTemplate, project: &str) {
     let memory = memory(task.containers.len());
     for container in &mut task.containers {
         fill_container(container, memory);
+        mount_databases(container, &task.volumes);
     }
 }
 
@@ -65,6 +67,17 @@ fn fill_container(container: &mut Container, memory: &str) {
     let port = container.ports.first().map_or(PORT, |port| port.container_port);
     if let Some(probe) = &mut container.startup_probe {
         fill_probe(probe, port);
+    }
+}
+
+/// Sockets of Cloud SQL are always mounted at the same path, whatever a job says.
+fn mount_databases(container: &mut Container, volumes: &[Volume]) {
+    let is_database = |mount: &VolumeMount| {
+        let volume = volumes.iter().find(|volume| volume.name == mount.name);
+        matches!(volume.and_then(|volume| volume.volume_type.as_ref()), Some(VolumeType::CloudSqlInstance(_)))
+    };
+    for mount in container.volume_mounts.iter_mut().filter(|mount| is_database(mount)) {
+        DATABASES.clone_into(&mut mount.mount_path);
     }
 }
 

@@ -22,7 +22,7 @@ use tokio::{
 use self::schedule::Schedule;
 use crate::{
     emulator::{
-        clock::{Clock, Hands},
+        clock::{Clock, Timekeeper},
         refusal::Refusal,
         runtime::{Backend, Control, Inadmissible, Report, Runner, Stop, simulated::Agenda},
         state::{AttemptId, Effects, Launch, Machine, Order},
@@ -92,10 +92,10 @@ impl Engine {
             Backend::Live(_) => None,
         };
         let origin = machine.clone();
-        let mut hands = Hands::new(clock);
+        let mut timekeeper = Timekeeper::new(clock);
         // Time does not go back over a restart either.
-        machine.last_moment().into_iter().for_each(|last| hands.move_to(last));
-        let schedule = Schedule::new(machine, hands, agenda);
+        machine.last_moment().into_iter().for_each(|last| timekeeper.move_to(last));
+        let schedule = Schedule::new(machine, timekeeper, agenda);
         let state = Mutex::new(State { schedule, origin });
         let backend = Arc::new(backend);
         let outlet = Arc::new(Outlet { commands, waits: Mutex::default() });
@@ -128,11 +128,11 @@ impl Engine {
     }
 
     pub(crate) fn now(&self) -> SystemTime {
-        self.lock().schedule.hands().now()
+        self.lock().schedule.timekeeper().now()
     }
 
     pub(crate) fn clock(&self) -> Clock {
-        self.lock().schedule.hands().clock()
+        self.lock().schedule.timekeeper().clock()
     }
 
     /// Lets so much time pass at once.
@@ -157,8 +157,8 @@ impl Engine {
     pub(crate) fn reset(&self) {
         let mut state = self.lock();
         let State { schedule, origin } = &mut *state;
-        let hands = Hands::new(schedule.hands().clock());
-        schedule.reset(origin.clone(), hands);
+        let timekeeper = Timekeeper::new(schedule.timekeeper().clock());
+        schedule.reset(origin.clone(), timekeeper);
         let ((), effects) = schedule.apply(Machine::lose_attempts);
         self.keep(schedule, Step { afresh: true, effects });
     }
@@ -244,11 +244,11 @@ impl Engine {
 
     fn next_wake(&self) -> Wake {
         let state = self.lock();
-        let hands = state.schedule.hands();
-        match (state.schedule.next_due(), hands.clock()) {
+        let timekeeper = state.schedule.timekeeper();
+        match (state.schedule.next_due(), timekeeper.clock()) {
             (None, _) | (_, Clock::Virtual) => Wake::Never,
             (Some(_), Clock::Fast) => Wake::AtOnce,
-            (Some(due), Clock::Real) => Wake::At(hands.instant(due)),
+            (Some(due), Clock::Real) => Wake::At(timekeeper.instant(due)),
         }
     }
 

@@ -167,8 +167,9 @@ impl Before {
         Fault::new(self.0, Point::Before, Action::GoAway(reason))
     }
 
-    /// A list that lags behind by so much, on the emulator's clock: what ListExecutions answers leaves out the executions
-    /// that are younger. Other RPCs are as ever: an execution can be read by its name before it is listed.
+    /// A read that lags behind by so much, on the emulator's clock: ListExecutions leaves out the executions that are
+    /// younger, and GetExecution and GetOperation answer NOT_FOUND for them and for the operations of their starts. Other
+    /// RPCs are as ever.
     pub fn lag(self, time: Duration) -> Fault {
         Fault::new(self.0, Point::Before, Action::Lag(time))
     }

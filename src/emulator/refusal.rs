@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
-    emulator::made_up,
+    emulator::synthetic,
     name::{ExecutionName, JobName, Location, NameError, OperationName, TaskName},
 };
 
@@ -120,7 +120,7 @@ impl Refusal {
 
     /// One of the quotas of a location, which is free again after `retry` if it is a rate.
     pub(crate) fn over_quota(quota: &str, location: &Location, retry: Option<Duration>) -> Self {
-        let number = made_up::project_number(location.project());
+        let number = synthetic::project_number(location.project());
         let description = format!(
             "Quota exceeded for limit '{quota}' of service 'run.googleapis.com' in region '{}' for consumer \
              'project_number:{number}'.",

@@ -6,8 +6,10 @@
 //! On prost-reflect, which has the JSON of any message and expands `Any`: `rest_over_grpc` needs a newer Rust than this
 //! crate and a second set of generated types, and the proxies that can be had answer errors in words of their own.
 
+mod ahead;
 mod answer;
 mod call;
+mod fields;
 mod json;
 mod query;
 mod request;
@@ -29,15 +31,15 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage};
-use prost_types::{FileDescriptorProto, FileDescriptorSet};
+use prost_types::FileDescriptorSet;
 use tokio::time::timeout;
 use tonic::{Status, body::Body};
 use tower::Service;
 
-pub(crate) use self::answer::name as code_name;
+pub(crate) use self::{answer::name as code_name, call::Handler};
 use self::{
     answer::{Answerer, Failure},
-    call::Handler,
+    fields::Fields,
     query::Query,
     route::Routes,
 };
@@ -63,15 +65,16 @@ pub(crate) struct Api {
 impl Api {
     pub(crate) fn new() -> Result<Self, EmulatorError> {
         let mut pool = DescriptorPool::decode(DESCRIPTORS).map_err(EmulatorError::descriptors)?;
-        pool.add_file_descriptor_protos(details()).map_err(EmulatorError::descriptors)?;
+        pool.add_file_descriptor_set(details()).map_err(EmulatorError::descriptors)?;
         Ok(Self { routes: Routes::new(&pool), answerer: Answerer::new(pool) })
     }
 }
 
 /// What the details of an error can be. `google.rpc.Status` beside them is in the API's own protos already.
-fn details() -> impl Iterator<Item = FileDescriptorProto> {
-    let set = FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET).unwrap_or_default();
-    set.file.into_iter().filter(|file| file.name() == "error_details.proto")
+pub(crate) fn details() -> FileDescriptorSet {
+    let mut set = FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET).unwrap_or_default();
+    set.file.retain(|file| file.name() == "error_details.proto");
+    set
 }
 
 /// Answers REST requests by calls to `inner`, and leaves gRPC calls to it.
@@ -113,28 +116,32 @@ async fn answer(inner: impl Handler, api: &Api, rules: &Rules, request: Request<
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let style = query.style();
     match transcode(inner, api, rules, request, query).await {
-        Ok(message) => api.answerer.message(&message, style),
+        Ok((message, wanted)) => api.answerer.message(&message, style, |answer| {
+            ahead::restore(answer, &|name| rules.engine.read(|machine| machine.rest_only(name)));
+            wanted.select(answer);
+        }),
         Err(failure) => api.answerer.failure(&failure, style),
     }
 }
 
-/// The answer of the RPC that the request stands for.
+/// The answer of the RPC that the request stands for, and which parts of it are wanted.
 async fn transcode(
     inner: impl Handler,
     api: &Api,
     rules: &Rules,
     request: Request<Body>,
     query: Query,
-) -> Result<DynamicMessage, Failure> {
+) -> Result<(DynamicMessage, Fields), Failure> {
     if let Some(status) = rules.foreign(&request) {
         return Err(Failure::of(status));
     }
     let (head, body) = request.into_parts();
     query.check()?;
+    let wanted = query.wanted()?;
     let (binding, variables) = api.routes.find(&head.method, head.uri.path())?;
     let body = read(&head.headers, body).await?;
     let message = request::message(binding, &variables, query, &body)?;
-    Ok(call::unary(inner, binding, binding.routing(&variables), head, message).await?)
+    Ok((call::unary(inner, binding, binding.routing(&variables), head, message).await?, wanted))
 }
 
 /// The bytes of a body, which can only be JSON: a page can send other types without asking anybody.

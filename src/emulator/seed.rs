@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_path_to_error::Track;
 
 use crate::{
-    emulator::{EmulatorError, Quota, engine::Engine, iam::Caller, service},
+    emulator::{EmulatorError, Quota, Startup, engine::Engine, iam::Caller, service},
     name::Location,
     proto::{DESCRIPTORS, run::v2::Job},
 };
@@ -34,6 +34,9 @@ pub(crate) struct Seed {
     /// Who calls, by bearer token. Without any, everybody may do everything.
     pub(crate) callers: BTreeMap<String, SeedCaller>,
     pub(crate) quotas: Option<Quota>,
+    /// How long the executions of a job take to start, by its id.
+    #[serde(deserialize_with = "startups")]
+    pub(crate) startup: BTreeMap<String, Startup>,
 }
 
 /// A caller, and the roles or permissions that it has everywhere.
@@ -57,6 +60,12 @@ impl<'de> Deserialize<'de> for Definition {
     }
 }
 
+fn startups<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Startup>, D::Error> {
+    let texts = BTreeMap::<String, String>::deserialize(deserializer)?;
+    let read = |(job, text): (String, String)| Ok((job, text.parse().map_err(D::Error::custom)?));
+    texts.into_iter().map(read).collect()
+}
+
 impl Seed {
     pub(crate) fn read(path: &Path) -> Result<Self, EmulatorError> {
         let mut text = String::new();
@@ -77,8 +86,8 @@ impl Seed {
             let wrong = |reason: &dyn fmt::Display| format!("jobs.{id}: {reason}");
             let name = location.job(id.as_str()).map_err(|error| wrong(&error))?;
             if engine.read(|machine| machine.job(&name)).is_err() {
-                let request =
-                    service::define(engine, Caller::Unchecked, name, job, false).map_err(|refusal| wrong(&refusal))?;
+                let request = service::define(engine, Caller::Unchecked, name, (job, None), false)
+                    .map_err(|refusal| wrong(&refusal))?;
                 engine.apply(|machine, now| machine.create_job(request, now)).map_err(|refusal| wrong(&refusal))?;
             }
         }

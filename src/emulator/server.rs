@@ -30,8 +30,10 @@ use crate::{
     emulator::{
         EmulatorError, admin,
         controls::Controls,
+        logs::Logs,
         rest::{self, Rest},
         service,
+        v1::V1,
     },
     proto::{
         DESCRIPTORS,
@@ -41,6 +43,15 @@ use crate::{
 };
 
 pub(crate) use self::accept::{accept, bind};
+
+/// The services that reflection lists; its own come by themselves.
+const SERVED: [&str; 5] = [
+    jobs_server::SERVICE_NAME,
+    executions_server::SERVICE_NAME,
+    tasks_server::SERVICE_NAME,
+    operations_server::SERVICE_NAME,
+    "grpc.health.v1.Health",
+];
 
 /// Calls in flight on one connection; more wait at the client.
 const MAX_STREAMS: u32 = 256;
@@ -60,9 +71,12 @@ pub(crate) async fn routes(controls: &Arc<Controls>) -> Result<Routes, EmulatorE
         report_serving(&health, name).await;
     }
     let reflection = || {
-        tonic_reflection::server::Builder::configure()
+        let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_file_descriptor_set(rest::details());
+        // What the protos define and nobody serves is not listed.
+        SERVED.into_iter().fold(builder, |builder, name| builder.with_service_name(name))
     };
     let v1 = reflection().build_v1().map_err(EmulatorError::reflection)?;
     // Older tools ask for nothing else.
@@ -82,6 +96,7 @@ pub(crate) async fn serve<I>(
     routes: Routes,
     api: Arc<rest::Api>,
     rules: Arc<Rules>,
+    logs: Arc<Logs>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), EmulatorError>
 where
@@ -96,7 +111,8 @@ where
         .http2_max_header_list_size(MAX_HEADERS)
         .accept_http1(true)
         .layer(layer_fn(move |inner| {
-            Deadlines(Fates(Rest::new(Gate::new(inner, Arc::clone(&rules)), Arc::clone(&api), Arc::clone(&rules))))
+            let v2 = Rest::new(Gate::new(inner, Arc::clone(&rules)), Arc::clone(&api), Arc::clone(&rules));
+            Deadlines(Fates(V1::new(v2, Arc::clone(&rules), Arc::clone(&logs))))
         }))
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections.map(|socket| socket.map(Tapped::new)), stopped)

@@ -7,14 +7,16 @@ mod operations;
 mod page;
 mod tasks;
 
-use std::{str::FromStr, sync::Arc};
+use std::{str::FromStr, sync::Arc, time::SystemTime};
 
+use prost_types::Timestamp;
 use tonic::{Request, service::Routes};
 
 use self::{executions::ExecutionsService, jobs::JobsService, operations::OperationsService, tasks::TasksService};
 use crate::{
     emulator::{
         engine::Engine,
+        fault::Lag,
         iam::{Caller, Needs},
         refusal::Refusal,
     },
@@ -51,10 +53,33 @@ fn admit<R: Needs>(engine: &Engine, request: Request<R>) -> Result<(Caller, R), 
     Ok((caller, request))
 }
 
-/// The resource name in a field of a request. The service is one for each region, and knows none of all regions.
-fn name<N: FromStr<Err = NameError>>(field: &str, text: &str) -> Result<N, Refusal> {
-    if text.split('/').nth(3) == Some("-") {
+/// What a call gets to see whose answer lags behind, which only a fault brings about: what is old enough.
+#[derive(Clone, Copy, Debug)]
+struct Seen(Option<SystemTime>);
+
+impl Seen {
+    fn by<R>(engine: &Engine, request: &Request<R>) -> Self {
+        let lag = request.extensions().get::<Lag>();
+        Self(lag.and_then(|Lag(time)| engine.now().checked_sub(*time)))
+    }
+
+    fn has(self, created: Option<Timestamp>) -> bool {
+        let created = created.and_then(|time| SystemTime::try_from(time).ok());
+        self.0.is_none_or(|until| created.is_some_and(|created| created <= until))
+    }
+}
+
+/// The resource name in a field of a request, with the id of its project also where that was named by its number. The
+/// service is one for each region, and knows no wildcard for it.
+fn name<N: FromStr<Err = NameError>>(engine: &Engine, field: &str, text: &str) -> Result<N, Refusal> {
+    let mut segments: Vec<_> = text.split('/').collect();
+    if segments.get(3) == Some(&"-") {
         return Err(Refusal::unimplemented());
     }
-    text.parse().map_err(|error| Refusal::malformed_name(field, &error))
+    let number = segments.get(1).filter(|project| project.starts_with(|first: char| first.is_ascii_digit()));
+    let id = number.and_then(|number| engine.read(|machine| machine.project_id(number).map(str::to_owned)));
+    if let Some(id) = &id {
+        segments[1] = id;
+    }
+    segments.join("/").parse().map_err(|error| Refusal::malformed_name(field, &error))
 }

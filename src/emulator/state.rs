@@ -11,14 +11,17 @@ mod define;
 mod execution;
 mod ids;
 mod job;
+mod milestone;
 mod operation;
+mod ordered;
 mod packed;
+mod plan;
 mod read;
 mod record;
 mod run;
-mod shelf;
 mod task;
 mod token;
+mod view;
 
 use std::{collections::BTreeSet, mem, sync::Arc, time::SystemTime};
 
@@ -33,12 +36,14 @@ pub(crate) use self::{
     record::{Change, Restoration, Table},
     run::RunRequest,
     task::Ending,
+    view::DELAYED_EXECUTION_EXCEEDING_DURATION_LIMIT,
 };
-use self::{execution::ExecutionRecord, job::JobRecord, operation::Progress, shelf::Shelf};
+use self::{execution::ExecutionRecord, job::JobRecord, operation::Progress, ordered::OrderedMap};
 use crate::{
     emulator::{
         iam::Iam,
         quota::{Meter, Quota},
+        startup::Startups,
     },
     name::{ExecutionName, JobName, OperationName},
     proto::run::v2::ExecutionTemplate,
@@ -105,11 +110,14 @@ pub(crate) struct Machine {
     ids: Ids,
     iam: Iam,
     meter: Meter,
-    jobs: Shelf<JobName, JobRecord>,
-    executions: Shelf<ExecutionName, ExecutionRecord>,
-    operations: Shelf<OperationName, Progress>,
+    jobs: OrderedMap<JobName, JobRecord>,
+    executions: OrderedMap<ExecutionName, ExecutionRecord>,
+    operations: OrderedMap<OperationName, Progress>,
+    startups: Startups,
     /// When running attempts run out of time.
     deadlines: BTreeSet<(SystemTime, AttemptId)>,
+    /// When executions enter the next stage of their start-up, or delayed ones have taken too long.
+    alarms: BTreeSet<(SystemTime, ExecutionName)>,
     ledger: Vec<Start>,
     /// How many entries of the ledger were written down.
     recorded: usize,
@@ -117,15 +125,17 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(ids: Ids, iam: Iam, quota: Quota) -> Self {
+    pub(crate) fn new(ids: Ids, iam: Iam, quota: Quota, startups: Startups) -> Self {
         Self {
             ids,
             iam,
             meter: Meter::new(quota),
-            jobs: Shelf::default(),
-            executions: Shelf::default(),
-            operations: Shelf::default(),
+            jobs: OrderedMap::default(),
+            executions: OrderedMap::default(),
+            operations: OrderedMap::default(),
+            startups,
             deadlines: BTreeSet::new(),
+            alarms: BTreeSet::new(),
             ledger: Vec::new(),
             recorded: 0,
             effects: Effects::default(),

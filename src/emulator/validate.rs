@@ -8,7 +8,7 @@ mod resources;
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    emulator::refusal::Refusal,
+    emulator::{refusal::Refusal, startup::DELAY_LIMIT},
     proto::{
         api::LaunchStage,
         run::v2::{
@@ -88,6 +88,14 @@ pub(crate) fn timeout(field: &str, timeout: Option<&prost_types::Duration>) -> R
     let length = Duration::try_from(*timeout).map_err(|_| Refusal::invalid(field, "Illegal duration format."))?;
     ensure((Duration::from_secs(1)..=MAX_TIMEOUT).contains(&length), field, || {
         format!("Illegal duration format: must be between 1s and {}s.", MAX_TIMEOUT.as_secs())
+    })
+}
+
+/// Whether an execution of this template may be delayed.
+pub(crate) fn delay(delayed: bool, template: &ExecutionTemplate) -> Result<(), Refusal> {
+    let timeout = template.template.as_ref().and_then(|task| task.timeout).and_then(|it| Duration::try_from(it).ok());
+    ensure(!delayed || timeout.is_none_or(|timeout| timeout <= DELAY_LIMIT), "template.template.timeout", || {
+        format!("must be at most {}s for a delayed execution.", DELAY_LIMIT.as_secs())
     })
 }
 

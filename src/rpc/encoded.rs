@@ -1,9 +1,10 @@
-//! GetJob and UpdateJob with the job as its bytes, for who changes one field of a job that may have fields that our
-//! protos do not know: decoding and encoding would lose those, and the update would take them from the job.
+//! GetJob and UpdateJob with the job as its bytes, for changing one field of a job that may have fields that our protos
+//! do not know: decoding and encoding would drop those, and the update would remove them from the job.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use prost::{DecodeError, Message};
 
+use super::answer::{Named, about};
 use crate::{
     call::{Call, Caller, Failure, Reply},
     error::{Error, ErrorKind, Result},
@@ -29,7 +30,7 @@ impl EncodedJob {
         Ok(Self { bytes, known })
     }
 
-    /// What our protos know of it.
+    /// The fields that our protos know.
     pub(crate) fn known(&self) -> &Job {
         &self.known
     }
@@ -50,11 +51,18 @@ impl Reply for EncodedJob {
     }
 }
 
+impl Named for EncodedJob {
+    fn name(&self) -> &str {
+        &self.known.name
+    }
+}
+
 impl Caller {
     pub(crate) async fn get_encoded_job(&self, name: &JobName) -> Result<EncodedJob> {
         let message = GetJobRequest { name: name.to_string() };
         let method = GET_JOB.with_messages();
-        self.read(&Call::new("read job", name, &method, Routing::location(name.location()), &message)).await
+        let call = Call::new("read job", name, &method, Routing::location(name.location()), &message);
+        about("read job", name, self.read(&call).await?)
     }
 
     /// A failure says what is known of its effect.

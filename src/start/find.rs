@@ -1,4 +1,4 @@
-//! Looking for the start of a key among the executions of its job.
+//! Searching for the start of a key among the executions of its job.
 //!
 //! A match proves that it started. No match proves nothing: the execution may not be listed yet, or its request may
 //! still be on its way. So nothing here ever leads to another send after the first.
@@ -15,91 +15,98 @@ use crate::{
     name::{ExecutionName, JobName},
     proto::run::v2::Execution,
     retry::Backoff,
+    rpc::foreign,
     run::Run,
 };
 
-/// How far a look goes back from the job's newest execution: by time, and by number, which is ten pages. Measured
+/// How far a search goes back from the job's newest execution: by time, and by number, which is ten pages. Measured
 /// between times of the service, so that this machine's clock does not matter.
 const LOOK_BACK: i64 = 7 * 24 * 3600;
 const MOST: usize = 1_000;
 
-/// How long it is looked for after a start of unknown end. How late the service lists an execution is not published;
-/// three times the ten seconds that we are prepared for, and not longer than a caller who waits for the start likes.
+/// How long the search goes on after a start of unknown outcome. How late the service lists an execution is not
+/// published: this is three times the lag that the tests use, and no longer than a caller likes to wait for a start.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
-/// The pauses between these looks: about ten in all.
+/// The pauses between these searches: about ten in all.
 pub(super) const PAUSES: Backoff =
     Backoff { first: Duration::from_millis(250), factor: 2.0, longest: Duration::from_secs(5) };
 
 /// By how much the clocks of the service may differ between two executions.
 const SKEW: i64 = 600;
 
-/// What a look has seen.
+/// What a search has found.
 #[derive(Debug, Default)]
-pub(crate) struct Sight {
+pub(crate) struct Search {
     /// The executions with the key, the newest first.
-    matches: Vec<Execution>,
+    matches: Vec<(ExecutionName, Execution)>,
     /// When the job's newest execution was created, in seconds of the service's time.
     newest: Option<i64>,
 }
 
-/// Looks once.
-pub(crate) async fn look(caller: &Caller, job: &JobName, key: &StartKey) -> Result<Sight> {
+/// Searches once, within one RPC timeout for all pages.
+pub(crate) async fn look(caller: &Caller, job: &JobName, key: &StartKey) -> Result<Search> {
     look_since(caller, job, key, None).await
 }
 
-/// Looks again and again, for [`LOOK_AGAIN`] at most, among what was created since the look that saw `newest`. Looks
-/// that fail are ridden out: they say no more than one that finds nothing.
-pub(super) async fn look_again(caller: &Caller, job: &JobName, key: &StartKey, newest: Option<i64>) -> Option<Sight> {
+/// Searches repeatedly, for [`LOOK_AGAIN`] at most, among what was created since the search that saw `newest`. A search
+/// that fails is ridden out: it says no more than one that finds nothing.
+pub(super) async fn look_again(caller: &Caller, job: &JobName, key: &StartKey, newest: Option<i64>) -> Option<Search> {
     let since = newest.map(|newest| newest.saturating_sub(SKEW));
     let looking = async {
         let mut looks = 0;
         loop {
             match look_since(caller, job, key, since).await {
-                Ok(sight) if !sight.matches.is_empty() => return sight,
+                Ok(search) if !search.is_empty() => return search,
                 _ => looks += 1,
             }
-            sleep(PAUSES.pause(looks, fastrand::f64())).await;
+            sleep(PAUSES.pause(looks, caller.random())).await;
         }
     };
     timeout(LOOK_AGAIN, looking).await.ok()
 }
 
-async fn look_since(caller: &Caller, job: &JobName, key: &StartKey, since: Option<i64>) -> Result<Sight> {
-    let mut sight = Sight::default();
+async fn look_since(caller: &Caller, job: &JobName, key: &StartKey, since: Option<i64>) -> Result<Search> {
+    timeout(caller.rpc_timeout, search(caller, job, key, since)).await.unwrap_or_else(|_| {
+        let message = format!("the list was not read within {:.1} s", caller.rpc_timeout.as_secs_f32());
+        Err(Error::new(ErrorKind::Deadline, message).doing("list executions of", job))
+    })
+}
+
+async fn search(caller: &Caller, job: &JobName, key: &StartKey, since: Option<i64>) -> Result<Search> {
+    let mut search = Search::default();
     let mut executions = caller.list_executions(job);
     for _ in 0..MOST {
         let Some(execution) = executions.try_next().await? else { break };
         let created = execution.create_time.map_or(0, |time| time.seconds);
-        let newest = *sight.newest.get_or_insert(created);
+        let newest = *search.newest.get_or_insert(created);
         if created < since.unwrap_or(newest.saturating_sub(LOOK_BACK)) {
             break;
         }
         if key.marks(&execution) {
-            sight.matches.push(execution);
+            let name = job.own_execution(&execution.name).ok_or_else(|| foreign(&execution.name))?;
+            search.matches.push((name, execution));
         }
     }
-    Ok(sight)
+    Ok(search)
 }
 
-impl Sight {
+impl Search {
     /// When the job's newest execution was created.
     pub(super) fn newest(&self) -> Option<i64> {
         self.newest
     }
 
-    /// The oldest execution with the key: the one that every earlier look has found as well. The others are told as
-    /// its duplicates.
-    pub(crate) fn adopt(mut self, caller: &Caller) -> Result<Option<Run>> {
-        let Some(oldest) = self.matches.pop() else { return Ok(None) };
-        let name = name_of(&oldest)?;
-        let duplicates = self.matches.iter().map(name_of).collect::<Result<_>>()?;
-        Ok(Some(Run::adopted(caller.clone(), name, oldest, duplicates)))
+    /// Whether it has found nothing.
+    fn is_empty(&self) -> bool {
+        self.matches.is_empty()
     }
-}
 
-fn name_of(execution: &Execution) -> Result<ExecutionName> {
-    execution.name.parse().map_err(|cause| {
-        Error::new(ErrorKind::Protocol, "the service listed an execution without a proper name").with_source(cause)
-    })
+    /// The oldest execution with the key: the one that every earlier search has found as well. The others are its
+    /// duplicates.
+    pub(crate) fn adopt(mut self, caller: &Caller) -> Option<Run> {
+        let (name, oldest) = self.matches.pop()?;
+        let duplicates = self.matches.into_iter().map(|(name, _)| name).collect();
+        Some(Run::adopted(caller.clone(), name, oldest, duplicates))
+    }
 }

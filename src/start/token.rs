@@ -16,7 +16,11 @@ use crate::{
     call::{Caller, Failure},
     error::{Error, ErrorKind, Result},
     name::{ExecutionName, JobName},
-    proto::run::v2::{Execution, Job, condition::State, job::CreateExecution},
+    operation::Operation,
+    proto::{
+        longrunning,
+        run::v2::{Execution, Job, condition::State, job::CreateExecution},
+    },
     retry::Evidence,
     rpc::EncodedJob,
     run::Run,
@@ -136,9 +140,13 @@ impl Start<'_> {
             }
             let update = self.update(&job)?;
             match self.caller.update_encoded_job(self.job, &update).await {
-                Ok(_) => {
+                Ok(answer) if self.is_accepted(&answer) => {
                     let otherwise = self.unknown("the service has accepted the token");
                     return Ok(Sent::Open(Open { lost: None, is_ours: true, otherwise }));
+                }
+                Ok(_) => {
+                    let otherwise = self.unknown("the service has answered, and not that it has accepted the token");
+                    return Ok(Sent::Open(Open { lost: Some(update), is_ours: false, otherwise }));
                 }
                 Err(failure) if is_conflict(&failure) && conflicts < MOST_CONFLICTS => conflicts += 1,
                 Err(failure) if failure.evidence == Evidence::Ambiguous => {
@@ -164,12 +172,13 @@ impl Start<'_> {
                 }
                 let is_unchanged = |lost: &&EncodedJob| job.is_some_and(|job| job.known().etag == lost.known().etag);
                 if let Some(lost) = open.lost.as_ref().filter(is_unchanged)
-                    && self.caller.update_encoded_job(self.job, lost).await.is_ok()
+                    && let Ok(answer) = self.caller.update_encoded_job(self.job, lost).await
+                    && self.is_accepted(&answer)
                 {
                     (open.lost, open.is_ours) = (None, true);
                 }
                 looks += 1;
-                sleep(find::PAUSES.pause(looks, fastrand::f64())).await;
+                sleep(find::PAUSES.pause(looks, self.caller.random())).await;
             }
         });
         match settled.await {
@@ -203,6 +212,13 @@ impl Start<'_> {
         }
         let token = CreateExecution::StartExecutionToken(self.token.to_string());
         job.with(&Job { create_execution: Some(token), ..Job::default() })
+    }
+
+    /// Whether the service says that it carries our update out: an operation here, about our job, that has not failed.
+    fn is_accepted(&self, answer: &longrunning::Operation) -> bool {
+        let failed = matches!(answer.result, Some(longrunning::operation::Result::Error(_)));
+        !failed
+            && Operation::<Job>::answered(self.caller.clone(), self.job.location(), self.job, answer.clone()).is_ok()
     }
 
     fn is_asked_for(&self, job: &Job) -> bool {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use base64::{Engine as _, alphabet, engine};
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut as _, Bytes, BytesMut};
 use h2::RecvStream;
 use http::{HeaderMap, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::{Body, Frame};
@@ -42,9 +42,8 @@ pub(super) async fn message(answer: Response<RecvStream>, most: usize) -> Result
     if head.status != StatusCode::OK || !is_grpc(&head.headers) {
         return Err(foreign(head.status, &mut body).await.into());
     }
-    if let Some(status) = status(&head.headers) {
-        // Whether it stands alone, which makes it proof, is in the frames.
-        return Err(Trouble::status(&status));
+    if let Some(status) = status(head.headers) {
+        return Err(Trouble::in_head(&status));
     }
     let mut chunks = Chunks::default();
     while let Some(chunk) = body.data().await {
@@ -55,11 +54,19 @@ pub(super) async fn message(answer: Response<RecvStream>, most: usize) -> Result
         chunks.check(most)?;
     }
     let trailers = body.trailers().await?.unwrap_or_default();
-    match status(&trailers) {
-        Some(status) if status.code() == Code::Ok => chunks.into_message().map_err(Trouble::from),
-        Some(status) => Err(Trouble::status(&status)),
+    if is_ok(&trailers) {
+        return Ok(chunks.into_message()?);
+    }
+    match status(trailers) {
+        Some(status) => Err(Trouble::in_trailers(&status)),
         None => Err(protocol("the answer ends without a gRPC status").into()),
     }
+}
+
+/// Whether there is one status, and it is OK.
+fn is_ok(headers: &HeaderMap) -> bool {
+    let mut codes = headers.get_all(GRPC_STATUS).iter();
+    codes.next().is_some_and(|code| code == "0") && codes.next().is_none()
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
@@ -86,18 +93,17 @@ fn protocol(message: impl Into<String>) -> Error {
 }
 
 /// The status in a head or in trailers. Two of them are none that is known.
-fn status(headers: &HeaderMap) -> Option<Status> {
+fn status(mut headers: HeaderMap) -> Option<Status> {
     let mut codes = headers.get_all(GRPC_STATUS).iter();
     let code = codes.next()?;
     let code = if codes.next().is_some() { Code::Unknown } else { Code::from_bytes(code.as_bytes()) };
     let text = headers.get(GRPC_MESSAGE).map_or(&[][..], |text| text.as_bytes());
-    let text = percent_decode(text).decode_utf8_lossy();
+    let text = percent_decode(text).decode_utf8_lossy().into_owned();
     // Details that cannot be read are dropped; the code counts.
     let details = headers.get(GRPC_DETAILS).and_then(|details| BASE64.decode(details).ok()).unwrap_or_default();
-    let mut rest = headers.clone();
-    [GRPC_STATUS, GRPC_MESSAGE, GRPC_DETAILS].iter().for_each(|name| _ = rest.remove(*name));
-    drop_unreadable(&mut rest);
-    Some(Status::with_details_and_metadata(code, text, details.into(), MetadataMap::from_headers(rest)))
+    [GRPC_STATUS, GRPC_MESSAGE, GRPC_DETAILS].iter().for_each(|name| _ = headers.remove(*name));
+    drop_unreadable(&mut headers);
+    Some(Status::with_details_and_metadata(code, text, details.into(), MetadataMap::from_headers(headers)))
 }
 
 /// Drops binary values that are no base64.
@@ -117,15 +123,24 @@ fn drop_unreadable(headers: &mut HeaderMap) {
 /// A message in the pieces that it came in, so that a large one is not gathered in one place to be decoded.
 #[derive(Debug, Default)]
 pub(crate) struct Chunks {
-    chunks: VecDeque<Bytes>,
+    /// The first piece, which is mostly the only one.
+    first: Bytes,
+    rest: VecDeque<Bytes>,
     length: usize,
 }
 
 impl Chunks {
+    /// The message, if it is in one piece.
+    pub(crate) fn as_one(&self) -> Option<&Bytes> {
+        self.rest.is_empty().then_some(&self.first)
+    }
+
     fn push(&mut self, chunk: Bytes) {
-        if !chunk.is_empty() {
-            self.length += chunk.len();
-            self.chunks.push_back(chunk);
+        self.length += chunk.len();
+        if self.first.is_empty() {
+            self.first = chunk;
+        } else if !chunk.is_empty() {
+            self.rest.push_back(chunk);
         }
     }
 
@@ -145,7 +160,7 @@ impl Chunks {
     }
 
     fn prefix(&self) -> Option<(u8, usize)> {
-        let mut bytes = self.chunks.iter().flatten();
+        let mut bytes = std::iter::once(&self.first).chain(&self.rest).flatten();
         let mut next = || bytes.next().copied();
         let (compressed, length) = (next()?, [next()?, next()?, next()?, next()?]);
         Some((compressed, u32::from_be_bytes(length) as usize))
@@ -170,37 +185,28 @@ impl Buf for Chunks {
     }
 
     fn chunk(&self) -> &[u8] {
-        self.chunks.front().map_or(&[], |chunk| chunk)
+        &self.first
     }
 
     fn advance(&mut self, mut count: usize) {
         assert!(count <= self.length, "advanced beyond the end");
         self.length -= count;
-        while let Some(chunk) = self.chunks.front_mut() {
-            if chunk.len() > count {
-                return chunk.advance(count);
-            }
-            count -= chunk.len();
-            self.chunks.pop_front();
+        while count >= self.first.len() && !self.first.is_empty() {
+            count -= self.first.len();
+            self.first = self.rest.pop_front().unwrap_or_default();
         }
+        self.first.advance(count);
     }
 
     fn copy_to_bytes(&mut self, length: usize) -> Bytes {
-        match self.chunks.front_mut() {
-            Some(chunk) if chunk.len() >= length => {
-                let bytes = chunk.split_to(length);
-                if chunk.is_empty() {
-                    self.chunks.pop_front();
-                }
-                self.length -= length;
-                bytes
-            }
-            _ => {
-                let mut bytes = bytes::BytesMut::with_capacity(length);
-                bytes::BufMut::put(&mut bytes, self.take(length));
-                bytes.freeze()
-            }
+        if length <= self.first.len() {
+            let bytes = self.first.slice(..length);
+            self.advance(length);
+            return bytes;
         }
+        let mut bytes = BytesMut::with_capacity(length);
+        bytes.put(self.take(length));
+        bytes.freeze()
     }
 }
 
@@ -297,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_status_has_a_code_a_text_and_details() {
-        let status = status(&headers(&[
+        let status = status(headers(&[
             ("grpc-status", b"5"),
             ("grpc-message", b"no%20such%20job"),
             ("grpc-status-details-bin", b"AQI"),
@@ -317,7 +323,7 @@ mod tests {
             ("x-a-bin", b"###"),
             ("x-b-bin", b"AQI=, AQI"),
         ]);
-        let status = status(&odd).expect("a status");
+        let status = status(odd).expect("a status");
         assert_eq!((status.code(), status.details()), (Code::FailedPrecondition, &[][..]));
         assert!(status.metadata().get_bin("x-a-bin").is_none());
         assert!(status.metadata().get_bin("x-b-bin").is_some());
@@ -325,12 +331,12 @@ mod tests {
 
     #[test]
     fn a_code_counts_when_it_is_one() {
-        let code = |fields: &[(&'static str, &'static [u8])]| super::status(&headers(fields)).map(|s| s.code());
+        let code = |fields: &[(&'static str, &'static [u8])]| super::status(headers(fields)).map(|s| s.code());
         assert_eq!(code(&[]), None);
         assert_eq!(code(&[("grpc-status", b"5"), ("grpc-status", b"5")]), Some(Code::Unknown));
         for odd in [&b""[..], b"05", b"17", b"-1", b"5 ", b"5, 5"] {
             assert_eq!(
-                super::status(&HeaderMap::from_iter([(
+                super::status(HeaderMap::from_iter([(
                     "grpc-status".parse().expect("a name"),
                     HeaderValue::from_bytes(odd).expect("a value")
                 )]))

@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use super::{
     answer::{self, Chunks},
     connection::Opened,
-    evidence::{Broken, Record, evidence},
+    evidence::{Broken, Record, Told, evidence},
     pool::Lease,
     wire::{Ledger, Message, Seen},
 };
@@ -36,13 +36,18 @@ pub(crate) struct Failure {
 pub(super) struct Trouble {
     error: Error,
     broken: Option<Broken>,
-    status: Option<Code>,
+    status: Option<Told>,
 }
 
 impl Trouble {
-    /// The peer ended the answer with this status.
-    pub(super) fn status(status: &Status) -> Self {
-        Self { error: Error::from_peer(status), broken: None, status: Some(status.code()) }
+    /// The head of the answer has this status.
+    pub(super) fn in_head(status: &Status) -> Self {
+        Self { error: Error::from_peer(status), broken: None, status: Some(Told::InHead(status.code())) }
+    }
+
+    /// The answer's trailers have this status, and its head has none.
+    pub(super) fn in_trailers(status: &Status) -> Self {
+        Self { error: Error::from_peer(status), broken: None, status: Some(Told::InTrailers(status.code())) }
     }
 }
 

@@ -6,7 +6,6 @@
 //! what is in them.
 
 use std::{
-    collections::BTreeMap,
     io::{self, IoSlice},
     pin::Pin,
     sync::{
@@ -31,7 +30,7 @@ const PREFACE: usize = 24;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Seen {
     /// Whether its head was handed to the socket.
-    opened: bool,
+    pub(super) opened: bool,
     pub(super) message: Message,
     /// How many HEADERS frames the peer sent: interim heads, the head and the trailers.
     pub(super) heads: u32,
@@ -75,7 +74,7 @@ pub(super) struct Ledger {
 struct Streams {
     /// When bytes last came in.
     heard: Instant,
-    seen: BTreeMap<u32, Seen>,
+    seen: ById,
     /// The last stream that the newest GOAWAY covers.
     last: Option<u32>,
     /// Whether a later GOAWAY covered more than an earlier one, which RFC 9113 6.8 forbids.
@@ -84,7 +83,7 @@ struct Streams {
 
 impl Ledger {
     fn new(freed: Arc<Notify>) -> Self {
-        let streams = Streams { heard: Instant::now(), seen: BTreeMap::new(), last: None, contradicted: false };
+        let streams = Streams { heard: Instant::now(), seen: ById::default(), last: None, contradicted: false };
         Self {
             streams: Mutex::new(streams),
             retired: AtomicBool::new(false),
@@ -97,13 +96,14 @@ impl Ledger {
     /// What was seen of a stream that its call is done with. A message that is still held stays here.
     pub(super) fn close(&self, stream: u32) -> Seen {
         let mut streams = self.streams();
-        let mut seen = streams.seen.remove(&stream).unwrap_or_default();
-        seen.above_goaway = !streams.contradicted && streams.last.is_some_and(|last| last < stream);
+        let above_goaway = !streams.contradicted && streams.last.is_some_and(|last| last < stream);
+        let seen = streams.seen.entry(stream);
+        seen.above_goaway = above_goaway;
         if seen.message == Message::Held {
             seen.message = Message::Withdrawn;
-            streams.seen.insert(stream, seen);
+            return *seen;
         }
-        seen
+        streams.seen.remove(stream).unwrap_or_default()
     }
 
     /// When the peer last said something, or when the connection was made.
@@ -113,7 +113,7 @@ impl Ledger {
 
     /// Whether the peer owes an answer.
     pub(super) fn is_awaited(&self) -> bool {
-        self.streams().seen.values().any(|seen| seen.message == Message::Left)
+        self.streams().seen.0.iter().any(|(_, seen)| seen.message == Message::Left)
     }
 
     /// Keeps new calls away.
@@ -146,6 +146,33 @@ impl Ledger {
     }
 }
 
+/// Streams in the order of their ids, which is nearly that of their opening: a hundred at most, so that a vector beats
+/// a map.
+#[derive(Debug, Default)]
+struct ById(Vec<(u32, Seen)>);
+
+impl ById {
+    fn find(&self, stream: u32) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&stream, |(id, _)| *id)
+    }
+
+    fn get_mut(&mut self, stream: u32) -> Option<&mut Seen> {
+        self.find(stream).ok().map(|at| &mut self.0[at].1)
+    }
+
+    fn entry(&mut self, stream: u32) -> &mut Seen {
+        let at = self.find(stream).unwrap_or_else(|at| {
+            self.0.insert(at, (stream, Seen::default()));
+            at
+        });
+        &mut self.0[at].1
+    }
+
+    fn remove(&mut self, stream: u32) -> Option<Seen> {
+        self.find(stream).ok().map(|at| self.0.remove(at).1)
+    }
+}
+
 /// What is to be done with a frame that is about to be written.
 enum Outgoing {
     Pass,
@@ -161,17 +188,17 @@ impl Streams {
         match frame.kind {
             HEADERS => {
                 self.forget_unopened(frame.stream);
-                self.seen.entry(frame.stream).or_default().opened = true;
+                self.seen.entry(frame.stream).opened = true;
             }
             DATA if frame.ends_stream() => return self.sends_last(frame.stream),
-            RST_STREAM if self.is_withdrawn(frame.stream) => _ = self.seen.remove(&frame.stream),
+            RST_STREAM if self.is_withdrawn(frame.stream) => _ = self.seen.remove(frame.stream),
             _ => {}
         }
         Outgoing::Pass
     }
 
     fn sends_last(&mut self, stream: u32) -> Outgoing {
-        let Some(seen) = self.seen.get_mut(&stream) else { return Outgoing::Pass };
+        let Some(seen) = self.seen.get_mut(stream) else { return Outgoing::Pass };
         match seen.message {
             Message::Left => Outgoing::Pass,
             Message::Held => {
@@ -182,18 +209,16 @@ impl Streams {
         }
     }
 
-    fn is_withdrawn(&self, stream: u32) -> bool {
-        self.seen.get(&stream).is_some_and(|seen| seen.message == Message::Withdrawn)
+    fn is_withdrawn(&mut self, stream: u32) -> bool {
+        self.seen.get_mut(stream).is_some_and(|seen| seen.message == Message::Withdrawn)
     }
 
     /// Streams open in the order of their ids: one below this that was withdrawn before it opened never will.
     fn forget_unopened(&mut self, opening: u32) {
-        let never_opens = |seen: &Seen| !seen.opened && seen.message == Message::Withdrawn;
-        while let Some(lowest) = self.seen.first_entry()
-            && *lowest.key() < opening
-            && never_opens(lowest.get())
-        {
-            lowest.remove();
+        let never_opens =
+            |(id, seen): &(u32, Seen)| *id < opening && !seen.opened && seen.message == Message::Withdrawn;
+        if self.seen.0.first().is_some_and(never_opens) {
+            self.seen.0.retain(|stream| !never_opens(stream));
         }
     }
 
@@ -205,7 +230,7 @@ impl Streams {
             self.last = Some(last);
             return;
         }
-        let Some(seen) = self.seen.get_mut(&frame.stream) else { return };
+        let Some(seen) = self.seen.get_mut(frame.stream) else { return };
         match frame.kind {
             HEADERS => {
                 seen.only_head = seen.heads == 0 && frame.ends_stream();
@@ -281,7 +306,7 @@ impl<S> Wire<S> {
         }
         let mut streams = self.ledger.streams();
         for (_, stream) in self.claimed.iter().filter(|(begin, _)| *begin >= written) {
-            if let Some(seen) = streams.seen.get_mut(stream).filter(|seen| seen.message == Message::Left) {
+            if let Some(seen) = streams.seen.get_mut(*stream).filter(|seen| seen.message == Message::Left) {
                 seen.message = Message::Held;
             }
         }
@@ -468,6 +493,132 @@ fn nature(bytes: &[u8]) -> Nature {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A socket that takes as many bytes at a time as it has room for, and keeps the last of these rooms.
+    #[derive(Default)]
+    struct Socket {
+        rooms: Vec<usize>,
+        written: Vec<u8>,
+    }
+
+    impl AsyncWrite for Socket {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            let room = if self.rooms.len() > 1 { self.rooms.remove(0) } else { self.rooms[0] };
+            let taken = &bytes[..room.min(bytes.len())];
+            if taken.is_empty() {
+                return Poll::Pending;
+            }
+            self.written.extend_from_slice(taken);
+            Poll::Ready(Ok(taken.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    const END: u8 = 1;
+
+    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    }
+
+    /// A wire over a socket with these rooms, behind the preface.
+    fn wire(rooms: &[usize]) -> (Wire<Socket>, Arc<Ledger>) {
+        let socket = Socket { rooms: rooms.to_vec(), written: Vec::new() };
+        let (mut wire, ledger, _) = Wire::new(socket, Arc::default());
+        wire.outgoing = Frames::after(0);
+        (wire, ledger)
+    }
+
+    /// Writes for as long as the socket takes anything. Returns what is left.
+    fn write<'a>(wire: &mut Wire<Socket>, mut bytes: &'a [u8]) -> &'a [u8] {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        while !bytes.is_empty() {
+            match Pin::new(&mut *wire).poll_write(&mut cx, bytes) {
+                Poll::Ready(written) => bytes = &bytes[written.expect("no error")..],
+                Poll::Pending => break,
+            }
+        }
+        bytes
+    }
+
+    #[tokio::test]
+    async fn a_message_has_left_once_the_socket_takes_a_byte_of_its_last_frame() {
+        let bytes = [frame(HEADERS, 4, 1, b"head"), frame(DATA, 0, 1, b"first"), frame(DATA, END, 1, b"last")].concat();
+        let before = bytes.len() - HEAD - b"last".len();
+        for (room, message) in [(0, Message::Withdrawn), (before, Message::Withdrawn), (before + 1, Message::Left)] {
+            let (mut wire, ledger) = wire(&[room, 0]);
+            assert_eq!(write(&mut wire, &bytes).len(), bytes.len() - room);
+            assert_eq!(ledger.close(1).message, message, "with room for {room} of {}", bytes.len());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_was_withdrawn_is_not_written_and_everything_else_is() {
+        let (other, reset) = (frame(DATA, END, 3, b"other"), frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]));
+        let heads = [frame(HEADERS, 4, 1, b"head"), frame(HEADERS, 4, 3, b"head")].concat();
+        let behind = [frame(DATA, END, 1, b"withdrawn"), other.clone(), reset.clone()].concat();
+        for room in 1..40 {
+            let (mut wire, ledger) = wire(&[room]);
+            assert_eq!(write(&mut wire, &heads), b"");
+            assert_eq!(ledger.close(1).message, Message::Withdrawn);
+            assert_eq!(write(&mut wire, &behind), b"");
+            assert_eq!(wire.socket.written, [&heads[..], &other, &reset].concat(), "{room} bytes at a time");
+            assert_eq!(ledger.close(3).message, Message::Left);
+            assert!(ledger.is_retired(), "h2 and the peer count the window differently now");
+            assert!(ledger.streams().seen.0.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_was_withdrawn_before_its_head_is_not_written_either() {
+        let (mut wire, ledger) = wire(&[usize::MAX]);
+        assert_eq!(ledger.close(1).message, Message::Withdrawn);
+        let head = frame(HEADERS, 4, 1, b"head");
+        assert_eq!(write(&mut wire, &[head.clone(), frame(DATA, END, 1, b"withdrawn")].concat()), b"");
+        assert_eq!(wire.socket.written, head);
+    }
+
+    #[tokio::test]
+    async fn streams_that_never_open_are_forgotten() {
+        let (mut wire, ledger) = wire(&[usize::MAX]);
+        (0..50).for_each(|n| _ = ledger.close(1 + 2 * n));
+        write(&mut wire, &frame(HEADERS, 4, 101, b"head"));
+        assert_eq!(ledger.streams().seen.0.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_the_peer_answers_is_seen_by_its_frames() {
+        let (mut wire, ledger) = wire(&[usize::MAX]);
+        let sent: Vec<_> = [1, 3, 5, 7].iter().flat_map(|id| frame(HEADERS, 4, *id, b"head")).collect();
+        write(&mut wire, &sent);
+        wire.received(&frame(4, 0, 0, &[]));
+        wire.received(&frame(HEADERS, 4 | END, 1, b"refused"));
+        wire.received(&[frame(HEADERS, 4, 3, b"head"), frame(DATA, 0, 3, b"body")].concat());
+        wire.received(&[frame(HEADERS, 4 | END, 3, b"trailers"), frame(RST_STREAM, 0, 5, &[0, 0, 0, 7])].concat());
+        wire.received(&frame(GOAWAY, 0, 0, &[0, 0, 0, 5, 0, 0, 0, 0]));
+        assert!(ledger.is_retired());
+        let [refused, answered, reset, above] = [1, 3, 5, 7].map(|id| ledger.close(id));
+        assert_eq!((refused.heads, refused.only_head, refused.body), (1, true, false));
+        assert_eq!((answered.heads, answered.only_head, answered.body), (2, false, true));
+        assert_eq!((reset.heads, reset.reset, reset.above_goaway), (0, Some(7), false));
+        assert_eq!((above.reset, above.above_goaway), (None, true));
+    }
+
+    #[tokio::test]
+    async fn a_goaway_that_covers_more_than_an_earlier_one_proves_nothing() {
+        let (mut wire, ledger) = wire(&[usize::MAX]);
+        for last in [0, 9] {
+            wire.received(&frame(GOAWAY, 0, 0, &[0, 0, 0, last, 0, 0, 0, 0]));
+        }
+        assert!(!ledger.close(11).above_goaway);
+    }
 
     #[test]
     fn a_whole_frame_head_of_any_type_is_http2() {

@@ -20,6 +20,7 @@ from google.cloud import run_v2
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, unknown_fields
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
+import discovery
 import self_test
 
 # Published elements that we do without.
@@ -100,14 +101,17 @@ def main():
     second_opinion = [line for line in differences(within(ours, pypi), pypi) if line not in PYPI_DIFFERS]
     lines += [line + " (PyPI protos)" for line in second_opinion]
     lines += [line + " (PyPI classes)" for line in differences(as_python(ours), as_python(python))]
+    lines += [line + " (REST)" for line in discovery.differences(ours, discovery.document())]
     lines += [f"{name}: on the list of what is left out, but not published" for name in sorted(LEFT_OUT - npm.keys())]
     if args.self_test:
+        lines += self_test.unnoticed_in_rest(ours, discovery.document(), discovery.differences)
         lines += self_test.unnoticed(lambda: decode(descriptors), lambda files: differences(elements(files), npm))
 
     for line in lines:
         print(line)
     for source, published in [("npm", npm), ("PyPI protos", pypi), ("PyPI classes", as_python(python))]:
         print(f"Compared with {source}: {counts(ours, published)}.")
+    print(f"Compared with the discovery document: {len(discovery.read())} elements exist in REST only.")
     print(f"{len(lines)} differences." if lines else "No difference.")
     return 1 if lines else 0
 

@@ -3,6 +3,8 @@
 //!
 //! docs/reliability.md has the table of all of them; the cases that are tested elsewhere are named there.
 
+mod claims;
+mod ends;
 mod metadata;
 mod starts;
 mod tls;
@@ -14,7 +16,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use runjob::{Client, Error, ErrorKind, JobName, Run, emulator::Fault};
+use runjob::{Client, ClientBuilder, Error, ErrorKind, JobName, Run, emulator::Fault};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     cli::{JOBS, Ran, place::Place},
@@ -100,37 +103,77 @@ async fn scripted<F>(script: F) -> Peer
 where
     F: Fn(&str, usize, &[u8]) -> Option<Vec<u8>> + Send + Sync + 'static,
 {
-    let (script, calls) = (Arc::new(script), Arc::new(Mutex::new(HashMap::<String, usize>::new())));
+    let script = Script::new(move |rpc: &str, before, message: &[u8]| script(rpc, before, message).ok_or("5"));
     frames::raw(move |socket| {
-        let (script, calls) = (Arc::clone(&script), Arc::clone(&calls));
+        let script = script.clone();
         async move {
-            let Ok(mut connection) = h2::server::handshake(socket).await else { return Ok(()) };
-            while let Some(Ok((request, respond))) = connection.accept().await {
-                let rpc = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
-                let (script, calls) = (Arc::clone(&script), Arc::clone(&calls));
-                tokio::spawn(async move {
-                    let message = request.into_body().data().await.and_then(Result::ok).unwrap_or_default();
-                    let before = {
-                        let mut calls = calls.lock().expect("nothing panics");
-                        let count = calls.entry(rpc.clone()).or_default();
-                        *count += 1;
-                        *count - 1
-                    };
-                    answer(respond, script(&rpc, before, &message));
-                });
-            }
+            script.play(socket).await;
             Ok(())
         }
     })
     .await
 }
 
-/// A gRPC answer with this message, or NOT_FOUND.
-fn answer(mut respond: h2::server::SendResponse<bytes::Bytes>, message: Option<Vec<u8>>) {
+type Answer = dyn Fn(&str, usize, &[u8]) -> Result<Vec<u8>, &'static str> + Send + Sync;
+
+/// The part of a service that answers each RPC with a message or with a code, over any connection.
+#[derive(Clone)]
+struct Script {
+    answer: Arc<Answer>,
+    calls: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+impl Script {
+    fn new(answer: impl Fn(&str, usize, &[u8]) -> Result<Vec<u8>, &'static str> + Send + Sync + 'static) -> Self {
+        Self { answer: Arc::new(answer), calls: Arc::default() }
+    }
+
+    /// How often this RPC was called.
+    fn calls(&self, rpc: &str) -> usize {
+        self.calls.lock().expect("nothing panics").get(rpc).copied().unwrap_or_default()
+    }
+
+    /// A client whose connections are pipes in this process, for made-up time.
+    fn client(&self) -> ClientBuilder {
+        let script = self.clone();
+        Client::builder().connector(tower::service_fn(move |_: http::Uri| {
+            let script = script.clone();
+            async move {
+                let (near, far) = tokio::io::duplex(64 * 1024);
+                tokio::spawn(async move { script.play(far).await });
+                Ok::<_, std::io::Error>(hyper_util::rt::TokioIo::new(near))
+            }
+        }))
+    }
+
+    async fn play<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(&self, socket: S) {
+        let Ok(mut connection) = h2::server::handshake(socket).await else { return };
+        while let Some(Ok((request, respond))) = connection.accept().await {
+            let rpc = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+            let script = self.clone();
+            tokio::spawn(async move {
+                let message = request.into_body().data().await.and_then(Result::ok).unwrap_or_default();
+                let before = {
+                    let mut calls = script.calls.lock().expect("nothing panics");
+                    let count = calls.entry(rpc.clone()).or_default();
+                    *count += 1;
+                    *count - 1
+                };
+                answer(respond, (script.answer)(&rpc, before, &message));
+            });
+        }
+    }
+}
+
+/// A gRPC answer with this message, or with a code.
+fn answer(mut respond: h2::server::SendResponse<bytes::Bytes>, message: Result<Vec<u8>, &'static str>) {
     let head = http::Response::builder().header("content-type", "application/grpc");
-    let Some(message) = message else {
-        let _ = respond.send_response(head.header("grpc-status", "5").body(()).expect("a head"), true);
-        return;
+    let message = match message {
+        Ok(message) => message,
+        Err(code) => {
+            let _ = respond.send_response(head.header("grpc-status", code).body(()).expect("a head"), true);
+            return;
+        }
     };
     let ok = (http::HeaderName::from_static("grpc-status"), http::HeaderValue::from_static("0"));
     if let Ok(mut stream) = respond.send_response(head.body(()).expect("a head"), false) {

@@ -1,6 +1,7 @@
 //! The library's client, through its public face.
 
 mod connections;
+mod evidence;
 pub(crate) mod frames;
 mod headers;
 pub(crate) mod keys;

@@ -15,8 +15,10 @@ mod restarts;
 mod scale;
 mod security;
 mod seeds;
+mod startup;
 mod time;
 mod tokens;
+mod v1;
 mod validation;
 
 use prost::{Message, Name};

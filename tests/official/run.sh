@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs curl.sh, and the tests of python/, which speak through Google's own Python client, against an emulator of this
-# build. Arguments go to pytest: tests/official/run.sh -k cancelled
+# Runs against an emulator of this build: curl.sh, gcloud.sh where gcloud is installed, the tests of python/, which speak through Google's own Python client, and
+# recorded exchanges of the real service where there are any. Arguments go to pytest: tests/official/run.sh -k cancelled
 #
 # Needs cargo, curl, and Python 3.9 or newer with venv. Everything fetched lives in a temporary directory until the end.
 set -euo pipefail
@@ -24,7 +24,8 @@ python3 -m venv "$work/venv"
 cargo build --quiet
 mkfifo "$work/ready"
 # On Unix cargo replaces itself by the program, so this process is the emulator.
-cargo run --quiet -- emulator --listen=127.0.0.1:0 >"$work/ready" 2>"$work/emulator.log" &
+cargo run --quiet -- emulator --listen=127.0.0.1:0 --image=us-docker.pkg.dev/cloudrun/container/hello=/bin/true \
+  >"$work/ready" 2>"$work/emulator.log" &
 emulator=$!
 exec 3<"$work/ready"
 if ! IFS='=' read -r -t 30 name address <&3 || [[ $name != RUN_EMULATOR_HOST ]]; then
@@ -35,6 +36,16 @@ fi
 
 export RUN_EMULATOR_HOST=$address PYTHONDONTWRITEBYTECODE=1
 tests/official/curl.sh
+tests/official/gcloud.sh
+
+# Not part of the package: exchanges of others with the real service, and a script that replays them.
+recordings=../shared/recordings
+if [[ -f $recordings/replay.py ]]; then
+  python3 "$recordings/replay.py" "$recordings"/*.log
+else
+  echo "SKIPPED: there are no recordings of the service in $recordings" >&2
+fi
+
 "$work/venv/bin/python" -m pytest -p no:cacheprovider --quiet "$@" tests/official/python || {
   status=$?
   echo "the emulator's log ends with:" >&2

@@ -37,7 +37,7 @@ pub(super) fn wait_limit(text: &str) -> Result<Duration, String> {
 }
 
 /// `300`, `300s`, `5m`, `1h30m`, `1.5s`: numbers with the units d, h, m, s, added up; a bare number is seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     if text.starts_with('-') {
         return Err("a duration cannot be negative".to_owned());
     }

@@ -66,6 +66,8 @@ async fn start(serve: Serve, token: Option<String>) -> Result<Emulator, Emulator
         .allow_command(serve.allow_command)
         .lenient(serve.lenient)
         .clock(serve.clock)
+        .startup(serve.startup)
+        .delay(serve.delay)
         .runtime(runtime);
     let builder = serve.data_dir.into_iter().fold(builder, EmulatorBuilder::data_dir);
     let builder = token.into_iter().fold(builder, EmulatorBuilder::require_token);

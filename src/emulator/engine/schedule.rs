@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use crate::emulator::{
-    clock::Hands,
+    clock::Timekeeper,
     runtime::{Report, simulated::Agenda},
     state::{Change, Effects, Machine, Order},
 };
@@ -16,7 +16,7 @@ use crate::emulator::{
 #[derive(Debug)]
 pub(super) struct Schedule {
     machine: Machine,
-    hands: Hands,
+    timekeeper: Timekeeper,
     /// The steps of simulated attempts; without it the orders are for somebody outside.
     agenda: Option<Agenda>,
     /// In the order in which they ring. One that nobody listens to any more does no harm.
@@ -25,21 +25,21 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    pub(super) fn new(machine: Machine, hands: Hands, agenda: Option<Agenda>) -> Self {
-        Self { machine, hands, agenda, alarms: BTreeMap::new(), serial: 0 }
+    pub(super) fn new(machine: Machine, timekeeper: Timekeeper, agenda: Option<Agenda>) -> Self {
+        Self { machine, timekeeper, agenda, alarms: BTreeMap::new(), serial: 0 }
     }
 
     pub(super) fn machine(&self) -> &Machine {
         &self.machine
     }
 
-    pub(super) fn hands(&self) -> &Hands {
-        &self.hands
+    pub(super) fn timekeeper(&self) -> &Timekeeper {
+        &self.timekeeper
     }
 
     /// An event at this moment, after all that was due before it; and what is to be done outside.
     pub(super) fn apply<T>(&mut self, event: impl FnOnce(&mut Machine, SystemTime) -> T) -> (T, Effects) {
-        let now = self.hands.now();
+        let now = self.timekeeper.now();
         let mut outside = Effects::default();
         self.settle(now, &mut outside);
         let answer = event(&mut self.machine, now);
@@ -55,23 +55,23 @@ impl Schedule {
 
     /// Lets so much time pass.
     pub(super) fn advance(&mut self, by: Duration) -> Effects {
-        let until = self.hands.later(by);
+        let until = self.timekeeper.later(by);
         let mut outside = Effects::default();
         self.settle(until, &mut outside);
-        self.hands.move_to(until);
+        self.timekeeper.move_to(until);
         outside
     }
 
     /// Lets time pass up to the next thing that is due.
     pub(super) fn jump(&mut self) -> Effects {
-        let wait = self.next_due().and_then(|due| due.duration_since(self.hands.now()).ok());
+        let wait = self.next_due().and_then(|due| due.duration_since(self.timekeeper.now()).ok());
         self.advance(wait.unwrap_or_default())
     }
 
     /// Rings after this time. It rings as well when the time is forgotten in a reset.
     pub(super) fn alarm(&mut self, after: Duration) -> oneshot::Receiver<()> {
         let (ring, rung) = oneshot::channel();
-        self.alarms.insert((self.hands.later(after), self.serial), ring);
+        self.alarms.insert((self.timekeeper.later(after), self.serial), ring);
         self.serial += 1;
         rung
     }
@@ -84,8 +84,8 @@ impl Schedule {
     }
 
     /// Starts again with this machine and this time, and nothing due but what the machine says.
-    pub(super) fn reset(&mut self, machine: Machine, hands: Hands) {
-        (self.machine, self.hands) = (machine, hands);
+    pub(super) fn reset(&mut self, machine: Machine, timekeeper: Timekeeper) {
+        (self.machine, self.timekeeper) = (machine, timekeeper);
         self.agenda.iter_mut().for_each(Agenda::clear);
         self.alarms.clear();
     }

@@ -48,11 +48,20 @@ impl Answerer {
         Self(pool)
     }
 
-    pub(super) fn message(&self, message: &DynamicMessage, style: Style) -> Response<Body> {
+    /// The JSON of a message, after `finish` has completed it.
+    pub(super) fn message(
+        &self,
+        message: &DynamicMessage,
+        style: Style,
+        finish: impl FnOnce(&mut Value),
+    ) -> Response<Body> {
         // By way of a value, whose keys are sorted: the entries of a map would come in a new order each time.
         let options = SerializeOptions::new().use_enum_numbers(style.enum_numbers);
         match message.serialize_with_options(serde_json::value::Serializer, &options) {
-            Ok(message) => response(StatusCode::OK, &message, style),
+            Ok(mut message) => {
+                finish(&mut message);
+                response(StatusCode::OK, &message, style)
+            }
             Err(error) => {
                 let status = Status::internal(format!("The answer cannot be written as JSON: {error}"));
                 self.failure(&status.into(), style)

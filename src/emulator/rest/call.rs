@@ -15,7 +15,7 @@ use tonic::{
 use tower::Service;
 
 use super::route::Binding;
-use crate::emulator::server::gate::ROUTING_HEADER;
+use crate::emulator::{rest_only::RestOnly, server::gate::ROUTING_HEADER};
 
 /// Headers of an HTTP request that mean the same in gRPC, beside all that begin with `x-goog-`.
 const KEPT: [header::HeaderName; 3] = [header::AUTHORIZATION, header::HOST, header::USER_AGENT];
@@ -31,19 +31,20 @@ impl<S> Handler for S where
 {
 }
 
-/// The answer of `handler`, for the request whose head is given.
+/// The answer of `handler`, for the request whose head is given. What only REST has goes beside the message.
 pub(super) async fn unary(
     handler: impl Handler,
     binding: &Binding,
     routing: Option<AsciiMetadataValue>,
-    head: Parts,
-    message: DynamicMessage,
+    mut head: Parts,
+    (message, rest_only): (DynamicMessage, RestOnly),
 ) -> Result<DynamicMessage, Status> {
     let mut metadata = MetadataMap::from_headers(kept(&head.headers));
     metadata.remove(ROUTING_HEADER);
     if let Some(routing) = routing {
         metadata.insert(ROUTING_HEADER, routing);
     }
+    head.extensions.insert(rest_only);
     let request = tonic::Request::from_parts(metadata, head.extensions, message);
     // HTTP has no limit for answers.
     let mut grpc = Grpc::with_origin(handler, origin(head.uri)).max_decoding_message_size(usize::MAX);

@@ -25,7 +25,7 @@ pub(super) fn malformed(place: &str, reason: &str) -> Status {
     invalid(place, format!("Invalid JSON payload received. {reason}"))
 }
 
-fn invalid(place: &str, text: String) -> Status {
+pub(super) fn invalid(place: &str, text: String) -> Status {
     let details = ErrorDetails::with_bad_request_violation(place, text.clone());
     Status::with_error_details(Code::InvalidArgument, text, details)
 }

@@ -2,8 +2,7 @@
 
 use tonic::Status;
 
-use super::answer::Style;
-use crate::emulator::refusal::Refusal;
+use super::{answer::Style, fields::Fields};
 
 /// Query parameters that every Google API has, also with a `$` before them. All but `alt`, `fields` and `prettyPrint`
 /// concern Google's own front end.
@@ -44,11 +43,15 @@ impl Query {
         }
     }
 
+    /// The parts of the answer that are wanted.
+    pub(super) fn wanted(&self) -> Result<Fields, Status> {
+        let Some(text) = self.system("fields") else { return Ok(Fields::default()) };
+        let malformed = || Status::invalid_argument(format!("Invalid field selection {}", text.escape_default()));
+        Fields::parse(text).ok_or_else(malformed)
+    }
+
     /// Refuses what would change the answer in a way that is not known here.
     pub(super) fn check(&self) -> Result<(), Status> {
-        if self.system("fields").is_some() {
-            return Err(Refusal::not_emulated("parts of answers (the query parameter `fields`)").into());
-        }
         match self.system("alt") {
             None | Some("json" | "json;enum-encoding=int") => Ok(()),
             Some(alt) => Err(Status::invalid_argument(format!("There is no answer of the kind alt={alt}: use json."))),

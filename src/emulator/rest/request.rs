@@ -5,19 +5,21 @@ use serde_json::{Map, Value, json};
 use tonic::Status;
 
 use super::{
+    ahead,
     json::{field, malformed, read},
     query::Query,
     route::Binding,
     template::Variables,
 };
+use crate::emulator::rest_only::RestOnly;
 
-/// The request of the RPC.
+/// The request of the RPC, and what of it only REST has.
 pub(super) fn message(
     binding: &Binding,
     variables: &Variables,
     query: Query,
     body: &[u8],
-) -> Result<DynamicMessage, Status> {
+) -> Result<(DynamicMessage, RestOnly), Status> {
     let mut root = body_of(binding, body)?;
     for (key, value) in query.fields {
         // What the path or the body holds, the query cannot hold as well.
@@ -35,7 +37,8 @@ pub(super) fn message(
             return Err(malformed(container, &format!("Invalid value at '{container}': it must be an object.")));
         }
     }
-    read(&binding.request, &Value::Object(root))
+    let rest_only = ahead::take(&binding.request, &mut root)?;
+    Ok((read(&binding.request, &Value::Object(root))?, rest_only))
 }
 
 /// The fields that the body holds.

@@ -171,7 +171,15 @@ fn is_from_page(headers: &HeaderMap) -> bool {
 
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || is_region_of_localhost(host)
+        || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+/// `us-central1-localhost`, which gcloud makes of `localhost`: one label, which nobody can own in the public DNS.
+fn is_region_of_localhost(host: &str) -> bool {
+    let region = host.strip_suffix("-localhost").unwrap_or_default();
+    !region.is_empty() && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 #[cfg(test)]
@@ -191,6 +199,14 @@ mod tests {
         }
         for uri in ["http://example.com/x", "http://127.0.0.1.example.com/x", "http://localhost.evil/x", "/x"] {
             assert!(!is_local(&request(uri, &[])), "{uri}");
+        }
+        for (host, local) in [
+            ("us-central1-localhost:8085", true),
+            ("us-central1-localhost.example.com", false),
+            ("a.b-localhost", false),
+            ("-localhost", false),
+        ] {
+            assert_eq!(is_local(&request("/x", &[("host", host)])), local, "{host}");
         }
         assert!(is_local(&request("/x", &[("host", "127.0.0.1:8085")])));
         assert!(!is_local(&request("/x", &[("host", "example.com")])));

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tonic::{Request, Response, Status};
 
-use super::{admit, name, page::Page};
+use super::{Seen, admit, name, page::Page};
 use crate::{
     emulator::{engine::Engine, refusal::Refusal},
     name::Location,
@@ -32,21 +32,25 @@ impl Operations for OperationsService {
         if !request.filter.is_empty() {
             return Err(Refusal::not_emulated("a filter on operations").into());
         }
-        let location: Location = name("name", &request.name)?;
+        let location: Location = name(&self.0, "name", &request.name)?;
         let page = Page::parse(request.page_size, &request.page_token)?;
         let (operations, next_page_token) = self.0.read(|machine| page.fill(machine.operations(&location, page.after)));
         Ok(Response::new(ListOperationsResponse { operations, next_page_token, unreachable: Vec::new() }))
     }
 
     async fn get_operation(&self, request: Request<GetOperationRequest>) -> Result<Response<Operation>, Status> {
+        let seen = Seen::by(&self.0, &request);
         let (_, request) = admit(&self.0, request)?;
-        let name = name("name", &request.name)?;
-        Ok(Response::new(self.0.read(|machine| machine.operation(&name))?))
+        let name = name(&self.0, "name", &request.name)?;
+        let (operation, begun) =
+            self.0.read(|machine| machine.operation(&name).map(|operation| (operation, machine.begun(&name))))?;
+        let is_seen = begun.is_none_or(|begun| seen.has(Some(begun.into())));
+        if is_seen { Ok(Response::new(operation)) } else { Err(Refusal::no_operation(&name).into()) }
     }
 
     async fn delete_operation(&self, request: Request<DeleteOperationRequest>) -> Result<Response<()>, Status> {
         let (_, request) = admit(&self.0, request)?;
-        let name = name("name", &request.name)?;
+        let name = name(&self.0, "name", &request.name)?;
         self.0.apply(|machine, _| machine.delete_operation(&name))?;
         Ok(Response::new(()))
     }
@@ -58,7 +62,7 @@ impl Operations for OperationsService {
 
     async fn wait_operation(&self, request: Request<WaitOperationRequest>) -> Result<Response<Operation>, Status> {
         let (_, request) = admit(&self.0, request)?;
-        let name = name("name", &request.name)?;
+        let name = name(&self.0, "name", &request.name)?;
         let limit = match request.timeout {
             None => DEFAULT_WAIT,
             Some(limit) => {

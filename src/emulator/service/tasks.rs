@@ -17,13 +17,13 @@ pub(super) struct TasksService(pub(super) Arc<Engine>);
 impl Tasks for TasksService {
     async fn get_task(&self, request: Request<GetTaskRequest>) -> Result<Response<Task>, Status> {
         let (_, request) = admit(&self.0, request)?;
-        let name = name("name", &request.name)?;
+        let name = name(&self.0, "name", &request.name)?;
         Ok(Response::new(self.0.read(|machine| machine.task(&name))?))
     }
 
     async fn list_tasks(&self, request: Request<ListTasksRequest>) -> Result<Response<ListTasksResponse>, Status> {
         let (_, request) = admit(&self.0, request)?;
-        let parent = name("parent", &request.parent)?;
+        let parent = name(&self.0, "parent", &request.parent)?;
         let page = Page::parse(request.page_size, &request.page_token)?;
         let (tasks, next_page_token) = self.0.read(|machine| page.fill(machine.tasks(&parent, page.after)));
         Ok(Response::new(ListTasksResponse { tasks, next_page_token }))

@@ -7,9 +7,9 @@ use std::{
 
 use super::{
     AttemptId, Ending, Launch, Machine, Order,
-    execution::ExecutionRecord,
+    execution::{ExecutionRecord, StopCause},
+    milestone::Milestone,
     task::{AttemptResult, Phase, StopReason, TaskRecord},
-    token::Milestone,
 };
 use crate::{
     name::ExecutionName,
@@ -34,20 +34,20 @@ impl Machine {
         if first {
             record.started = Some(now);
             self.refer(&id.execution);
-            self.reach(&id.execution, Milestone::Started);
+            self.reach(&id.execution, Milestone::Started, now);
         }
     }
 
     /// The attempt is over: its task is done, or tries again at once.
     pub(crate) fn attempt_ended(&mut self, id: &AttemptId, ending: Ending, now: SystemTime) {
         let Some(record) = self.executions.get_mut(&id.execution) else { return };
-        let retries = if record.is_cancelling() { 0 } else { max_retries(&record.template) };
+        let retries = if record.is_stopping() { 0 } else { max_retries(&record.template) };
         let Some(task) = current(record, id) else { return };
         if let Phase::Running { deadline } = task.phase {
             self.deadlines.remove(&(deadline, id.clone()));
         }
         let result = match task.phase {
-            Phase::Stopping(StopReason::Cancel) => AttemptResult::Cancelled,
+            Phase::Stopping(StopReason::Execution(cause)) => AttemptResult::Stopped(cause),
             Phase::Stopping(StopReason::Timeout) => AttemptResult::TimedOut,
             _ => AttemptResult::Ended(ending),
         };
@@ -71,8 +71,12 @@ impl Machine {
         }
     }
 
-    /// Stops the attempts whose time is over.
+    /// Lets executions come further whose next stage is due, and stops the attempts whose time is over.
     pub(crate) fn tick(&mut self, now: SystemTime) {
+        while let Some((_, name)) = self.alarms.first().filter(|(at, _)| *at <= now).cloned() {
+            self.alarms.pop_first();
+            self.proceed(&name, now);
+        }
         while let Some((_, id)) = self.deadlines.first().filter(|(deadline, _)| *deadline <= now).cloned() {
             self.deadlines.pop_first();
             let record = self.executions.get_mut(&id.execution);
@@ -85,7 +89,24 @@ impl Machine {
 
     /// When [`Machine::tick`] has something to do.
     pub(crate) fn next_wake(&self) -> Option<SystemTime> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
+        let alarm = self.alarms.first().map(|(at, _)| *at);
+        deadline.into_iter().chain(alarm).min()
+    }
+
+    /// The next stage of an execution's start-up, or the end of a delayed one that has taken too long.
+    fn proceed(&mut self, name: &ExecutionName, now: SystemTime) {
+        let Some(record) = self.executions.get_mut(name) else { return };
+        let Some(plan) = record.plan.as_mut() else { return };
+        if plan.limit().is_some_and(|limit| limit <= now) {
+            self.stop(name, StopCause::Limit, now);
+            self.complete(name, now);
+            return;
+        }
+        plan.advance(now);
+        record.updated = now;
+        self.alarms.extend(plan.alarm().map(|at| (at, name.clone())));
+        self.schedule(name, now);
     }
 
     /// Gives as many tasks their turn as may run at a time.
@@ -103,10 +124,10 @@ impl Machine {
         }
     }
 
-    /// Cancels an execution: stops its attempts, and lets no other task start.
-    pub(super) fn stop(&mut self, name: &ExecutionName, now: SystemTime) {
+    /// Ends an execution early: stops its attempts, and lets no other task start.
+    pub(super) fn stop(&mut self, name: &ExecutionName, cause: StopCause, now: SystemTime) {
         let Some(record) = self.executions.get_mut(name).filter(|record| record.can_cancel()) else { return };
-        for index in record.cancel(now) {
+        for index in record.stop(cause, now) {
             let id = attempt(record, index);
             let task = &mut record.tasks[index];
             if let Phase::Running { deadline } = task.phase {
@@ -115,7 +136,7 @@ impl Machine {
             if task.phase != Phase::Stopping(StopReason::Timeout) {
                 self.effects.orders.push(Order::Stop(id));
             }
-            task.phase = Phase::Stopping(StopReason::Cancel);
+            task.phase = Phase::Stopping(StopReason::Execution(cause));
             task.updated = now;
         }
     }

@@ -1,4 +1,4 @@
-//! Conditions as the service words them.
+//! Conditions as the service words them, and how long deleted things are kept.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,6 +6,9 @@ use crate::proto::run::v2::{
     Condition,
     condition::{ExecutionReason, Reasons, State},
 };
+
+/// How long something deleted is said to be kept.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// A condition of that type and state, with nothing to say.
 pub(super) fn condition(kind: &str, state: State, at: SystemTime) -> Condition {
@@ -25,6 +28,11 @@ impl Condition {
     pub(super) fn because(self, reason: ExecutionReason) -> Self {
         Self { reasons: Some(Reasons::ExecutionReason(reason as i32)), ..self }
     }
+}
+
+/// When something deleted at `deleted` is gone permanently.
+pub(super) fn expiry(deleted: SystemTime) -> SystemTime {
+    deleted + KEPT
 }
 
 /// The service's way of writing a length of time: `12.5s`, `3m10.26s`, `1h0m3s`; hundredths are cut, not rounded.

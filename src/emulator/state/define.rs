@@ -10,11 +10,11 @@ use tonic::Code;
 use super::{
     Machine,
     job::JobRecord,
+    milestone::Followed,
     operation::{Progress, finished, unfinished},
-    token::Followed,
 };
 use crate::{
-    emulator::{iam::Caller, refusal::Refusal},
+    emulator::{iam::Caller, refusal::Refusal, rest_only::RestOnly},
     name::{ExecutionName, JobName},
     proto::{longrunning::Operation, rpc::Status, run::v2::Job},
 };
@@ -26,6 +26,8 @@ pub(crate) struct JobRequest {
     pub(crate) name: JobName,
     /// Valid, and completed with the defaults.
     pub(crate) definition: Job,
+    /// What only REST knows of it, if the request came by REST.
+    pub(crate) rest_only: Option<RestOnly>,
     /// The first of its images that nobody has.
     pub(crate) missing_image: Option<String>,
     /// Answer, and change nothing.
@@ -43,7 +45,8 @@ impl Machine {
         let jobs = || self.jobs.newest_first(u64::MAX).filter(|(_, name, _)| name.location() == location).count();
         self.meter.another_job(location, jobs)?;
         let uid = self.ids.uuid();
-        let record = JobRecord::new(request.name, uid, request.definition, request.caller.email(), now);
+        let definition = (request.definition, request.rest_only.and_then(RestOnly::boxed));
+        let record = JobRecord::new(request.name, uid, definition, request.caller.email(), now);
         self.define(record, request.missing_image, request.validate_only, now)
     }
 
@@ -65,7 +68,7 @@ impl Machine {
         if !etag.is_empty() && *etag != record.etag() {
             return Err(Refusal::etag_mismatch(id));
         }
-        record.redefine(request.definition, request.caller.email(), now);
+        record.redefine((request.definition, request.rest_only), request.caller.email(), now);
         self.define(record, request.missing_image, request.validate_only, now)
     }
 
@@ -91,19 +94,19 @@ impl Machine {
             self.begin_deletion(&execution, now);
             self.complete(&execution, now);
         }
-        self.finish_deletion(name);
+        self.finish_deletion(name, now);
         Ok(answer)
     }
 
     /// Lets a job go that is being deleted and has no executions left.
-    pub(super) fn finish_deletion(&mut self, name: &JobName) {
+    pub(super) fn finish_deletion(&mut self, name: &JobName, now: SystemTime) {
         let ready = |record: &JobRecord| record.deletion.is_some() && record.executions == 0;
         if !self.jobs.get(name).is_some_and(ready) {
             return;
         }
         let Some(mut record) = self.jobs.remove(name) else { return };
         let Some(operation) = record.deletion.take() else { return };
-        record.observed = true;
+        record.deleted_for_good(now);
         if let Some(progress) = self.operations.get_mut(&operation) {
             *progress = Progress::Settled(Box::new(finished(&operation, &record.to_proto(), None)));
         }
@@ -127,7 +130,7 @@ impl Machine {
             return Ok(answer);
         }
         let pending = followed.filter(|followed| starts || self.is_short_of(followed));
-        record.observed = pending.is_none();
+        record.await_execution(pending.clone(), now);
         let progress = match &pending {
             Some(followed) => Progress::Define(record.name.clone(), followed.until),
             None => Progress::Settled(Box::new(finished(&operation, &record.to_proto(), unready(&record)))),

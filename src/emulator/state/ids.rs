@@ -1,5 +1,7 @@
 //! Where the machine's random names come from: equal seeds give equal names.
 
+use std::time::Duration;
+
 use uuid::{Builder, Uuid};
 
 /// What the end of an execution's name is made of, and how long it is.
@@ -28,6 +30,12 @@ impl Ids {
     /// A version 4 UUID: of a resource, or in the name of an operation.
     pub(super) fn uuid(&mut self) -> Uuid {
         Builder::from_random_bytes(self.random.u128(..).to_be_bytes()).into_uuid()
+    }
+
+    /// Some part of a length of time, in whole milliseconds.
+    pub(super) fn part_of(&mut self, length: Duration) -> Duration {
+        let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(self.random.u64(..=millis))
     }
 
     /// Five of `a-z0-9`. Also the name of an execution that is gone does not come again.

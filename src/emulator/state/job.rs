@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    condition::condition,
-    etag, packed,
-    token::{Followed, Milestone, token},
+    condition::{condition, expiry},
+    etag,
+    milestone::{Followed, Milestone, token},
+    packed,
 };
 use crate::{
-    emulator::refusal::Refusal,
+    emulator::{refusal::Refusal, rest_only::RestOnly},
     name::{ExecutionName, JobName, OperationName},
     proto::{
         iam::v1::Policy,
@@ -26,11 +27,17 @@ use crate::{
     },
 };
 
-/// How long something deleted is said to be kept.
-const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
 /// The etag of a policy that nobody has set.
 const UNSET_POLICY: &[u8] = &[0x00, 0x20, 0x01];
+
+/// What an execution takes over from its job.
+#[derive(Debug)]
+pub(super) struct Definition {
+    pub(super) template: Arc<ExecutionTemplate>,
+    pub(super) launch_stage: i32,
+    pub(super) delayed: bool,
+    pub(super) rest_only: Option<Box<RestOnly>>,
+}
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct JobRecord {
@@ -44,9 +51,15 @@ pub(super) struct JobRecord {
     /// Shared with the executions that have no overrides.
     #[serde(with = "packed::shared")]
     pub(super) template: Arc<ExecutionTemplate>,
+    /// What only REST knows of it.
+    pub(super) rest_only: Option<Box<RestOnly>>,
     generation: i64,
-    /// Whether the controller has seen the last change: false only in the answer to that change.
-    pub(super) observed: bool,
+    /// The last generation that the controller is through with; 0 until there is one.
+    observed_generation: i64,
+    /// Whether it can run, as the controller found it last, and since when.
+    readiness: Option<(bool, SystemTime)>,
+    /// The execution that the controller has to wait for before it is through with the last change.
+    awaited: Option<Followed>,
     created: SystemTime,
     pub(super) updated: SystemTime,
     deleted: Option<SystemTime>,
@@ -72,7 +85,13 @@ pub(super) struct JobRecord {
 
 impl JobRecord {
     /// A new job from a valid and complete definition.
-    pub(super) fn new(name: JobName, uid: Uuid, definition: Job, creator: &str, now: SystemTime) -> Self {
+    pub(super) fn new(
+        name: JobName,
+        uid: Uuid,
+        (definition, rest_only): (Job, Option<Box<RestOnly>>),
+        creator: &str,
+        now: SystemTime,
+    ) -> Self {
         let (definition, template) = split(definition);
         Self {
             name,
@@ -81,8 +100,11 @@ impl JobRecord {
             last_modifier: creator.to_owned(),
             definition,
             template: Arc::new(template),
+            rest_only,
             generation: 1,
-            observed: false,
+            observed_generation: 0,
+            readiness: None,
+            awaited: None,
             created: now,
             updated: now,
             deleted: None,
@@ -97,10 +119,18 @@ impl JobRecord {
         }
     }
 
-    /// Replaces all that callers set. Nothing is touched by a definition that says nothing new.
-    pub(super) fn redefine(&mut self, definition: Job, modifier: &str, now: SystemTime) {
+    /// Replaces all that callers set, and what only REST knows if this came by REST. Nothing is touched by a definition
+    /// that says nothing new.
+    pub(super) fn redefine(
+        &mut self,
+        (definition, rest_only): (Job, Option<RestOnly>),
+        modifier: &str,
+        now: SystemTime,
+    ) {
         let (definition, template) = split(definition);
-        if definition != self.definition || template != *self.template {
+        let rest_only = rest_only.map_or_else(|| self.rest_only.clone(), RestOnly::boxed);
+        if definition != self.definition || template != *self.template || rest_only != self.rest_only {
+            self.rest_only = rest_only;
             (self.definition, self.template) = (definition, Arc::new(template));
             self.last_modifier = modifier.to_owned();
             self.touch(now);
@@ -122,8 +152,20 @@ impl JobRecord {
         &self.last_modifier
     }
 
-    pub(super) fn launch_stage(&self) -> i32 {
-        self.definition.launch_stage
+    /// What it gives to an execution without overrides.
+    pub(super) fn definition(&self) -> Definition {
+        Definition {
+            template: Arc::clone(&self.template),
+            launch_stage: self.definition.launch_stage,
+            delayed: self.is_delayed(),
+            rest_only: self.rest_only.clone(),
+        }
+    }
+
+    /// Whether the service may choose the moment of its executions.
+    pub(super) fn is_delayed(&self) -> bool {
+        let delayed = self.rest_only.as_ref().and_then(|fields| fields.flag(&["template", "delayExecution"]));
+        delayed.unwrap_or_default()
     }
 
     /// The execution that the definition's token names.
@@ -134,11 +176,45 @@ impl JobRecord {
         Ok(Some(Followed { execution, until }))
     }
 
+    /// Forgets the token, because an execution is started in another way.
+    pub(super) fn drop_token(&mut self) {
+        self.definition.create_execution = None;
+        self.started_by_token = None;
+    }
+
+    /// Lets the controller wait for an execution before it is through with the last change, if there is one.
+    pub(super) fn await_execution(&mut self, awaited: Option<Followed>, now: SystemTime) {
+        self.awaited = awaited;
+        if self.awaited.is_none() {
+            self.observe(now);
+        }
+    }
+
     /// Notes that the controller is through with the last change, if that waited for this execution to come so far.
-    pub(super) fn settle(&mut self, execution: &ExecutionName, milestone: Milestone) {
-        let Ok(Some(followed)) = self.followed() else { return };
-        let is_meant = followed.execution == *execution && followed.until <= milestone;
-        self.observed |= is_meant && self.deletion.is_none();
+    pub(super) fn settle(&mut self, execution: &ExecutionName, milestone: Milestone, now: SystemTime) {
+        let is_meant = |awaited: &mut Followed| awaited.execution == *execution && awaited.until <= milestone;
+        if self.deletion.is_none() && self.awaited.take_if(is_meant).is_some() {
+            self.observe(now);
+        }
+    }
+
+    /// The controller is through with the deletion, some time after it was asked for: the etag is another one.
+    pub(super) fn deleted_for_good(&mut self, now: SystemTime) {
+        self.updated = self.next_update(now);
+        self.observe(now);
+    }
+
+    /// Notes that the controller is through with the last change. Readiness dates from when it was another one.
+    fn observe(&mut self, now: SystemTime) {
+        self.observed_generation = self.generation;
+        let ready = self.unready.is_none();
+        if self.readiness.is_none_or(|(was, _)| was != ready) {
+            self.readiness = Some((ready, now));
+        }
+    }
+
+    fn is_observed(&self) -> bool {
+        self.observed_generation == self.generation
     }
 
     pub(super) fn etag(&self) -> String {
@@ -157,8 +233,8 @@ impl JobRecord {
             update_time: Some(self.updated.into()),
             delete_time: self.deleted.map(Into::into),
             expire_time: self.deleted.map(|at| expiry(at).into()),
-            observed_generation: if self.observed { self.generation } else { 0 },
-            reconciling: !self.observed,
+            observed_generation: self.observed_generation,
+            reconciling: !self.is_observed(),
             terminal_condition: Some(self.terminal_condition()),
             execution_count: self.started,
             latest_created_execution: Some(self.latest.clone()),
@@ -168,12 +244,15 @@ impl JobRecord {
     }
 
     fn terminal_condition(&self) -> Condition {
+        let Some((_, since)) = self.readiness else {
+            return Condition { state: State::ConditionPending as i32, ..Condition::default() };
+        };
         match &self.unready {
-            _ if !self.observed => Condition { state: State::ConditionPending as i32, ..Condition::default() },
-            None => condition("Ready", State::ConditionSucceeded, self.updated),
+            _ if !self.is_observed() => condition("Ready", State::ConditionPending, since),
+            None => condition("Ready", State::ConditionSucceeded, since),
             Some(why) => Condition {
                 reasons: Some(Reasons::Reason(CommonReason::ContainerMissing as i32)),
-                ..condition("Ready", State::ConditionFailed, self.updated).saying(why.as_str())
+                ..condition("Ready", State::ConditionFailed, since).saying(why.as_str())
             },
         }
     }
@@ -181,9 +260,12 @@ impl JobRecord {
     /// Counts a change.
     fn touch(&mut self, now: SystemTime) {
         self.generation += 1;
-        self.observed = false;
-        // Later than before even if no time has passed, because the etag is made from it.
-        self.updated = now.max(self.updated + Duration::from_micros(1));
+        self.updated = self.next_update(now);
+    }
+
+    /// Later than before even if no time has passed, because the etag is made from it.
+    fn next_update(&self, now: SystemTime) -> SystemTime {
+        now.max(self.updated + Duration::from_micros(1))
     }
 }
 
@@ -200,9 +282,4 @@ fn split(job: Job) -> (Job, ExecutionTemplate) {
         ..Job::default()
     };
     (definition, job.template.unwrap_or_default())
-}
-
-/// When something deleted at `deleted` is gone for good.
-pub(super) fn expiry(deleted: SystemTime) -> SystemTime {
-    deleted + KEPT
 }

@@ -4,7 +4,7 @@ use prost::Name;
 use prost_types::Any;
 use serde::{Deserialize, Serialize};
 
-use super::{Machine, packed, token::Milestone};
+use super::{Machine, milestone::Milestone, packed};
 use crate::{
     name::{ExecutionName, JobName, OperationName},
     proto::{

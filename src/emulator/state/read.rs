@@ -1,10 +1,10 @@
 //! Views of the machine: what Get and List answer. Changes nothing.
 
-use std::{fmt, num::ParseIntError, str::FromStr};
+use std::{collections::BTreeSet, fmt, num::ParseIntError, str::FromStr, time::SystemTime};
 
 use super::{Machine, Start, execution::ExecutionRecord};
 use crate::{
-    emulator::refusal::Refusal,
+    emulator::{refusal::Refusal, rest_only::RestOnly, synthetic},
     name::{ExecutionName, JobName, Location, OperationName, TaskName},
     proto::{
         longrunning::Operation,
@@ -116,6 +116,12 @@ impl Machine {
         Ok(self.draw(name, progress))
     }
 
+    /// When the start was accepted that an operation stands for.
+    pub(crate) fn begun(&self, operation: &OperationName) -> Option<SystemTime> {
+        let mut newest = self.ledger.iter().rev();
+        newest.find(|start| start.operation == *operation).map(|start| start.time)
+    }
+
     pub(crate) fn operations(
         &self,
         location: &Location,
@@ -124,6 +130,32 @@ impl Machine {
         let all = self.operations.newest_first(from(after));
         all.filter(move |(_, name, _)| name.location() == location)
             .map(|(serial, name, progress)| (Cursor { serial, index: 0 }, self.draw(name, progress)))
+    }
+
+    /// What only REST knows of a job, or of an execution or a task through the job that it was made from.
+    pub(crate) fn rest_only(&self, name: &str) -> Option<RestOnly> {
+        if let Ok(name) = name.parse::<JobName>() {
+            return self.jobs.get(&name)?.rest_only.as_deref().cloned();
+        }
+        if let Ok(name) = name.parse::<TaskName>() {
+            return self.executions.get(name.execution())?.rest_only.as_ref()?.part("template")?.part("template");
+        }
+        let record = self.executions.get(&name.parse::<ExecutionName>().ok()?)?;
+        Some(record.rest_only.as_ref()?.part("template")?.without("delayExecution"))
+    }
+
+    /// The id of the project of this text, should that be the number of a project that has jobs.
+    pub(crate) fn project_id(&self, project: &str) -> Option<&str> {
+        let number: u64 = project.parse().ok()?;
+        let mut projects = self.jobs.oldest_first().map(|(name, _)| name.location().project());
+        projects.find(|id| synthetic::project_number(id) == number)
+    }
+
+    /// The regions in which a project has jobs, in the order of their names.
+    pub(crate) fn regions(&self, project: &str) -> Vec<String> {
+        let locations = self.jobs.oldest_first().map(|(name, _)| name.location());
+        let regions = locations.filter(|location| location.project() == project).map(|it| it.region().to_owned());
+        regions.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Forgets an operation, not what it stands for.

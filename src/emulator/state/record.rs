@@ -192,7 +192,11 @@ impl Restoration {
             return Err(format!("{name} is without its tasks or its template").into());
         }
         drop(executions);
-        Ok(self.machine)
+        let Self { mut machine, .. } = self;
+        let waiting = machine.executions.oldest_first().filter(|(_, record)| !record.is_done());
+        let alarms = waiting.filter_map(|(name, record)| Some((record.plan.as_ref()?.alarm()?, name.clone())));
+        machine.alarms = alarms.collect();
+        Ok(machine)
     }
 }
 

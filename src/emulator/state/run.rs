@@ -1,20 +1,22 @@
 //! Events of whole executions: run, cancel, delete.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::{
     Machine, Start,
-    execution::ExecutionRecord,
+    execution::{ExecutionRecord, StopCause},
+    job::Definition,
+    milestone::Milestone,
     operation::{Progress, unfinished},
-    token::Milestone,
+    plan::Plan,
 };
 use crate::{
-    emulator::{iam::Caller, overrides, refusal::Refusal},
+    emulator::{iam::Caller, overrides, refusal::Refusal, startup::Startup, validate},
     name::{ExecutionName, JobName, Location, OperationName},
-    proto::{
-        longrunning::Operation,
-        run::v2::{ExecutionTemplate, run_job_request::Overrides},
-    },
+    proto::{longrunning::Operation, run::v2::run_job_request::Overrides},
 };
 
 /// Finished executions that a job keeps.
@@ -26,6 +28,8 @@ pub(crate) struct RunRequest {
     pub(crate) caller: Caller,
     pub(crate) job: JobName,
     pub(crate) overrides: Option<Overrides>,
+    /// Whether the service may choose the moment; as the job says if this does not.
+    pub(crate) delay: Option<bool>,
     /// Answer, and start nothing.
     pub(crate) validate_only: bool,
 }
@@ -34,24 +38,49 @@ impl Machine {
     pub(crate) fn run_job(&mut self, request: &RunRequest, now: SystemTime) -> Result<Operation, Refusal> {
         let location = request.job.location();
         self.meter.run_request(location, now)?;
-        let (template, launch_stage) = self.template_of(request)?;
+        let start = self.start_of(request)?;
         self.meter.another_execution(location, || self.running(location))?;
         let name = self.execution_name(&request.job)?;
         let operation = self.operation_name(&request.job);
         let creator = request.caller.email().to_owned();
-        let record = ExecutionRecord::new(name.clone(), template, launch_stage, creator, &mut self.ids, now);
+        let record = self.new_execution(name.clone(), start, creator, now);
         let answer = unfinished(&operation, &record.to_proto());
         if request.validate_only {
             return Ok(answer);
         }
         self.operations.insert(operation.clone(), Progress::Run(name));
+        if let Some(job) = self.jobs.get_mut(&request.job) {
+            job.drop_token();
+        }
         self.begin(record, operation, now);
         Ok(answer)
+    }
+
+    /// A new execution, not begun yet.
+    pub(super) fn new_execution(
+        &mut self,
+        name: ExecutionName,
+        start: Definition,
+        creator: String,
+        now: SystemTime,
+    ) -> ExecutionRecord {
+        let startup = self.startups.of(name.job().id());
+        let mut record = ExecutionRecord::new(name, start.template, start.launch_stage, creator, &mut self.ids, now);
+        if start.delayed || startup != Startup::default() {
+            let delay = if start.delayed { self.ids.part_of(self.startups.delay) } else { Duration::ZERO };
+            record.plan = Some(Box::new(Plan::new(startup, start.delayed, now + delay)));
+        }
+        record.rest_only = start.rest_only;
+        record
     }
 
     /// Lets an execution begin, with the operation that it was asked for by.
     pub(super) fn begin(&mut self, mut record: ExecutionRecord, operation: OperationName, now: SystemTime) {
         let name = record.name.clone();
+        if let Some(plan) = record.plan.as_mut() {
+            plan.advance(now);
+            self.alarms.extend(plan.alarm().map(|at| (at, name.clone())));
+        }
         if let Some(job) = self.jobs.get_mut(name.job()) {
             job.count_execution();
             job.latest = record.reference();
@@ -85,7 +114,7 @@ impl Machine {
             let record = record.to_proto();
             return Ok(unfinished(&self.operation_name(name.job()), &record));
         }
-        self.stop(name, now);
+        self.stop(name, StopCause::User, now);
         self.settled(name, now)
     }
 
@@ -116,7 +145,7 @@ impl Machine {
     pub(super) fn begin_deletion(&mut self, name: &ExecutionName, now: SystemTime) {
         if let Some(record) = self.executions.get_mut(name) {
             record.delete(now);
-            self.stop(name, now);
+            self.stop(name, StopCause::User, now);
         }
     }
 
@@ -126,27 +155,30 @@ impl Machine {
         let completed = record.complete(now);
         if completed {
             self.effects.over.extend_from_slice(&record.operations);
+            if let Some(at) = record.plan.as_ref().and_then(|plan| plan.alarm()) {
+                self.alarms.remove(&(at, name.clone()));
+            }
         }
         let removable = record.is_done() && record.is_deleted();
         self.refer(name);
         if completed {
-            self.reach(name, Milestone::Finished);
+            self.reach(name, Milestone::Finished, now);
         }
         if removable {
-            self.remove(name);
+            self.remove(name, now);
         } else if completed {
-            self.evict(name);
+            self.evict(name, now);
         }
     }
 
     /// Keeps an execution that is over, in the place of the job's oldest one if those are too many.
-    fn evict(&mut self, completed: &ExecutionName) {
+    fn evict(&mut self, completed: &ExecutionName, now: SystemTime) {
         let Some(job) = self.jobs.get_mut(completed.job()) else { return };
         job.completed.push_back(completed.clone());
         if job.completed.len() > KEPT_EXECUTIONS
             && let Some(oldest) = job.completed.front().cloned()
         {
-            self.remove(&oldest);
+            self.remove(&oldest, now);
         }
     }
 
@@ -158,8 +190,8 @@ impl Machine {
         }
     }
 
-    /// The template of the start: the job's own, shared, unless there are overrides; and its launch stage.
-    fn template_of(&self, request: &RunRequest) -> Result<(Arc<ExecutionTemplate>, i32), Refusal> {
+    /// What the request and its job make of a start: the job's own template, shared, unless there are overrides.
+    fn start_of(&self, request: &RunRequest) -> Result<Definition, Refusal> {
         let job = self.jobs.get(&request.job).ok_or_else(|| Refusal::no_job(&request.job))?;
         if job.deletion.is_some() {
             return Err(Refusal::being_deleted(request.job.id()));
@@ -168,9 +200,11 @@ impl Machine {
             Some(overrides) => Arc::new(overrides::apply(&job.template, overrides)?),
             None => Arc::clone(&job.template),
         };
+        let delayed = request.delay.unwrap_or_else(|| job.is_delayed());
+        validate::delay(delayed, &template)?;
         match &job.unready {
             Some(why) => Err(Refusal::not_ready(&request.job, why)),
-            None => Ok((template, job.launch_stage())),
+            None => Ok(Definition { template, delayed, ..job.definition() }),
         }
     }
 
@@ -196,7 +230,7 @@ impl Machine {
     }
 
     /// Forgets an execution; its operations keep what it was at the end.
-    fn remove(&mut self, name: &ExecutionName) {
+    fn remove(&mut self, name: &ExecutionName, now: SystemTime) {
         let Some(record) = self.executions.remove(name) else { return };
         let (last, error) = (record.to_proto(), record.error());
         for operation in &record.operations {
@@ -209,6 +243,6 @@ impl Machine {
                 job.completed.remove(index);
             }
         }
-        self.finish_deletion(name.job());
+        self.finish_deletion(name.job(), now);
     }
 }

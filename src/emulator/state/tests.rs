@@ -42,12 +42,13 @@ impl Bench {
         let template = ExecutionTemplate { task_count, parallelism, template: Some(task), ..Default::default() };
         let mut definition = Job { template: Some(template), ..Job::default() };
         defaults::fill(&mut definition, "p");
-        let mut machine = Machine::new(Ids::seeded(seed), Iam::default(), Quota::default());
+        let mut machine = Machine::new(Ids::seeded(seed), Iam::default(), Quota::default(), Startups::default());
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let request = JobRequest {
             caller: Caller::Unchecked,
             name: job.clone(),
             definition,
+            rest_only: None,
             missing_image: None,
             validate_only: false,
         };
@@ -57,8 +58,13 @@ impl Bench {
     }
 
     fn run(&mut self) -> (ExecutionName, Operation) {
-        let request =
-            RunRequest { caller: Caller::Unchecked, job: self.job.clone(), overrides: None, validate_only: false };
+        let request = RunRequest {
+            caller: Caller::Unchecked,
+            job: self.job.clone(),
+            overrides: None,
+            delay: None,
+            validate_only: false,
+        };
         let operation = self.machine.run_job(&request, self.now).expect("the job is there");
         (self.machine.ledger().last().expect("it was started").execution.clone(), operation)
     }
@@ -259,8 +265,13 @@ fn a_job_goes_when_its_last_execution_does_and_takes_no_new_ones_meanwhile() {
     let (name, _) = bench.run();
     let deletion = bench.machine.delete_job(&bench.job.clone(), false, bench.now).expect("it is there");
     let deletion: OperationName = deletion.name.parse().expect("a name");
-    let request =
-        RunRequest { caller: Caller::Unchecked, job: bench.job.clone(), overrides: None, validate_only: false };
+    let request = RunRequest {
+        caller: Caller::Unchecked,
+        job: bench.job.clone(),
+        overrides: None,
+        delay: None,
+        validate_only: false,
+    };
     assert!(bench.machine.run_job(&request, bench.now).is_err());
     assert!(!bench.machine.operation(&deletion).expect("it is there").done);
     bench.ended(&name, 0, 0, Ending::Signalled(15));
@@ -326,7 +337,8 @@ fn overrides_give_an_execution_its_own_template_and_others_share_the_jobs() {
     bench.run();
     bench.run();
     let overrides = Some(Overrides { task_count: 2, ..Overrides::default() });
-    let request = RunRequest { caller: Caller::Unchecked, job: bench.job.clone(), overrides, validate_only: false };
+    let request =
+        RunRequest { caller: Caller::Unchecked, job: bench.job.clone(), overrides, delay: None, validate_only: false };
     bench.machine.run_job(&request, bench.now).expect("valid");
     let orders = bench.machine.take_effects().orders;
     let templates: Vec<_> = orders

@@ -1,49 +1,24 @@
 //! Executions that start with the definition of their job: `start_execution_token` and `run_execution_token`.
 //!
-//! The token names the execution, so the same one starts it once. The operation of the definition, and with it the job,
-//! is only done when that execution has started, or has finished.
+//! The token names the execution, so the same one starts it once, and stays on the job until another execution is
+//! started in another way. The operation of the definition, and with it the job, is only done when that execution has
+//! started, or has finished.
 
-use std::{sync::Arc, time::SystemTime};
-
-use serde::{Deserialize, Serialize};
+use std::time::SystemTime;
 
 use super::{
     Machine,
-    execution::ExecutionRecord,
     job::JobRecord,
+    milestone::{Followed, Milestone},
     operation::{Progress, finished},
 };
 use crate::{
     emulator::refusal::Refusal,
     name::{ExecutionName, OperationName},
-    proto::run::v2::{Job, job::CreateExecution},
 };
 
-/// How far an execution is.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-pub(super) enum Milestone {
-    Started,
-    Finished,
-}
-
-/// The execution that a definition's token names, and how far its operation follows that.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Followed {
-    pub(super) execution: ExecutionName,
-    pub(super) until: Milestone,
-}
-
-/// The token of a definition; an empty one is none.
-pub(super) fn token(definition: &Job) -> Option<(Milestone, &str)> {
-    let (until, token) = match definition.create_execution.as_ref()? {
-        CreateExecution::StartExecutionToken(token) => (Milestone::Started, token),
-        CreateExecution::RunExecutionToken(token) => (Milestone::Finished, token),
-    };
-    (!token.is_empty()).then_some((until, token))
-}
-
 impl Machine {
-    /// Whether a definition starts the execution that its token names: not if that is the one it has started last.
+    /// Whether a definition starts the execution that its token names: not if that is the job's own token already.
     pub(super) fn starts(&self, record: &JobRecord, followed: Option<&Followed>) -> Result<bool, Refusal> {
         let Some(Followed { execution, .. }) = followed else { return Ok(false) };
         if record.started_by_token.as_ref() == Some(execution) {
@@ -61,9 +36,8 @@ impl Machine {
     pub(super) fn start_defined(&mut self, name: ExecutionName, operation: OperationName, now: SystemTime) {
         let Some(job) = self.jobs.get_mut(name.job()) else { return };
         job.started_by_token = Some(name.clone());
-        let (template, stage, creator) =
-            (Arc::clone(&job.template), job.launch_stage(), job.last_modifier().to_owned());
-        let record = ExecutionRecord::new(name, template, stage, creator, &mut self.ids, now);
+        let (start, creator) = (job.definition(), job.last_modifier().to_owned());
+        let record = self.new_execution(name, start, creator, now);
         self.begin(record, operation, now);
     }
 
@@ -75,9 +49,9 @@ impl Machine {
     }
 
     /// Ends the definitions that follow an execution no further than this.
-    pub(super) fn reach(&mut self, name: &ExecutionName, milestone: Milestone) {
+    pub(super) fn reach(&mut self, name: &ExecutionName, milestone: Milestone, now: SystemTime) {
         let (Some(record), Some(job)) = (self.executions.get(name), self.jobs.get_mut(name.job())) else { return };
-        job.settle(name, milestone);
+        job.settle(name, milestone, now);
         let is_over = |operation: &&OperationName| {
             let progress = self.operations.get(operation);
             progress.is_some_and(|progress| matches!(progress, Progress::Define(_, until) if *until <= milestone))

@@ -23,7 +23,7 @@ use crate::emulator::{
 /// The database in the directory.
 const FILE: &str = "state.redb";
 /// Counted up when rows of before cannot be read any more.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// Of the database's pages in memory; the machine is in memory anyway.
 const CACHE: usize = 16 * 1024 * 1024;
 

@@ -16,7 +16,7 @@ const GPU: &str = "nvidia.com/gpu";
 /// The accelerator whose needs are known.
 const L4: &str = "nvidia-l4";
 /// Of one attempt with a GPU.
-const MAX_GPU_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+const MAX_GPU_TIMEOUT: Duration = Duration::from_secs(12 * 60 * 60);
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 
 /// A number of CPUs, and the least and the most memory that goes with it.

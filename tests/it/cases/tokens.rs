@@ -265,10 +265,14 @@ async fn what_our_protos_do_not_know_of_a_job_stays_as_it_was() {
         "GetJob" => Some(answer.clone()),
         "UpdateJob" => {
             let _ = seen.send(message.to_vec());
-            Some(Vec::new())
+            let name = format!("{}/operations/1", job().location());
+            Some(Operation { name, ..Operation::default() }.encode_to_vec())
         }
         // It is there once it was asked for.
-        _ => (before > 0).then(|| Execution::default().encode_to_vec()),
+        _ => (before > 0).then(|| {
+            let name = token().execution(&job()).expect("a name").to_string();
+            Execution { name, ..Execution::default() }.encode_to_vec()
+        }),
     })
     .await;
     let client = Client::builder().emulator(peer.address.to_string()).build().await.expect("a client");

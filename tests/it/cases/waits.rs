@@ -117,7 +117,8 @@ async fn an_execution_that_is_deleted_meanwhile_ends_with_status_1() {
 async fn a_permission_that_is_lost_while_waiting_ends_with_6_and_the_name_to_go_on_with() {
     let place = place().await;
     for status in [Status::permission_denied("Permission 'run.operations.get' denied"), Status::unauthenticated("no")] {
-        let faults = [Fault::before(Rpc::WaitOperation).answer(status.clone())];
+        // By both ways to ask.
+        let faults = [Rpc::WaitOperation, Rpc::GetExecution].map(|rpc| Fault::before(rpc).answer(status.clone()));
         arm(&place, &faults);
         let mut run = place.client().await.run(&job()).start().await.expect("started");
         assert_eq!(run.wait().await.expect_err("denied").code(), Some(status.code()));

@@ -26,7 +26,7 @@ const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 
 const ACK: u8 = 1;
-const END_STREAM: u8 = 1;
+pub(crate) const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// Error codes (RFC 9113 7).
@@ -119,6 +119,8 @@ async fn listener() -> TcpListener {
 pub(crate) struct Wire {
     socket: TcpStream,
     requests: Arc<AtomicUsize>,
+    /// Whether even what the protocol wants acknowledged is not.
+    is_mute: bool,
 }
 
 struct Frame {
@@ -137,9 +139,32 @@ impl Frame {
 impl Wire {
     async fn open(mut socket: TcpStream, requests: Arc<AtomicUsize>) -> io::Result<Self> {
         socket.read_exact(&mut [0; b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()]).await?;
-        let mut wire = Self { socket, requests };
+        let mut wire = Self { socket, requests, is_mute: false };
         wire.settings(&[]).await?;
         Ok(wire)
+    }
+
+    /// The server's end of a connection on which it has not said anything yet, not even its SETTINGS.
+    pub(crate) async fn mute(mut socket: TcpStream) -> io::Result<Self> {
+        socket.read_exact(&mut [0; b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()]).await?;
+        Ok(Self { socket, requests: Arc::default(), is_mute: true })
+    }
+
+    /// Says these bytes, whatever they are.
+    pub(crate) async fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.is_mute = false;
+        self.socket.write_all(bytes).await
+    }
+
+    /// A PING, which wants an answer.
+    pub(crate) async fn ping(&mut self) -> io::Result<()> {
+        self.is_mute = false;
+        self.write(PING, 0, 0, &[7; 8]).await
+    }
+
+    /// A HEADERS frame with these fields and flags.
+    pub(crate) async fn headers(&mut self, stream: u32, flags: u8, head: &[(&str, &str)]) -> io::Result<()> {
+        self.write(HEADERS, END_HEADERS | flags, stream, &fields(head)).await
     }
 
     /// Reads up to the head of a request and returns its stream.
@@ -256,7 +281,7 @@ impl Wire {
         if frame.ends_request() {
             self.requests.fetch_add(1, Relaxed);
         }
-        if frame.flags & ACK == 0 {
+        if frame.flags & ACK == 0 && !self.is_mute {
             match frame.kind {
                 SETTINGS => self.write(SETTINGS, ACK, 0, &[]).await?,
                 PING => self.write(PING, ACK, 0, &frame.payload).await?,

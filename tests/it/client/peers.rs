@@ -1,6 +1,6 @@
 //! What a start ends in when the peer is not a healthy Cloud Run: each test plays one peer over a real socket.
 //!
-//! Run twice, because tonic's codes depend on whether its server half is compiled in: here, and by `tests/bare`.
+//! Run twice: here, and by `tests/bare` with a tonic without its server half, which reads h2's errors otherwise.
 //! With `--nocapture` each test prints what it measured; `docs/reliability.md` has the table.
 
 use std::{
@@ -39,11 +39,11 @@ fn at(endpoint: impl Into<String>) -> ClientBuilder {
         .connect_timeout(Duration::from_secs(2))
 }
 
-fn to(peer: &Peer) -> ClientBuilder {
+pub(crate) fn to(peer: &Peer) -> ClientBuilder {
     at(format!("http://{}", peer.address))
 }
 
-async fn start(client: &Client) -> Result<Run, Error> {
+pub(crate) async fn start(client: &Client) -> Result<Run, Error> {
     let result = client.run(&job()).start().await;
     let row = thread::current().name().unwrap_or_default().to_owned();
     match &result {
@@ -54,14 +54,14 @@ async fn start(client: &Client) -> Result<Run, Error> {
 }
 
 /// A start by this client ends as this kind of error.
-async fn ends(builder: ClientBuilder, kind: ErrorKind) -> Error {
+pub(crate) async fn ends(builder: ClientBuilder, kind: ErrorKind) -> Error {
     let error = start(&builder.build().await.expect("a client")).await.expect_err("no peer here starts anything");
     assert_eq!(error.kind(), kind, "{error}");
     error
 }
 
 /// A start at this peer ends unknown, and so was sent only once.
-async fn unknown(peer: &Peer) -> Error {
+pub(crate) async fn unknown(peer: &Peer) -> Error {
     let error = ends(to(peer), ErrorKind::StartUnknown).await;
     assert!(!error.is_retryable());
     assert_eq!(peer.requests(), 1, "sent again");
@@ -200,14 +200,11 @@ async fn refusing(streams: usize) -> Peer {
     .await
 }
 
-/// Fails as well when hyper comes to use another h2 than ours: the error would no longer be recognised.
 #[tokio::test]
 async fn a_stream_that_is_always_refused_has_started_nothing() {
     let peer = refusing(usize::MAX).await;
     let error = ends(to(&peer), ErrorKind::NotStarted).await;
-    // The answer is the same, and the code is not: tonic reads h2's errors only in its server half.
-    let code = if cfg!(feature = "emulator") { Code::Unavailable } else { Code::Unknown };
-    assert_eq!(error.code(), Some(code));
+    assert_eq!(error.code(), Some(Code::Unavailable));
     assert_eq!(peer.requests(), 3, "asked for ever");
 }
 
@@ -505,7 +502,7 @@ async fn a_goodbye_that_covers_the_request_lets_its_answer_through() {
 }
 
 /// The service's answer to a start that it has accepted.
-fn accepted() -> Vec<u8> {
+pub(crate) fn accepted() -> Vec<u8> {
     let execution = Execution { name: format!("{}/executions/echo-abcde", job()), ..Execution::default() };
     let operation = Operation {
         name: "projects/acme/locations/us-central1/operations/1".to_owned(),

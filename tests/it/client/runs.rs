@@ -124,7 +124,7 @@ async fn a_cancelled_execution_is_neither_succeeded_nor_failed() {
     assert_eq!(run.cancel().await.expect_err("over already").kind(), ErrorKind::Conflict);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_execution_that_is_deleted_while_watched_is_told_as_such() {
     let (client, _emulator) = setup().await;
     let started = client.run(&job("sleep")).args(["600"]).start().await.expect("started");
@@ -166,8 +166,8 @@ async fn a_wait_by_name_rides_out_a_service_that_fails_at_its_first_question() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_for_a_server_that_was_never_there_ends_soon() {
-    let client = Client::builder().emulator("127.0.0.1:1").build().await.expect("a client");
+async fn a_wait_that_is_to_fail_fast_ends_soon_where_there_never_was_a_server() {
+    let client = Client::builder().emulator("127.0.0.1:1").fail_fast(true).build().await.expect("a client");
     let runs = ["echo-a", "echo-b"].map(|id| client.attach(&job("echo").execution(id).expect("a name")));
     for (_, ended) in client.watch(runs).collect::<Vec<_>>().await {
         assert_eq!(ended.expect_err("nobody is there").kind(), ErrorKind::Unreachable);
@@ -201,7 +201,7 @@ async fn dropping_a_wait_cancels_nothing() {
     assert!(client.attach(&execution).poll().await.expect("asked").is_none());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_does_not_exist_is_not_found_and_starts_nothing() {
     let (client, emulator) = setup().await;
     let error = client.run(&job("nope")).start().await.expect_err("no such job");

@@ -10,12 +10,13 @@ use runjob::{
     proto::{
         longrunning::GetOperationRequest,
         run::v2::{
-            CancelExecutionRequest, Container, CreateJobRequest, DeleteExecutionRequest, DeleteJobRequest, Execution,
-            ExecutionEnvironment, ExecutionTemplate, HttpGetAction, Job, Probe, RunJobRequest, TaskTemplate,
-            UpdateJobRequest, condition,
+            CancelExecutionRequest, CloudSqlInstance, Container, CreateJobRequest, DeleteExecutionRequest,
+            DeleteJobRequest, EmptyDirVolumeSource, Execution, ExecutionEnvironment, ExecutionTemplate, HttpGetAction,
+            Job, Probe, RunJobRequest, TaskTemplate, UpdateJobRequest, Volume, VolumeMount, condition,
             probe::ProbeType,
             run_job_request::{Overrides, overrides::ContainerOverride},
             task_template::Retries,
+            volume::VolumeType,
         },
     },
 };
@@ -59,6 +60,60 @@ async fn a_created_job_is_pending_first_and_ready_at_the_first_look() {
     let condition = ready.terminal_condition.as_ref().expect("it has one");
     assert_eq!((condition.r#type.as_str(), condition.state()), ("Ready", condition::State::ConditionSucceeded));
     assert_eq!(api.job("new").await.expect("it is there"), ready);
+}
+
+/// api-facts 10.2, as recorded: pending since it was ready, and the generation observed last.
+#[tokio::test]
+async fn the_first_answer_of_a_change_keeps_what_was_observed_before() {
+    let mut api = api().await;
+    api.create("new", job("echo", |_, _| {})).await.expect("valid");
+    let ready = api.job("new").await.expect("it is there");
+    let since = ready.terminal_condition.as_ref().and_then(|condition| condition.last_transition_time);
+    let change = Job { labels: [("a".to_owned(), "b".to_owned())].into(), ..ready };
+    let request = UpdateJobRequest { job: Some(change), ..UpdateJobRequest::default() };
+    let operation = api.jobs.update_job(request).await.expect("valid").into_inner();
+    let updated: Job = response(&api.wait(&operation).await);
+    let deletion = api.jobs.delete_job(delete("new")).await.expect("it is there").into_inner();
+    let deleted: Job = response(&api.wait(&deletion).await);
+    for (operation, observed) in [(&operation, 1), (&deletion, 2)] {
+        let pending: Job = metadata(operation);
+        assert_eq!((pending.observed_generation, pending.generation), (observed, observed + 1));
+        let condition = pending.terminal_condition.expect("it has one");
+        assert_eq!((condition.r#type.as_str(), condition.state()), ("Ready", condition::State::ConditionPending));
+        assert_eq!(condition.last_transition_time, since);
+    }
+    for settled in [&updated, &deleted] {
+        assert_eq!(settled.terminal_condition.as_ref().and_then(|condition| condition.last_transition_time), since);
+    }
+    assert_ne!(deleted.etag, metadata::<Job>(&deletion).etag);
+}
+
+/// api-facts 10.2: six digits of a second.
+#[tokio::test]
+async fn times_have_whole_microseconds() {
+    let mut api = api().await;
+    let operation = api.run("echo").await;
+    let execution: Execution = response(&api.wait(&operation).await);
+    let times = [execution.create_time, execution.start_time, execution.completion_time, execution.update_time];
+    assert!(times.iter().all(|time| time.expect("it is over").nanos % 1000 == 0), "{times:?}");
+}
+
+/// As recorded: sockets of Cloud SQL are mounted where the service wants them.
+#[tokio::test]
+async fn a_cloud_sql_volume_is_always_mounted_at_cloudsql() {
+    let mut api = api().await;
+    let mut new = job("echo", |_, _| {});
+    let mount =
+        |name: &str| VolumeMount { name: name.to_owned(), mount_path: "/data".to_owned(), ..Default::default() };
+    task(&mut new).containers[0].volume_mounts = vec![mount("db"), mount("scratch")];
+    let database = VolumeType::CloudSqlInstance(CloudSqlInstance { instances: vec!["p:r:i".to_owned()] });
+    let scratch = VolumeType::EmptyDir(EmptyDirVolumeSource::default());
+    let volume = |name: &str, kind| Volume { name: name.to_owned(), volume_type: Some(kind) };
+    task(&mut new).volumes = vec![volume("db", database), volume("scratch", scratch)];
+    api.create("new", new).await.expect("valid");
+    let mounts = task(&mut api.job("new").await.expect("it is there")).containers[0].volume_mounts.clone();
+    let paths: Vec<_> = mounts.iter().map(|mount| mount.mount_path.as_str()).collect();
+    assert_eq!(paths, ["/cloudsql", "/data"]);
 }
 
 /// api-facts 4, defaults.

@@ -1,5 +1,6 @@
 //! The same emulator over REST, by requests as they stand on the wire.
 
+mod ahead;
 mod errors;
 mod gate;
 mod json;

@@ -51,6 +51,7 @@ async fn an_error_names_file_line_and_field() {
         ("jobs:\n  j: {template: {taskCount: -1}}\n", vec!["jobs.j"]),
         ("callers:\n  t: {member: user:a@example.com, role: x}\n", vec!["callers.t", "role", "line 2"]),
         ("quotas: {jobs: many}\n", vec!["quotas.jobs", "line 1"]),
+        ("startup: {j: pull=1s}\n", vec!["startup", "'pull' is not a phase"]),
     ] {
         let (_place, builder) = seeded(text);
         let error = builder.start().await.expect_err(text);

@@ -7,8 +7,8 @@ use runjob::{
     proto::{
         longrunning::{DeleteOperationRequest, GetOperationRequest, Operation},
         run::v2::{
-            CancelExecutionRequest, DeleteJobRequest, Execution, Job, UpdateJobRequest, condition::State,
-            job::CreateExecution,
+            CancelExecutionRequest, DeleteExecutionRequest, DeleteJobRequest, Execution, Job, UpdateJobRequest,
+            condition::State, job::CreateExecution,
         },
     },
 };
@@ -52,6 +52,12 @@ async fn is_done(api: &mut Api, operation: &Operation) -> bool {
 async fn cancel(api: &mut Api, name: &str) {
     let request = CancelExecutionRequest { name: name.to_owned(), ..CancelExecutionRequest::default() };
     api.executions.cancel_execution(request).await.expect("it runs");
+}
+
+async fn delete(api: &mut Api, name: &str) {
+    let request = DeleteExecutionRequest { name: name.to_owned(), ..DeleteExecutionRequest::default() };
+    let operation = api.executions.delete_execution(request).await.expect("it is there").into_inner();
+    api.wait(&operation).await;
 }
 
 /// api-facts 1.2: it ends at the start; 2.1: the token names the execution.
@@ -114,6 +120,35 @@ async fn the_same_token_starts_once_and_another_one_again() {
     let status = update(&mut api, "new", run("a1")).await.expect_err("that name is taken");
     assert_eq!((status.code(), status.message()), (Code::AlreadyExists, "Resource 'new-a1' already exists."));
     assert_eq!(api.job("new").await.expect("it is there").create_execution, run("a2"));
+}
+
+/// api-facts 10.2: the token is only kept until another execution is started in another way.
+#[tokio::test]
+async fn a_start_without_the_token_drops_it_and_the_same_token_finds_its_execution_taken() {
+    let mut api = Api::simulated(|_, _| Simulated::exits(0)).await;
+    let operation = api.create("new", with(run("a1"))).await.expect("valid");
+    api.wait(&operation).await;
+    let other = api.run("new").await;
+    api.wait(&other).await;
+    assert_eq!(api.job("new").await.expect("it is there").create_execution, None);
+    let status = update(&mut api, "new", run("a1")).await.expect_err("that name is taken");
+    assert_eq!((status.code(), status.message()), (Code::AlreadyExists, "Resource 'new-a1' already exists."));
+    delete(&mut api, &named("a1")).await;
+    let operation = update(&mut api, "new", run("a1")).await.expect("the name is free again");
+    api.wait(&operation).await;
+    let starts: Vec<_> = api.emulator.ledger().iter().map(|start| start.execution.id().to_owned()).collect();
+    assert_eq!((starts[0].as_str(), starts.len(), starts[2].as_str()), ("new-a1", 3, "new-a1"));
+}
+
+/// The operation of the definition goes on to follow its execution when the token is dropped meanwhile.
+#[tokio::test]
+async fn a_job_becomes_ready_with_its_execution_after_the_token_was_dropped() {
+    let mut api = endless().await;
+    let operation = api.create("new", with(run("a1"))).await.expect("valid");
+    api.run("new").await;
+    assert!(api.job("new").await.expect("it is there").reconciling);
+    cancel(&mut api, &named("a1")).await;
+    assert!(!response::<Job>(&api.wait(&operation).await).reconciling);
 }
 
 /// A repeated request is answered by what the first one began.

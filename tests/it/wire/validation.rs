@@ -128,7 +128,7 @@ const REFUSED: [(&str, Change); 44] = [
     }),
     ("when using GPU", |job| {
         with_gpu(job);
-        task(job).timeout = seconds(3601);
+        task(job).timeout = seconds(43201);
     }),
     ("when using GPU", |job| {
         with_gpu(job);

@@ -9,7 +9,7 @@ use std::{
 };
 
 #[derive(Clone, Debug)]
-pub(super) struct Shelf<N, T> {
+pub(super) struct OrderedMap<N, T> {
     items: BTreeMap<u64, (N, T)>,
     serials: HashMap<N, u64>,
     /// Counts from 1, so that there is a number before every thing's own.
@@ -17,13 +17,13 @@ pub(super) struct Shelf<N, T> {
     touched: BTreeSet<u64>,
 }
 
-impl<N, T> Default for Shelf<N, T> {
+impl<N, T> Default for OrderedMap<N, T> {
     fn default() -> Self {
         Self { items: BTreeMap::new(), serials: HashMap::new(), next: 1, touched: BTreeSet::new() }
     }
 }
 
-impl<N: Clone + Eq + Hash, T> Shelf<N, T> {
+impl<N: Clone + Eq + Hash, T> OrderedMap<N, T> {
     /// Puts a new thing at the end.
     pub(super) fn insert(&mut self, name: N, item: T) {
         self.touched.insert(self.next);
