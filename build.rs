@@ -11,6 +11,10 @@ const ROOTS: [&str; 5] = [
     "google/longrunning/operations.proto",
 ];
 
+/// What REST answers with typed JSON.
+#[cfg(feature = "bench")]
+const JSON: [&str; 3] = [".google.cloud.run.v2", ".google.api.LaunchStage", ".google.rpc.Status"];
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rerun-if-changed=build.rs");
@@ -18,6 +22,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_imports(true).include_source_info(true).open_files(ROOTS)?;
     let stubs = compiler.file_descriptor_set();
+
+    #[cfg(feature = "bench")]
+    compile_json_types(&stubs)?;
 
     // Encoded by protox itself because prost's descriptor types would drop the google.api options.
     let descriptors = compiler.include_source_info(false).encode_file_descriptor_set();
@@ -65,4 +72,24 @@ fn rust_type(name: &str) -> String {
         ".google.protobuf.Empty" => "()".to_owned(),
         name => format!("crate::proto{}", name.replace('.', "::")),
     }
+}
+
+/// The messages once more, with typed JSON: what a REST client is measured with. Types of another module, because the
+/// well-known types that the stubs use have no JSON.
+#[cfg(feature = "bench")]
+fn compile_json_types(files: &prost_types::FileDescriptorSet) -> Result<(), Box<dyn Error>> {
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?).join("json");
+    fs::create_dir_all(&out)?;
+    tonic_prost_build::Config::new()
+        .btree_map(["."])
+        .compile_well_known_types()
+        .extern_path(".google.protobuf", "::pbjson_types")
+        .out_dir(&out)
+        .compile_fds(files.clone())?;
+    let mut json = pbjson_build::Builder::new();
+    for file in &files.file {
+        json.register_file_descriptor(file.clone());
+    }
+    json.btree_map(["."]).ignore_unknown_fields().out_dir(&out).build(&JSON)?;
+    Ok(())
 }

@@ -49,6 +49,8 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod auth;
+#[cfg(feature = "bench")]
+pub mod bench;
 mod bulk;
 mod call;
 #[cfg(feature = "cli")]

@@ -1,14 +1,16 @@
-//! What no clock is needed for: instructions, allocations and writes of one pair, from outside of the process. Each is the
-//! difference between two runs of this program with one arm and a fixed number of pairs, so that starting up does not count.
+//! What no clock is needed for: instructions, allocations and writes of one call, from outside of the process. Each is the
+//! difference between two runs of this program with one arm and a fixed number of calls, so that starting up does not count.
 
 use std::{env, process::Command};
 
-use crate::{Result, arms::Name};
+use runjob::bench::{Arm, Call};
 
-/// Pairs of the shorter run; the longer one makes twice as many.
-const PAIRS: usize = 400;
+use crate::Result;
 
-/// Who counts what.
+/// Calls of the shorter run; the longer one makes twice as many.
+const CALLS: usize = 400;
+
+/// What is counted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Counter {
     Instructions,
@@ -19,21 +21,34 @@ pub(crate) enum Counter {
 impl Counter {
     pub(crate) const ALL: [Self; 3] = [Self::Instructions, Self::Allocations, Self::Writes];
 
-    /// The count of one pair of this arm, with `width` in flight.
-    pub(crate) fn per_pair(self, arm: Name, width: usize, server: &str) -> Result<f64> {
-        let pairs = PAIRS.div_ceil(width) * width;
-        let short = self.total(arm, width, pairs, server)?;
-        let long = self.total(arm, width, 2 * pairs, server)?;
-        Ok((long - short) / pairs as f64)
+    /// The count of one call of this arm, with `width` in flight.
+    pub(crate) fn per_call(self, arm: Arm, call: Call, width: usize, server: &str) -> Result<f64> {
+        let calls = CALLS.div_ceil(width) * width;
+        let total = |calls: usize| {
+            let (call, width, calls) = (call.to_string(), width.to_string(), calls.to_string());
+            self.total(&[
+                "--server",
+                server,
+                "--arms",
+                arm.name(),
+                "--call",
+                &call,
+                "--in-flight",
+                &width,
+                "--times",
+                &calls,
+            ])
+        };
+        Ok((total(2 * calls)? - total(calls)?) / calls as f64)
     }
 
-    fn total(self, arm: Name, width: usize, pairs: usize, server: &str) -> Result<f64> {
+    /// The count of a whole run of this program.
+    fn total(self, run: &[&str]) -> Result<f64> {
         let (program, arguments) = self.tool();
         let output = Command::new(program)
             .args(arguments)
             .arg(env::current_exe()?)
-            .args(["--server", server, "--arms", &arm.text()])
-            .args(["--in-flight", &width.to_string(), "--pairs", &pairs.to_string()])
+            .args(run)
             .output()
             .map_err(|cause| format!("{program} cannot be run: {cause}"))?;
         let report = String::from_utf8_lossy(&output.stderr);

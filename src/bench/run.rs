@@ -1,0 +1,188 @@
+//! The measurement: arms in turns, round by round, level by level. Prints nothing.
+
+use std::ops::ControlFlow;
+
+use futures_util::future::try_join_all;
+use tokio::time::Instant;
+
+use super::{
+    call::{Ask, Call, Names, PAGE},
+    caller::{Arm, Lanes},
+    error::{Error, Result},
+    plan::{Pace, Plan},
+    process::Site,
+    report::Report,
+    round::{Round, Sample, Work},
+    sample::{ArmSample, Observed},
+};
+
+/// How far a measurement is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Rounds that are done, those that warm up included.
+    pub done: usize,
+    /// Rounds in all.
+    pub of: usize,
+    /// What is being measured.
+    pub call: Call,
+    /// With how many in flight.
+    pub in_flight: usize,
+}
+
+/// What is told of the progress, and says whether to go on.
+pub type Watcher<'a> = dyn FnMut(Progress) -> ControlFlow<()> + Send + 'a;
+
+/// Measures what the plan says, at this site. `watcher` is told after each round; when it breaks off, the report has what was
+/// measured until then.
+///
+/// # Errors
+/// When the plan cannot be carried out or the server cannot be reached. Calls that fail are part of the report.
+pub async fn run(plan: &Plan, site: &Site, watcher: &mut Watcher<'_>) -> Result<Report> {
+    plan.check_at(site)?;
+    let names = prepare(plan, site).await?;
+    let mut report = Report::new(plan);
+    let mut progress = Progress { done: 0, of: plan.steps(), call: Call::StartPoll, in_flight: 0 };
+    for &call in &plan.calls {
+        let ask = Ask::new(call, names.clone());
+        for &distance in &plan.distances {
+            let address = site.at_distance(distance)?;
+            for &in_flight in &plan.in_flight {
+                (progress.call, progress.in_flight) = (call, in_flight);
+                let stage = Stage { plan, site, ask: &ask, address: &address, in_flight };
+                let (samples, ended) = stage.level(&mut progress, watcher).await?;
+                report.add(plan, call, distance, in_flight, &samples);
+                if ended.is_break() {
+                    report.interrupted = true;
+                    return Ok(report);
+                }
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// A fixed number of calls by one arm, for a count from outside of the process.
+///
+/// # Errors
+/// When the server cannot be reached, or a call fails.
+pub async fn repeat(arm: Arm, call: Call, in_flight: usize, calls: u64, site: &Site) -> Result<()> {
+    let ask = Ask::new(call, site.names().clone());
+    let mut lanes = arm.connect(site.address(), in_flight).await?;
+    let round = lanes.round(&ask, Work::Times(calls / in_flight as u64)).await?;
+    match round.sample.failures.into_iter().next() {
+        Some((cause, count)) => Err(Error::new(format!("{count} calls of {arm} failed: {cause}"))),
+        None => Ok(()),
+    }
+}
+
+/// Starts what the calls are about, where the server is not the neutral one.
+async fn prepare(plan: &Plan, site: &Site) -> Result<Names> {
+    let mut names = site.names().clone();
+    if !names.operation.is_empty() {
+        return Ok(names);
+    }
+    let failed = |cause: &dyn std::fmt::Display| Error::new(format!("nothing can be started: {cause}"));
+    let client = crate::client::Client::builder().emulator(site.address()).build().await.map_err(|e| failed(&e))?;
+    let job = names.job.parse().map_err(|cause| failed(&cause))?;
+    for _ in 0..if plan.calls.contains(&Call::List) { PAGE } else { 1 } {
+        let run = client.run(&job).start().await.map_err(|cause| failed(&cause))?;
+        names.execution = run.execution().to_string();
+        names.operation = run.operation().map(ToString::to_string).unwrap_or_default();
+    }
+    Ok(names)
+}
+
+/// One level: a call, a distance and a number in flight.
+struct Stage<'a> {
+    plan: &'a Plan,
+    site: &'a Site,
+    ask: &'a Ask,
+    address: &'a str,
+    in_flight: usize,
+}
+
+impl Stage<'_> {
+    async fn level(
+        &self,
+        progress: &mut Progress,
+        watcher: &mut Watcher<'_>,
+    ) -> Result<(Vec<ArmSample>, ControlFlow<()>)> {
+        let mut arms = Vec::new();
+        for &arm in &self.plan.arms {
+            arms.push((self.contestant(arm).await?, ArmSample { arm, rounds: Vec::new() }));
+        }
+        let mut ended = ControlFlow::Continue(());
+        let count = arms.len();
+        'rounds: for number in 0..=self.plan.rounds {
+            for turn in 0..count {
+                // Each round begins with another arm, so that none is always the first.
+                let (contestant, sample) = &mut arms[(number + turn) % count];
+                let observed = self.observe(contestant).await?;
+                // The first round warms up.
+                if number > 0 {
+                    sample.rounds.push(observed);
+                }
+                progress.done += 1;
+                ended = watcher(*progress);
+                if ended.is_break() {
+                    break 'rounds;
+                }
+            }
+        }
+        Ok((arms.into_iter().map(|(_, sample)| sample).collect(), ended))
+    }
+
+    async fn contestant(&self, arm: Arm) -> Result<Contestant> {
+        if self.plan.cold {
+            return Ok(Contestant::Cold(arm));
+        }
+        Ok(Contestant::Warm(arm.connect(self.address, self.in_flight).await?))
+    }
+
+    async fn observe(&self, contestant: &mut Contestant) -> Result<Observed> {
+        // What was counted before is of another arm.
+        self.site.counters()?;
+        let length = self.plan.round;
+        let round = match (contestant, self.plan.pace) {
+            (Contestant::Cold(arm), _) => self.cold_round(*arm).await?,
+            (Contestant::Warm(lanes), Pace::Answered) => lanes.round(self.ask, Work::For(length)).await?,
+            (Contestant::Warm(lanes), Pace::PerSecond(per_second)) => {
+                lanes.round(self.ask, Work::Arrivals { per_second, length }).await?
+            }
+        };
+        Ok(Observed { round, counters: self.site.counters()? })
+    }
+
+    /// Each call connects first, and that is part of its latency.
+    async fn cold_round(&self, arm: Arm) -> Result<Round> {
+        let meter = super::meter::Meter::start();
+        let lane = || async {
+            let mut sample = Sample::default();
+            while meter.began().elapsed() < self.plan.round {
+                sample.absorb(self.cold_call(arm).await?);
+            }
+            Ok::<_, Error>(sample)
+        };
+        let samples = try_join_all((0..self.in_flight).map(|_| lane())).await?;
+        let mut round = Round::default();
+        samples.into_iter().for_each(|sample| round.sample.absorb(sample));
+        (round.elapsed, round.processor) = meter.stop();
+        Ok(round)
+    }
+
+    async fn cold_call(&self, arm: Arm) -> Result<Sample> {
+        let begun = Instant::now();
+        let mut sample = arm.connect(self.address, 1).await?.round(self.ask, Work::Times(1)).await?.sample;
+        let whole = begun.elapsed();
+        sample.latencies.iter_mut().for_each(|latency| *latency = super::round::nanoseconds(whole));
+        Ok(sample)
+    }
+}
+
+/// An arm that takes its turns.
+enum Contestant {
+    /// Connected once.
+    Warm(Box<dyn Lanes>),
+    /// Connects for each call.
+    Cold(Arm),
+}
