@@ -15,7 +15,7 @@ use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
 use tokio::net::TcpStream;
 use tower::{Service, ServiceExt as _};
 
-pub(crate) use self::tls::Tls;
+pub(crate) use self::tls::{Roots, Tls};
 use crate::error::{Error, ErrorKind, Result, chain};
 
 /// Opens TCP connections, to all addresses of a host by turns (RFC 8305).

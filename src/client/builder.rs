@@ -93,7 +93,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Who calls. Default is [`Credentials::application_default`], and none for an emulator.
+    /// Who calls. Default is [`Credentials::adc`], and none for an emulator.
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = Some(credentials);
         self
@@ -157,7 +157,7 @@ impl ClientBuilder {
         };
         let credentials = match credentials {
             Some(credentials) => credentials,
-            None => Credentials::application_default().await?,
+            None => Credentials::adc().await?,
         };
         let transport = Transport::to_server(&target, options(credentials))?;
         Ok(Client { caller: Caller::new(transport, self.rpc_timeout) })
