@@ -111,7 +111,10 @@ impl Credentials {
     }
 
     /// The service account of this machine at Google.
-    pub fn metadata_server() -> Self {
+    ///
+    /// # Errors
+    /// When `HTTPS_PROXY` holds no proxy that can be used.
+    pub fn metadata_server() -> Result<Self> {
         Self::builder().metadata_server()
     }
 

@@ -44,6 +44,7 @@ use self::{
 use crate::{
     auth::Credentials,
     error::{Error, ErrorKind, Result},
+    net::Proxies,
 };
 
 /// Authenticated connections to Cloud Run, for the generated stubs.
@@ -83,6 +84,7 @@ pub(crate) struct Options {
     pub(crate) credentials: Credentials,
     pub(crate) quota_project: Option<String>,
     pub(crate) connect_timeout: Duration,
+    pub(crate) proxies: Proxies,
     /// The most connections at a time.
     pub(crate) connections: usize,
 }
@@ -111,7 +113,7 @@ impl Transport {
                 ),
             ));
         }
-        let connect = to_server(target, options.connect_timeout)?;
+        let connect = to_server(target, options.proxies.clone(), options.connect_timeout)?;
         Self::over(connect, target.uri(), options)
     }
 

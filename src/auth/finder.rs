@@ -16,7 +16,11 @@ use super::{
     trust::Trust,
     web::Http,
 };
-use crate::{error::Result, gcloud, net::Roots};
+use crate::{
+    error::Result,
+    gcloud,
+    net::{Proxies, Roots},
+};
 
 /// Names the file to use.
 const VARIABLE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
@@ -97,7 +101,7 @@ impl CredentialsBuilder {
     /// # Errors
     /// When a file that was found cannot be used, or there are no credentials.
     pub async fn adc(self) -> Result<Credentials> {
-        let setup = self.setup();
+        let setup = self.setup()?;
         let credentials = setup.find().await?;
         Ok(self.finished(credentials))
     }
@@ -107,7 +111,7 @@ impl CredentialsBuilder {
     /// # Errors
     /// When the file cannot be read or used.
     pub async fn file(self, path: impl AsRef<Path>) -> Result<Credentials> {
-        let credentials = self.setup().file(path.as_ref()).await?;
+        let credentials = self.setup()?.file(path.as_ref()).await?;
         Ok(self.finished(credentials))
     }
 
@@ -116,14 +120,17 @@ impl CredentialsBuilder {
     /// # Errors
     /// When the text cannot be used.
     pub async fn json(self, text: impl AsRef<str>) -> Result<Credentials> {
-        let credentials = file::credentials(&self.setup(), text.as_ref()).await;
+        let credentials = file::credentials(&self.setup()?, text.as_ref()).await;
         credentials.map(|found| self.finished(found)).map_err(|why| refused(format!("credentials: {why}")))
     }
 
     /// The service account of this machine at Google. That there is no metadata server shows at the first call.
-    pub fn metadata_server(self) -> Credentials {
-        let credentials = self.setup().metadata_server();
-        self.finished(credentials)
+    ///
+    /// # Errors
+    /// When `HTTPS_PROXY` holds no proxy that can be used.
+    pub fn metadata_server(self) -> Result<Credentials> {
+        let credentials = self.setup()?.metadata_server();
+        Ok(self.finished(credentials))
     }
 
     /// The service account `account`, as which the holder of `base` may act. `account` may be a list with commas, as
@@ -132,7 +139,7 @@ impl CredentialsBuilder {
     /// # Errors
     /// When that is no name of an account.
     pub fn impersonate(self, base: &Credentials, account: &str) -> Result<Credentials> {
-        let setup = self.setup();
+        let setup = self.setup()?;
         let mut accounts: Vec<&str> = account.split(',').map(str::trim).collect();
         let url = impersonated::url(&setup.trust.universe, accounts.pop().unwrap_or_default()).map_err(refused)?;
         let source = Impersonated {
@@ -161,7 +168,7 @@ impl CredentialsBuilder {
         let base = match ((self.env)("CLOUDSDK_AUTH_ACCESS_TOKEN"), property("access_token_file")) {
             (Some(token), _) => Credentials::access_token(token)?,
             (None, Some(path)) => Credentials::token_file(path),
-            (None, None) => self.setup().find().await?,
+            (None, None) => self.setup()?.find().await?,
         };
         match account {
             Some(account) => self.impersonate(&base, &account),
@@ -169,7 +176,7 @@ impl CredentialsBuilder {
         }
     }
 
-    fn setup(&self) -> Setup {
+    fn setup(&self) -> Result<Setup> {
         let mut trust = Trust::default();
         if let Some(universe) = self.universe.clone().or_else(|| (self.env)("GOOGLE_CLOUD_UNIVERSE_DOMAIN")) {
             trust.universe = universe;
@@ -177,7 +184,8 @@ impl CredentialsBuilder {
         let listed = (self.env)("RUNJOB_TRUSTED_TOKEN_SERVERS").unwrap_or_default();
         let listed = listed.split(',').filter(|server| !server.trim().is_empty());
         self.trusted.iter().map(String::as_str).chain(listed).for_each(|server| trust.add(server));
-        Setup { http: Http::new(self.roots.clone()), trust, env: Arc::clone(&self.env) }
+        let proxies = Proxies::from_env(&*self.env)?;
+        Ok(Setup { http: Http::new(self.roots.clone(), proxies), trust, env: Arc::clone(&self.env) })
     }
 
     fn finished(self, mut credentials: Credentials) -> Credentials {

@@ -30,7 +30,7 @@ use tower::Service;
 use super::source::TokenError;
 use crate::{
     error::{Error, chain},
-    net::{Dialer, Roots, Tls},
+    net::{Dialer, Proxies, Roots, Tls},
     retry::Backoff,
 };
 
@@ -65,8 +65,8 @@ pub(super) struct Answer {
 }
 
 impl Http {
-    pub(super) fn new(roots: Roots) -> Self {
-        let connector = Connector { dialer: Dialer::new(), roots, tls: Arc::default() };
+    pub(super) fn new(roots: Roots, proxies: Proxies) -> Self {
+        let connector = Connector { dialer: Dialer::new(proxies), roots, tls: Arc::default() };
         Self(Client::builder(TokioExecutor::new()).build(connector))
     }
 

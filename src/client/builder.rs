@@ -15,6 +15,7 @@ use crate::{
     auth::Credentials,
     call::Caller,
     error::{Error, ErrorKind, Result},
+    net::Proxies,
     transport::{Options, Target, Transport},
 };
 
@@ -33,6 +34,7 @@ pub struct ClientBuilder {
     quota_project: Option<String>,
     rpc_timeout: Duration,
     connect_timeout: Duration,
+    proxy: Option<String>,
     connections: NonZeroUsize,
 }
 
@@ -54,6 +56,7 @@ impl Default for ClientBuilder {
             quota_project: None,
             rpc_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),
+            proxy: None,
             connections: CONNECTIONS,
         }
     }
@@ -119,6 +122,13 @@ impl ClientBuilder {
         self
     }
 
+    /// The proxy through which the service is reached: `http://[USER:PASSWORD@]HOST:PORT`. Default is `HTTPS_PROXY`,
+    /// with the exceptions of `NO_PROXY`. This machine and plaintext servers are reached directly.
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxy = Some(url.into());
+        self
+    }
+
     /// How many connections there may be at a time. Default is 16; more than one is opened only while more than 100
     /// calls are open.
     ///
@@ -140,10 +150,15 @@ impl ClientBuilder {
         if self.rpc_timeout.is_zero() || self.connect_timeout.is_zero() {
             return Err(Error::new(ErrorKind::InvalidInput, "a timeout of 0 leaves no time for a call"));
         }
+        let proxies = match &self.proxy {
+            Some(url) => Proxies::new("the proxy", url, "")?,
+            None => Proxies::from_env(&|name| std::env::var(name).ok())?,
+        };
         let options = |credentials| Options {
             credentials,
             quota_project: self.quota_project,
             connect_timeout: self.connect_timeout,
+            proxies,
             connections: self.connections.get(),
         };
         let (target, credentials) = match self.server {

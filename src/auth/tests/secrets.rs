@@ -85,7 +85,7 @@ async fn shown(fake: &Fake) -> String {
     let folder = tempfile::tempdir().expect("a directory");
     let environment = [("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1"), ("GCE_METADATA_HOST", &*fake.host())];
     let mut all = vec![
-        finder(fake, &environment).metadata_server(),
+        finder(fake, &environment).metadata_server().expect("no proxy"),
         Credentials::access_token("canary-fixed").expect("a token"),
         Credentials::from_source("own", Own),
     ];
