@@ -142,7 +142,7 @@ impl Caller {
         let answer = match self.transport.unary(&call.request, limit, told).await {
             Ok(bytes) => A::read_from(bytes).map_err(|cause| {
                 let error = Error::new(ErrorKind::Protocol, "the answer is not the message that belongs here");
-                Failure { error: error.with_source(cause), evidence: Evidence::Ambiguous }
+                Failure { error: error.with_source(cause), evidence: Evidence::Ambiguous, token: None }
             }),
             Err(failure) => Err(failure),
         };
@@ -158,16 +158,17 @@ impl Caller {
         let mut failures = 0;
         let mut renewed = false;
         loop {
-            let error = match self.attempt(call, self.rpc_timeout).await {
+            let failure = match self.attempt(call, self.rpc_timeout).await {
                 Ok(answer) => {
                     self.throttle().succeeded();
                     return Ok(answer);
                 }
-                Err(failure) => failure.error,
+                Err(failure) => failure,
             };
-            if self.renewed_token(&error, &mut renewed) {
+            if self.renewed_token(&failure, &mut renewed) {
                 continue;
             }
+            let error = failure.error;
             failures += 1;
             self.throttle().failed();
             let again = is_transient(&error) && self.throttle().allows();
@@ -183,7 +184,7 @@ impl Caller {
         let mut renewed = false;
         loop {
             match self.attempt(call, limit).await {
-                Err(failure) if self.renewed_token(&failure.error, &mut renewed) => {}
+                Err(failure) if self.renewed_token(&failure, &mut renewed) => {}
                 answer => return answer.map_err(|failure| failure.error),
             }
         }
@@ -200,7 +201,7 @@ impl Caller {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            if failure.evidence != Evidence::Rejected || !self.renewed_token(&failure.error, &mut renewed) {
+            if failure.evidence != Evidence::Rejected || !self.renewed_token(&failure, &mut renewed) {
                 failures += 1;
                 refused += u32::from(failure.evidence == Evidence::Unprocessed);
                 match StartPolicy::DEFAULT.next(failure.evidence, failures, refused, self.random()) {
@@ -234,8 +235,9 @@ impl Caller {
     }
 
     /// Whether a token that the service did not accept was given up for a new one, which happens once a call.
-    fn renewed_token(&self, error: &Error, renewed: &mut bool) -> bool {
-        let stale = error.code() == Some(Code::Unauthenticated) && !*renewed && self.transport.renew_token();
+    fn renewed_token(&self, failure: &Failure, renewed: &mut bool) -> bool {
+        let refused = failure.token.filter(|_| failure.error.code() == Some(Code::Unauthenticated) && !*renewed);
+        let stale = refused.is_some_and(|generation| self.transport.renew_token(generation));
         *renewed |= stale;
         stale
     }

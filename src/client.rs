@@ -41,7 +41,7 @@ impl Client {
 
     /// The usual client: an emulator when `RUN_EMULATOR_HOST` (or `CLOUD_RUN_EMULATOR_HOST`) names one, as
     /// `HOST:PORT`, in plaintext and without credentials; else Cloud Run with
-    /// [Application Default Credentials](crate::Credentials::application_default).
+    /// [Application Default Credentials](crate::Credentials::adc).
     ///
     /// # Errors
     /// When an address or a credentials file that was found cannot be used. Nothing is connected yet.

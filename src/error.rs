@@ -221,7 +221,7 @@ impl Error {
     /// [`StartUnknown`](ErrorKind::StartUnknown) one.
     pub fn is_retryable(&self) -> bool {
         match self.kind() {
-            ErrorKind::Unreachable | ErrorKind::NotStarted => !self.0.lasting,
+            ErrorKind::Unreachable | ErrorKind::Credentials | ErrorKind::NotStarted => !self.0.lasting,
             ErrorKind::Deadline | ErrorKind::Exhausted => true,
             ErrorKind::Service => !matches!(self.code(), Some(Code::DataLoss | Code::Cancelled)),
             _ => false,

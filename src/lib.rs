@@ -59,6 +59,7 @@ mod client;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 mod error;
+mod gcloud;
 mod name;
 mod net;
 mod operation;
@@ -72,7 +73,7 @@ mod transport;
 mod watch;
 
 pub use self::{
-    auth::Credentials,
+    auth::{AccessToken, Credentials, CredentialsBuilder, TokenError, TokenSource},
     bulk::StartRate,
     client::{Client, ClientBuilder},
     error::{Error, ErrorKind, Result},

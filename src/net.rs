@@ -1,5 +1,6 @@
-//! Bytes to a host: resolve, TCP, TLS. Knows no HTTP, no token and no Cloud Run.
+//! Bytes to a host: resolve, TCP, proxy, TLS. Knows no HTTP, no token and no Cloud Run.
 
+mod proxy;
 mod tls;
 
 use std::{
@@ -11,26 +12,35 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use http::Uri;
-use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
+use hyper_util::{
+    client::legacy::connect::{HttpConnector, dns::Name},
+    rt::TokioIo,
+};
 use tokio::net::TcpStream;
 use tower::{Service, ServiceExt as _};
 
-pub(crate) use self::tls::Tls;
+pub(crate) use self::{
+    proxy::Proxies,
+    tls::{Roots, Tls},
+};
 use crate::error::{Error, ErrorKind, Result, chain};
 
-/// Opens TCP connections, to all addresses of a host by turns (RFC 8305).
+/// Opens TCP connections, to all addresses of a host by turns (RFC 8305), or tunnels through a proxy.
 ///
 /// hyper-util's connector, because it has Happy Eyeballs and is in the tree of yup-oauth2 already.
-#[derive(Clone)]
-pub(crate) struct Dialer(HttpConnector<Resolver>);
+#[derive(Clone, Debug)]
+pub(crate) struct Dialer {
+    connector: HttpConnector<Resolver>,
+    proxies: Proxies,
+}
 
 impl Dialer {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(proxies: Proxies) -> Self {
         let mut connector = HttpConnector::new_with_resolver(Resolver);
         connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_keepalive(Some(Duration::from_secs(60)));
-        Self(connector)
+        Self { connector, proxies }
     }
 
     /// A connection to the host and port of this URL.
@@ -38,24 +48,32 @@ impl Dialer {
     /// # Errors
     /// [`Unreachable`](ErrorKind::Unreachable); another attempt is pointless when the host does not resolve.
     pub(crate) async fn dial(&self, uri: &Uri) -> Result<TcpStream> {
-        let dialed = self.0.clone().oneshot(uri.clone()).await;
-        dialed.map(hyper_util::rt::TokioIo::into_inner).map_err(|cause| {
-            let unresolved = chain(&cause).any(|e| e.is::<Unresolved>());
-            let host = uri.host().unwrap_or_default();
-            let last = chain(&cause).last().map_or_else(String::new, ToString::to_string);
-            let message = if unresolved {
-                format!("no connection to the service: the host {host} does not resolve: {last}")
-            } else {
-                format!("no connection to the service: {last}")
-            };
-            let error = Error::new(ErrorKind::Unreachable, message);
-            if unresolved { error.lasting() } else { error }
-        })
+        let connector = self.connector.clone();
+        let Some(proxy) = self.proxies.to(uri) else {
+            return opened(connector.oneshot(uri.clone()).await, uri.host().unwrap_or_default(), "");
+        };
+        let (host, port) = (proxy.uri().host().unwrap_or_default(), proxy.uri().port_u16().unwrap_or(80));
+        let by = format!(" by the proxy {host}:{port}");
+        opened(proxy::tunnel(&proxy, connector).oneshot(uri.clone()).await, host, &by)
     }
 }
 
+/// The connection, or why there is none to `host`; `by` is the way, where that is not direct.
+fn opened<E: StdError + 'static>(dialed: Result<TokioIo<TcpStream>, E>, host: &str, by: &str) -> Result<TcpStream> {
+    dialed.map(TokioIo::into_inner).map_err(|cause| {
+        let unresolved = chain(&cause).any(|e| e.is::<Unresolved>());
+        let last = chain(&cause).last().map_or_else(String::new, ToString::to_string);
+        let message = match unresolved {
+            true => format!("no connection to the service{by}: the host {host} does not resolve: {last}"),
+            false => format!("no connection to the service{by}: {last}"),
+        };
+        let error = Error::new(ErrorKind::Unreachable, message);
+        if unresolved { error.lasting() } else { error }
+    })
+}
+
 /// Resolves by the system's resolver, and marks its failures: nothing is there to connect to.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Resolver;
 
 #[derive(Debug)]

@@ -373,7 +373,7 @@ fn unchecked(failure: Failure) -> Error {
     failed(Failure { evidence, ..failure }).noting("this was the check before the start")
 }
 
-fn failed(Failure { error, evidence }: Failure) -> Error {
+fn failed(Failure { error, evidence, .. }: Failure) -> Error {
     match evidence {
         Evidence::NeverSent if error.kind() == ErrorKind::Credentials => error,
         Evidence::NeverSent | Evidence::Unprocessed => error.with_kind(ErrorKind::NotStarted),

@@ -44,6 +44,7 @@ use self::{
 use crate::{
     auth::Credentials,
     error::{Error, ErrorKind, Result},
+    net::Proxies,
 };
 
 /// Authenticated connections to Cloud Run, for the generated stubs.
@@ -83,6 +84,7 @@ pub(crate) struct Options {
     pub(crate) credentials: Credentials,
     pub(crate) quota_project: Option<String>,
     pub(crate) connect_timeout: Duration,
+    pub(crate) proxies: Proxies,
     /// The most connections at a time.
     pub(crate) connections: usize,
 }
@@ -111,7 +113,7 @@ impl Transport {
                 ),
             ));
         }
-        let connect = to_server(target, options.connect_timeout)?;
+        let connect = to_server(target, options.proxies.clone(), options.connect_timeout)?;
         Self::over(connect, target.uri(), options)
     }
 
@@ -144,9 +146,9 @@ impl Transport {
         self.0.pool.slots()
     }
 
-    /// Gives up the token, because the service did not accept it. Whether there can be another one.
-    pub(crate) fn renew_token(&self) -> bool {
-        self.0.credentials.renew()
+    /// Gives up the token of this generation, because the service did not accept it. Whether there can be another.
+    pub(crate) fn renew_token(&self, generation: u64) -> bool {
+        self.0.credentials.renew(generation)
     }
 
     /// Sends a request once and returns the message of its answer.
@@ -159,7 +161,8 @@ impl Transport {
     pub(crate) async fn unary(&self, call: &Unary, limit: Duration, told: HeaderValue) -> Result<Chunks, Failure> {
         let mut exchange = Exchange::default();
         let outcome = timeout(limit, async {
-            let (lease, mut headers) = self.0.prepare().await?;
+            let (lease, mut headers, token) = self.0.prepare().await?;
+            exchange.token = token;
             headers.insert(headers::GRPC_TIMEOUT, told);
             headers.insert(headers::REQUEST_PARAMS, call.params.clone());
             let path = uri::PathAndQuery::from_static(call.path);
@@ -172,16 +175,18 @@ impl Transport {
 }
 
 impl Shared {
-    /// An open connection with a slot for one call, and the headers that every request has.
-    async fn prepare(&self) -> Result<(Lease, HeaderMap)> {
+    /// An open connection with a slot for one call, the headers that every request has, and the generation of the
+    /// token among them.
+    async fn prepare(&self) -> Result<(Lease, HeaderMap, Option<u64>)> {
         let lease = self.pool.lease().await;
         let token = self.credentials.authorization();
         let token = if lease.opened().is_some() { token.await? } else { try_join(lease.open(), token).await?.1 };
         let mut headers = self.headers.clone();
+        let generation = token.as_ref().map(|token| token.generation);
         if let Some(token) = token {
-            headers.insert(AUTHORIZATION, token);
+            headers.insert(AUTHORIZATION, token.value);
         }
-        Ok((lease, headers))
+        Ok((lease, headers, generation))
     }
 
     fn request(&self, path: uri::PathAndQuery, headers: HeaderMap) -> Request<()> {
@@ -202,7 +207,7 @@ impl Shared {
     async fn call(&self, request: Request<Body>) -> Result<Response<Answer>, Status> {
         let (head, body) = request.into_parts();
         let body = whole(body).await?;
-        let (lease, ours) = self.prepare().await.map_err(Error::into_status)?;
+        let (lease, ours, _) = self.prepare().await.map_err(Error::into_status)?;
         let mut headers = head.headers;
         headers.extend(ours);
         let path = head.uri.path_and_query().cloned().unwrap_or(uri::PathAndQuery::from_static("/"));

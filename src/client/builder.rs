@@ -15,6 +15,7 @@ use crate::{
     auth::Credentials,
     call::Caller,
     error::{Error, ErrorKind, Result},
+    net::Proxies,
     transport::{Options, Target, Transport},
 };
 
@@ -33,6 +34,7 @@ pub struct ClientBuilder {
     quota_project: Option<String>,
     rpc_timeout: Duration,
     connect_timeout: Duration,
+    proxy: Option<String>,
     connections: NonZeroUsize,
     fail_fast: bool,
     jitter: Option<u64>,
@@ -56,6 +58,7 @@ impl Default for ClientBuilder {
             quota_project: None,
             rpc_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),
+            proxy: None,
             connections: CONNECTIONS,
             fail_fast: false,
             jitter: None,
@@ -97,7 +100,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Who calls. Default is [`Credentials::application_default`], and none for an emulator.
+    /// Who calls. Default is [`Credentials::adc`], and none for an emulator.
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = Some(credentials);
         self
@@ -120,6 +123,13 @@ impl ClientBuilder {
     /// How long a connection may take, TLS included. Default is 10 seconds.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
+        self
+    }
+
+    /// The proxy through which the service is reached: `http://[USER:PASSWORD@]HOST:PORT`. Default is `HTTPS_PROXY`,
+    /// with the exceptions of `NO_PROXY`. This machine and plaintext servers are reached directly.
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxy = Some(url.into());
         self
     }
 
@@ -168,10 +178,15 @@ impl ClientBuilder {
             caller.fail_fast = fail_fast;
             Client { caller }
         };
+        let proxies = match &self.proxy {
+            Some(url) => Proxies::new("the proxy", url, "")?,
+            None => Proxies::from_env(&|name| std::env::var(name).ok())?,
+        };
         let options = |credentials| Options {
             credentials,
             quota_project: self.quota_project,
             connect_timeout: self.connect_timeout,
+            proxies,
             connections: self.connections.get(),
         };
         let (target, credentials) = match self.server {
@@ -185,7 +200,7 @@ impl ClientBuilder {
         };
         let credentials = match credentials {
             Some(credentials) => credentials,
-            None => Credentials::application_default().await?,
+            None => Credentials::adc().await?,
         };
         let transport = Transport::to_server(&target, options(credentials))?;
         Ok(client(transport))

@@ -7,10 +7,17 @@ use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
-    rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::ring,
+        pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    },
 };
 
 use crate::error::{Error, ErrorKind, Result};
+
+/// What a server speaks that says nothing about it.
+const HTTP_1: &[u8] = b"http/1.1";
 
 /// Makes TLS connections that offer one application protocol.
 #[derive(Clone)]
@@ -25,11 +32,19 @@ impl Tls {
     /// # Errors
     /// When rustls refuses its own defaults, which no known platform does.
     pub(crate) fn new(protocol: &'static [u8]) -> Result<Self> {
+        Self::trusting(protocol, &Roots::default())
+    }
+
+    /// TLS with these root certificates.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn trusting(protocol: &'static [u8], roots: &Roots) -> Result<Self> {
         let unusable = |cause| Error::new(ErrorKind::InvalidInput, "no TLS on this machine").with_source(cause);
         let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(unusable)?
-            .with_root_certificates(roots())
+            .with_root_certificates(roots.store())
             .with_no_client_auth();
         config.alpn_protocols = vec![protocol.to_vec()];
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), protocol })
@@ -46,7 +61,9 @@ impl Tls {
             Error::new(ErrorKind::InvalidInput, format!("{host} is no host that TLS can name")).with_source(cause)
         })?;
         let stream = self.connector.connect(name, tcp).await.map_err(refused)?;
-        if stream.get_ref().1.alpn_protocol() != Some(self.protocol) {
+        // A server of HTTP/1.1 need not know ALPN; HTTP/2 needs it (RFC 9113 3.2).
+        let agreed = stream.get_ref().1.alpn_protocol().unwrap_or(HTTP_1);
+        if agreed != self.protocol {
             let protocol = String::from_utf8_lossy(self.protocol);
             let message = format!("the server does not agree on the protocol {protocol} (ALPN), which is needed here");
             return Err(Error::new(ErrorKind::NotGrpc, message));
@@ -61,12 +78,41 @@ fn refused(cause: io::Error) -> Error {
     if cause.kind() == io::ErrorKind::InvalidData { error.lasting() } else { error }
 }
 
-fn roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    // What cannot be loaded is missing at the handshake, which says so.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+/// Which certificate authorities are trusted.
+#[derive(Clone, Default)]
+pub(crate) enum Roots {
+    /// The machine's; a machine without any, such as a slim container, gets Mozilla's.
+    #[default]
+    Machine,
+    /// These, and no others.
+    Given(Arc<RootCertStore>),
+}
+
+impl Roots {
+    /// The certificates of this PEM text.
+    ///
+    /// # Errors
+    /// When it has no certificate that can be used.
+    pub(crate) fn pem(text: &[u8]) -> Result<Self> {
+        let unusable = |why: &str| Error::new(ErrorKind::InvalidInput, format!("root certificates: {why}"));
+        let mut store = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(text) {
+            let certificate = certificate.map_err(|_| unusable("not PEM"))?;
+            store.add(certificate).map_err(|_| unusable("one of them cannot be used"))?;
+        }
+        if store.is_empty() { Err(unusable("there is no certificate")) } else { Ok(Self::Given(Arc::new(store))) }
     }
-    roots
+
+    fn store(&self) -> Arc<RootCertStore> {
+        let mut roots = match self {
+            Self::Given(roots) => return Arc::clone(roots),
+            Self::Machine => RootCertStore::empty(),
+        };
+        // What cannot be loaded is missing at the handshake, which says so.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        Arc::new(roots)
+    }
 }

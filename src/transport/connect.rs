@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    net::{Dialer, Tls},
+    net::{Dialer, Proxies, Tls},
 };
 
 /// The application protocol of gRPC (RFC 9113 3.2).
@@ -24,8 +24,8 @@ const H2: &[u8] = b"h2";
 ///
 /// # Errors
 /// When TLS is asked for and cannot be set up.
-pub(super) fn to_server(target: &Target, limit: Duration) -> Result<Connect> {
-    let dialer = Dialer::new();
+pub(super) fn to_server(target: &Target, proxies: Proxies, limit: Duration) -> Result<Connect> {
+    let dialer = Dialer::new(proxies);
     let tls = if target.is_tls() { Some(Tls::new(H2)?) } else { None };
     let uri = target.uri().clone();
     Ok(Box::new(move |freed| {

@@ -29,6 +29,8 @@ use crate::{
 pub(crate) struct Failure {
     pub(crate) error: Error,
     pub(crate) evidence: Evidence,
+    /// The generation of the token that it carried.
+    pub(crate) token: Option<u64>,
 }
 
 /// Why an exchange did not end with a message.
@@ -131,6 +133,8 @@ impl Debug for Flight {
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
     flight: Option<Flight>,
+    /// The generation of the token that the request carries.
+    pub(super) token: Option<u64>,
 }
 
 impl Exchange {
@@ -171,7 +175,7 @@ impl Exchange {
             Some(flight) if broken.is_some() => explained(error, &flight.ledger),
             _ => error,
         };
-        Err(Failure { error, evidence: evidence(&Record { seen, broken, status }) })
+        Err(Failure { error, evidence: evidence(&Record { seen, broken, status }), token: self.token })
     }
 }
 

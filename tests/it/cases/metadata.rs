@@ -87,7 +87,10 @@ async fn answer(mut socket: TcpStream, state: Arc<State>) {
     let token = format!("canary-{}", state.tokens.fetch_add(1, Relaxed) + 1);
     let body = json!({"access_token": token, "expires_in": state.lifetime.load(Relaxed), "token_type": "Bearer"});
     let body = body.to_string();
-    let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nmetadata-flavor: Google\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
     _ = socket.write_all((head + &body).as_bytes()).await;
 }
 
