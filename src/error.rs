@@ -222,7 +222,8 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self.kind() {
             ErrorKind::Unreachable | ErrorKind::Credentials | ErrorKind::NotStarted => !self.0.lasting,
-            ErrorKind::Deadline | ErrorKind::Exhausted => true,
+            // An answer that cannot be read was mostly damaged on its way, and a wait asks again as well.
+            ErrorKind::Deadline | ErrorKind::Exhausted | ErrorKind::Protocol => true,
             ErrorKind::Service => !matches!(self.code(), Some(Code::DataLoss | Code::Cancelled)),
             _ => false,
         }
