@@ -254,20 +254,35 @@ impl Client {
         Operation::named(self.caller.clone(), name.clone())
     }
 
-    /// The operation as it is now (GetOperation).
+    /// Reads an operation (GetOperation).
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound); operations expire, and what they were about does not.
-    pub async fn poll(&self, name: &OperationName) -> Result<longrunning::Operation> {
+    /// [`NotFound`](ErrorKind::NotFound): the service forgets operations some time after their end, but not what they were
+    /// about.
+    pub async fn get_operation(&self, name: &OperationName) -> Result<longrunning::Operation> {
         self.caller.get_operation(name).await
     }
 
-    /// The operation once it is done, however long that takes (WaitOperation, and GetOperation where that is not
-    /// served). Its result may be an error.
+    /// Waits until an operation is done, however long that takes, and returns it (WaitOperation, and GetOperation where
+    /// that is not served). Its result may be an error. Dropping the future stops nothing.
     ///
     /// # Errors
     /// As [`Operation::wait`], but for the operation's own result.
-    pub async fn wait(&self, name: &OperationName) -> Result<longrunning::Operation> {
+    pub async fn wait_operation(&self, name: &OperationName) -> Result<longrunning::Operation> {
         operation::done(&self.caller, name).await
+    }
+
+    /// The operations of a location, paging by itself (ListOperations).
+    pub fn list_operations(&self, location: &Location) -> BoxStream<'static, Result<longrunning::Operation>> {
+        self.caller.list_operations(location)
+    }
+
+    /// Has the service forget an operation (DeleteOperation). This stops nothing: what the operation is about stays as it
+    /// is.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound).
+    pub async fn delete_operation(&self, name: &OperationName) -> Result<()> {
+        self.caller.delete_operation(name).await
     }
 }

@@ -20,7 +20,10 @@ use crate::{
     error::Result,
     name::{ExecutionName, JobName, Location, OperationName, TaskName},
     proto::{
-        longrunning::{GetOperationRequest, Operation, WaitOperationRequest},
+        longrunning::{
+            DeleteOperationRequest, GetOperationRequest, ListOperationsRequest, ListOperationsResponse, Operation,
+            WaitOperationRequest,
+        },
         methods::{executions, jobs, operations, tasks},
         run::v2::{
             CancelExecutionRequest, CreateJobRequest, DeleteExecutionRequest, DeleteJobRequest, Execution,
@@ -181,5 +184,34 @@ impl Caller {
             WaitOperationRequest { name: name.to_string(), timeout: prost_types::Duration::try_from(hold).ok() };
         let call = Call::new("wait for operation", name, &operations::WAIT_OPERATION, Routing::name(name), &message);
         about("wait for operation", name, self.once(&call, hold + self.rpc_timeout).await?)
+    }
+
+    pub(crate) fn list_operations(&self, location: &Location) -> BoxStream<'static, Result<Operation>> {
+        let message = ListOperationsRequest {
+            name: location.to_string(),
+            page_size: PAGE_SIZE,
+            ..ListOperationsRequest::default()
+        };
+        items(self.pages(
+            List {
+                verb: "list operations of",
+                parent: location.to_string(),
+                collection: "operations",
+                routing: Routing::name(location),
+                message,
+                most: usize::MAX,
+            },
+            Turn {
+                method: &operations::LIST_OPERATIONS,
+                to: |message, token| message.page_token = token,
+                split: |page: ListOperationsResponse| (page.operations, page.next_page_token),
+            },
+        ))
+    }
+
+    pub(crate) async fn delete_operation(&self, name: &OperationName) -> Result<()> {
+        let message = DeleteOperationRequest { name: name.to_string() };
+        let call = Call::new("delete operation", name, &operations::DELETE_OPERATION, Routing::name(name), &message);
+        self.once(&call, self.rpc_timeout).await
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod frames;
 mod headers;
 pub(crate) mod keys;
 mod many;
+mod operations;
 mod peers;
 mod runs;
 mod stubs;

@@ -47,7 +47,7 @@ impl Caller for Verbs {
             Some(name) => name,
             None => operation.parse()?,
         };
-        Ok(self.client.poll(&name).await?.name)
+        Ok(self.client.get_operation(&name).await?.name)
     }
 
     async fn get(&mut self, execution: &str) -> Answer<String> {

@@ -8,7 +8,7 @@ use prost::Message as _;
 use runjob::{
     Error, ErrorKind, JobName, Run, StartKey,
     proto::{
-        longrunning::{Operation, operation},
+        longrunning::{ListOperationsResponse, Operation, operation},
         rpc,
         run::v2::{
             Container, EnvVar, Execution, Job, ListExecutionsResponse, ListJobsResponse, ListTasksResponse, Task,
@@ -180,6 +180,11 @@ async fn an_answer_about_another_resource_is_a_protocol_error_on_every_read_and_
                 let jobs = vec![Job { name: job.replace("us-central1", "us-east1"), ..Job::default() }];
                 ListJobsResponse { jobs, ..ListJobsResponse::default() }.encode_to_vec()
             }
+            "ListOperations" => {
+                let elsewhere = started(&execution).name.replace("us-central1", "us-east1");
+                let operations = vec![Operation { name: elsewhere, ..Operation::default() }];
+                ListOperationsResponse { operations, ..ListOperationsResponse::default() }.encode_to_vec()
+            }
             _ => panic!("{rpc}"),
         })
     });
@@ -190,12 +195,13 @@ async fn an_answer_about_another_resource_is_a_protocol_error_on_every_read_and_
     let errors = [
         client.execution(&execution).await.map(drop),
         client.task(&task).await.map(drop),
-        client.poll(&operation).await.map(drop),
+        client.get_operation(&operation).await.map(drop),
         client.cancel(&execution).await.map(drop),
         client.executions(&job()).try_collect::<Vec<_>>().await.map(drop),
         client.tasks(&execution).try_collect::<Vec<_>>().await.map(drop),
         client.tasks(&job().any_execution()).try_collect::<Vec<_>>().await.map(drop),
         client.jobs(job().location()).try_collect::<Vec<_>>().await.map(drop),
+        client.list_operations(job().location()).try_collect::<Vec<_>>().await.map(drop),
     ];
     for error in errors {
         let error = error.expect_err("another resource");

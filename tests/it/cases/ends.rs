@@ -172,7 +172,7 @@ async fn not_found_is_believed_when_it_is_said_again_after_ten_seconds() {
     let ended: Vec<_> = client.watch((0..9).map(|_| client.attach(&name()))).collect().await;
     assert!(ended.iter().all(|(_, end)| end.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound)));
     let operation = job().location().operation("1").expect("a name");
-    assert_eq!(client.wait(&operation).await.expect_err("nothing there").kind(), ErrorKind::NotFound);
+    assert_eq!(client.wait_operation(&operation).await.expect_err("nothing there").kind(), ErrorKind::NotFound);
 }
 
 /// Case 52.

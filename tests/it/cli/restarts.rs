@@ -142,7 +142,7 @@ async fn check(place: &Place, told: &[Told], seed: u64) {
     for start in &ledger {
         let execution = client.execution(&start.execution).await.expect("what is in the ledger exists");
         assert_eq!(execution.succeeded_count + execution.failed_count, execution.task_count, "seed {seed}");
-        let operation = client.poll(&start.operation).await.expect("what is in the ledger has its operation");
+        let operation = client.get_operation(&start.operation).await.expect("what is in the ledger has its operation");
         assert!(operation.done, "seed {seed}: {}", start.operation);
     }
     for told in told {

@@ -19,17 +19,17 @@ use tonic::{Code, Status};
 use tower::Service as _;
 
 /// An emulator without a socket, and a client of it.
-async fn setup() -> (Client, Emulator) {
+pub(super) async fn setup() -> (Client, Emulator) {
     let emulator = Emulator::builder().no_listener().start().await.expect("an emulator");
     let client = Client::builder().connector(emulator.connector()).build().await.expect("a client");
     (client, emulator)
 }
 
-fn here() -> Location {
+pub(super) fn here() -> Location {
     Location::new("demo", "us-central1").expect("a location")
 }
 
-fn job(id: &str) -> JobName {
+pub(super) fn job(id: &str) -> JobName {
     here().job(id).expect("a job id")
 }
 
@@ -161,7 +161,7 @@ async fn a_wait_by_name_rides_out_a_service_that_fails_at_its_first_question() {
         // A new client has never had another answer.
         let other = Client::builder().connector(emulator.connector()).build().await.expect("a client");
         assert!(other.attach(run.execution()).wait().await.expect("it passes").outcome().is_success());
-        other.wait(run.operation().expect("known")).await.expect("it passes");
+        other.wait_operation(run.operation().expect("known")).await.expect("it passes");
     }
 }
 

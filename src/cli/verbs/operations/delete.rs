@@ -1,15 +1,12 @@
 //! `runjob operations delete`: have the service forget an operation. What it is about stays as it is.
-//!
-//! The library has no call for this, so it goes through its stubs.
 
-use super::operation::{self, OperationArg};
+use super::operation::OperationArg;
 use crate::{
-    Location, OperationName, Routing,
+    Location, OperationName,
     cli::{
         context::Context, exit::Exit, failure::Failure, flags::global::Format, printer::Printer, session::Session,
         verb::Verb,
     },
-    proto::longrunning::{DeleteOperationRequest, operations_client::OperationsClient},
 };
 
 /// `runjob operations delete`
@@ -31,13 +28,10 @@ impl Verb for Delete {
     }
 
     async fn run(operation: OperationName, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
-        let name = operation.to_string();
-        let request = Routing::name(&operation).request(DeleteOperationRequest { name: name.clone() });
-        let deleted = OperationsClient::new(session.client.transport()).delete_operation(request).await;
-        deleted.map_err(|status| operation::failure(&status, "delete operation", &name))?;
+        session.client.delete_operation(&operation).await?;
         match printer.format() {
             Format::Json => printer.json(&serde_json::json!({}))?,
-            Format::Text => printer.text(&name)?,
+            Format::Text => printer.text(&operation.to_string())?,
         }
         Ok(Exit::Done)
     }

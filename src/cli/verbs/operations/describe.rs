@@ -38,7 +38,7 @@ impl Verb for Describe {
 
     /// That the operation has failed is a result here, not a failure.
     async fn run(meaning: Meaning, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
-        let operation = session.client.poll(&meaning.operation).await?;
+        let operation = session.client.get_operation(&meaning.operation).await?;
         operation::show(printer, &masked(operation, meaning.show_env))?;
         Ok(Exit::Done)
     }

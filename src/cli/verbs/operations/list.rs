@@ -1,10 +1,10 @@
 //! `runjob operations list`
-//!
-//! The library has no call for this, so it goes through its stubs.
+
+use futures_util::TryStreamExt as _;
 
 use super::operation::{self, masked};
 use crate::{
-    Location, Routing,
+    Location,
     cli::{
         context::Context,
         exit::Exit,
@@ -15,11 +15,7 @@ use crate::{
         show::json,
         verb::Verb,
     },
-    proto::longrunning::{ListOperationsRequest, Operation, operations_client::OperationsClient},
 };
-
-/// More pages than a project can fill: a list that goes on is not believed.
-const MOST_PAGES: usize = 1000;
 
 /// `runjob operations list`
 #[derive(Debug, clap::Args)]
@@ -47,29 +43,13 @@ impl Verb for List {
     }
 
     async fn run(meaning: Meaning, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
-        let operations = all(session, &meaning.location).await?.into_iter();
-        let operations: Vec<_> = operations.map(|operation| masked(operation, meaning.show_env)).collect();
+        let operations = session.client.list_operations(&meaning.location);
+        let operations: Vec<_> =
+            operations.map_ok(|operation| masked(operation, meaning.show_env)).try_collect().await?;
         match printer.format() {
             Format::Json => printer.json(&json::resources(&operations)?)?,
             Format::Text => printer.table(&operation::COLUMNS, operations.iter().map(operation::row))?,
         }
         Ok(Exit::Done)
     }
-}
-
-async fn all(session: &Session, location: &Location) -> Result<Vec<Operation>, Failure> {
-    let mut stub = OperationsClient::new(session.client.transport());
-    let name = location.to_string();
-    let mut request = ListOperationsRequest { name: name.clone(), ..ListOperationsRequest::default() };
-    let mut operations = Vec::new();
-    for _ in 0..MOST_PAGES {
-        let answer = stub.list_operations(Routing::name(location).request(request.clone())).await;
-        let page = answer.map_err(|status| operation::failure(&status, "list operations of", &name))?.into_inner();
-        operations.extend(page.operations);
-        if page.next_page_token.is_empty() {
-            return Ok(operations);
-        }
-        request.page_token = page.next_page_token;
-    }
-    Err(Failure::new(Exit::Other, format!("could not list operations of {name}: the list does not end")))
 }

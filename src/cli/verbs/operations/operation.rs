@@ -1,13 +1,10 @@
 //! What the verbs about operations share: how one is named, what it is about, how it is shown.
 
-use std::error::Error as _;
-
 use prost::{Message, Name};
 use prost_types::Any;
-use tonic::Status;
 
 use crate::{
-    Error, OperationName,
+    OperationName,
     cli::{
         context::Context,
         exit::Exit,
@@ -20,7 +17,7 @@ use crate::{
             view,
         },
     },
-    error::{self, code_name},
+    error::code_name,
     proto::{
         longrunning::{Operation, operation},
         run::v2::{Execution, Job, Task},
@@ -44,12 +41,6 @@ impl OperationArg {
         };
         name.map_err(|error| Failure::usage(error.to_string()))
     }
-}
-
-/// What a stub's call failed with: the client's own error, else what the service answered.
-pub(super) fn failure(status: &Status, verb: &'static str, what: &str) -> Failure {
-    let own = status.source().and_then(|cause| error::chain(cause).find_map(|error| error.downcast_ref::<Error>()));
-    own.cloned().unwrap_or_else(|| Error::from_peer(status)).doing(verb, what).into()
 }
 
 /// The operation with the values of environment variables hidden in what it is about.

@@ -25,7 +25,7 @@ impl Verb for Wait {
     }
 
     async fn run(operation: OperationName, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
-        let done = session.client.wait(&operation).await?;
+        let done = session.client.wait_operation(&operation).await?;
         operation::show(printer, &masked(done, false))
     }
 }
