@@ -27,6 +27,9 @@ use crate::{
 /// The largest answer that is read unless a call says otherwise: what gRPC clients read by default.
 const ANSWER_BYTES: usize = 4 << 20;
 
+/// No call is longer; a deadline that is further away than a clock can tell would be none.
+const LONGEST_RPC: Duration = Duration::from_secs(24 * 3600);
+
 /// Makes calls over one transport. Cheap to clone; clones share what they have learned of the service.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
@@ -114,12 +117,14 @@ impl Caller {
         let long_polls = Mutex::new(Slots::new(transport.slots() / 4 * 3));
         let learned = Learned { throttle: Mutex::default(), long_polls, answered: AtomicBool::default() };
         let random = Arc::new(Mutex::new(random));
+        let rpc_timeout = rpc_timeout.min(LONGEST_RPC);
         let told = grpc_timeout(rpc_timeout);
         Self { transport, rpc_timeout, told, fail_fast: false, random, learned: Arc::new(learned) }
     }
 
     /// The same with another RPC timeout.
     pub(crate) fn with_rpc_timeout(self, rpc_timeout: Duration) -> Self {
+        let rpc_timeout = rpc_timeout.min(LONGEST_RPC);
         Self { rpc_timeout, told: grpc_timeout(rpc_timeout), ..self }
     }
 

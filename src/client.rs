@@ -1,6 +1,7 @@
 //! The client: its builder, and its verbs. Which RPC a verb is, and nothing of how a call is made.
 
 mod builder;
+mod edit;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::{
     name::{ExecutionName, JobName, Location, NameError, OperationName, TaskName},
     operation::{self, Operation},
     proto::{
+        iam::v1::Policy,
         longrunning,
         run::v2::{Execution, Job, Task},
     },
@@ -59,7 +61,7 @@ impl Client {
     /// [`ClientBuilder::rpc_timeout`]; one of 0 ends each call before it is sent.
     #[must_use = "the client itself stays as it is"]
     pub fn with_rpc_timeout(&self, limit: Duration) -> Self {
-        Self { caller: self.caller.clone().with_rpc_timeout(limit.min(builder::LONGEST_RPC)) }
+        Self { caller: self.caller.clone().with_rpc_timeout(limit) }
     }
 
     /// Begins a start of this job (RunJob). Nothing is sent before [`RunBuilder::start`].
@@ -185,6 +187,12 @@ impl Client {
 
     /// Replaces the job that `Job.name` names by this one (UpdateJob).
     ///
+    /// What is not in `job` is removed from the job. That includes fields that the service has and these protos do not
+    /// know: a job that was read with [`job`](Self::job) has lost them. With `Job.etag` empty it also undoes changes that
+    /// were made since the job was read. [`edit_job`](Self::edit_job) does neither.
+    ///
+    /// Dropped before its end, it leaves the job changed or unchanged.
+    ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound), and [`InvalidInput`](ErrorKind::InvalidInput) when the name is not one or
     /// the service refuses the content.
@@ -194,6 +202,33 @@ impl Client {
         Operation::answered(self.caller.clone(), name.location(), &name, answer)
     }
 
+    /// Changes a job: reads it, has `change` change it, and writes it back under its etag, so that no other change is undone
+    /// (GetJob, UpdateJob). Fields that these protos do not know stay as they are.
+    ///
+    /// When the job was changed by another caller in the meantime, it is read again and `change` is called again with the
+    /// job as it is then, up to five times. An element of a list, such as a container, keeps its unknown fields by its name,
+    /// or by its position in a list that is as long as before.
+    ///
+    /// Dropped before its end, it leaves the job changed or unchanged.
+    ///
+    /// ```no_run
+    /// # async fn doc(client: runjob::Client, job: runjob::JobName) -> runjob::Result<()> {
+    /// let edit = client.edit_job(&job, |job| drop(job.labels.insert("team".to_owned(), "red".to_owned())));
+    /// edit.await?.wait().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// - [`NotFound`](ErrorKind::NotFound), and whatever keeps the job from being read; nothing was written
+    /// - [`InvalidInput`](ErrorKind::InvalidInput): `change` has changed `Job.name`, or the service refuses the content
+    /// - [`Conflict`](ErrorKind::Conflict): other callers have changed the job each time
+    /// - [`Unreachable`](ErrorKind::Unreachable), [`Deadline`](ErrorKind::Deadline) and other failures of the service: the
+    ///   job may have been changed
+    pub async fn edit_job(&self, name: &JobName, change: impl FnMut(&mut Job) + Send) -> Result<Operation<Job>> {
+        let answer = edit::edit(&self.caller, name.single()?, change).await?;
+        Operation::answered(self.caller.clone(), name.location(), name, answer)
+    }
+
     /// Deletes a job, and with it its executions: running ones are stopped (DeleteJob).
     ///
     /// # Errors
@@ -201,6 +236,43 @@ impl Client {
     pub async fn delete_job(&self, name: &JobName) -> Result<Operation<Job>> {
         let answer = self.caller.delete_job(name.single()?).await?;
         Operation::answered(self.caller.clone(), name.location(), name, answer)
+    }
+
+    /// Who may do what with a job (GetIamPolicy), conditions included.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound), and whatever keeps a read from being answered.
+    pub async fn get_iam_policy(&self, job: &JobName) -> Result<Policy> {
+        self.caller.get_iam_policy(job.single()?).await
+    }
+
+    /// Replaces the policy of a job and returns it as it is then (SetIamPolicy).
+    ///
+    /// Change the policy that [`get_iam_policy`](Self::get_iam_policy) has returned: its etag keeps a change that was made
+    /// since from being undone. Conditions need `Policy.version` 3.
+    ///
+    /// Dropped before its end, it leaves the policy changed or unchanged.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) when the policy has changed since it was read,
+    /// [`InvalidInput`](ErrorKind::InvalidInput) when the service refuses its content.
+    pub async fn set_iam_policy(&self, job: &JobName, policy: Policy) -> Result<Policy> {
+        self.caller.set_iam_policy(job.single()?, policy).await
+    }
+
+    /// Which of these permissions, such as `run.jobs.run`, the caller has on a job (TestIamPermissions). Without any of them,
+    /// or without the job, the answer is empty.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) when the service does not know a permission, and whatever keeps a read from
+    /// being answered.
+    pub async fn test_iam_permissions<P: Into<String>>(
+        &self,
+        job: &JobName,
+        permissions: impl IntoIterator<Item = P>,
+    ) -> Result<Vec<String>> {
+        let permissions = permissions.into_iter().map(Into::into).collect();
+        self.caller.test_iam_permissions(job.single()?, permissions).await
     }
 
     /// Reads an execution (GetExecution).

@@ -4,6 +4,7 @@
 
 mod answer;
 mod encoded;
+mod graft;
 mod pages;
 
 use std::time::Duration;
@@ -20,6 +21,10 @@ use crate::{
     error::Result,
     name::{ExecutionName, JobName, Location, OperationName, TaskName},
     proto::{
+        iam::v1::{
+            GetIamPolicyRequest, GetPolicyOptions, Policy, SetIamPolicyRequest, TestIamPermissionsRequest,
+            TestIamPermissionsResponse,
+        },
         longrunning::{
             DeleteOperationRequest, GetOperationRequest, ListOperationsRequest, ListOperationsResponse, Operation,
             WaitOperationRequest,
@@ -40,6 +45,9 @@ pub(crate) const PAGE_SIZE: i32 = 100;
 
 /// The most tasks that one execution may have (Cloud Run quotas).
 pub(crate) const MOST_TASKS: usize = 10_000;
+
+/// The version of IAM policies that can have conditions; without it the service leaves these out.
+const POLICY_VERSION: i32 = 3;
 
 /// Jobs.
 impl Caller {
@@ -96,6 +104,33 @@ impl Caller {
     /// A failure says what is known of its effect.
     pub(crate) async fn run_job(&self, name: &JobName, message: &RunJobRequest) -> Result<Operation, Failure> {
         self.start(&Call::new("start", name, &jobs::RUN_JOB, Routing::location(name.location()), message)).await
+    }
+}
+
+/// The policy of a job.
+impl Caller {
+    pub(crate) async fn get_iam_policy(&self, job: &JobName) -> Result<Policy> {
+        let options = Some(GetPolicyOptions { requested_policy_version: POLICY_VERSION });
+        let message = GetIamPolicyRequest { resource: job.to_string(), options };
+        let call = Call::new("read policy of", job, &jobs::GET_IAM_POLICY, Routing::resource(job), &message);
+        self.read(&call).await
+    }
+
+    pub(crate) async fn set_iam_policy(&self, job: &JobName, policy: Policy) -> Result<Policy> {
+        let message =
+            SetIamPolicyRequest { resource: job.to_string(), policy: Some(policy), ..SetIamPolicyRequest::default() };
+        let call = Call::new("set policy of", job, &jobs::SET_IAM_POLICY, Routing::resource(job), &message);
+        self.once(&call, self.rpc_timeout).await
+    }
+
+    pub(crate) async fn test_iam_permissions(&self, job: &JobName, permissions: Vec<String>) -> Result<Vec<String>> {
+        let message = TestIamPermissionsRequest { resource: job.to_string(), permissions };
+        let call = Call::new("test permissions on", job, &jobs::TEST_IAM_PERMISSIONS, Routing::resource(job), &message);
+        let TestIamPermissionsResponse { permissions: granted } = self.read(&call).await?;
+        match granted.iter().find(|permission| !message.permissions.contains(permission)) {
+            Some(other) => Err(foreign(other).doing("test permissions on", job)),
+            None => Ok(granted),
+        }
     }
 }
 

@@ -1,10 +1,13 @@
-//! GetJob and UpdateJob with the job as its bytes, for changing one field of a job that may have fields that our protos
-//! do not know: decoding and encoding would drop those, and the update would remove them from the job.
+//! GetJob and UpdateJob with the job as its bytes, for changing a job that may have fields that our protos do not know:
+//! decoding and encoding would drop those, and the update would remove them from the job.
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use prost::{DecodeError, Message};
+use prost::{DecodeError, Message, Name as _};
 
-use super::answer::{Named, about};
+use super::{
+    answer::{Named, about},
+    graft::graft,
+};
 use crate::{
     call::{Call, Caller, Failure, Reply},
     error::{Error, ErrorKind, Result},
@@ -40,9 +43,23 @@ impl EncodedJob {
     pub(crate) fn with(&self, fields: &Job) -> Result<Self> {
         let mut bytes = BytesMut::from(&self.bytes[..]);
         bytes.extend_from_slice(&fields.encode_to_vec());
-        let unreadable = |cause| Error::new(ErrorKind::Protocol, "the job cannot be read back").with_source(cause);
         Self::decode(bytes.freeze()).map_err(unreadable)
     }
+
+    /// The job with what our protos know of it replaced by `changed`, which was made from [`known`](Self::known).
+    pub(crate) fn replaced_by(&self, changed: &Job) -> Result<Self> {
+        let bytes = graft(
+            &format!(".{}", Job::full_name()),
+            &self.bytes,
+            &self.known.encode_to_vec(),
+            &changed.encode_to_vec(),
+        );
+        bytes.and_then(|bytes| Self::decode(bytes.into())).map_err(unreadable)
+    }
+}
+
+fn unreadable(cause: DecodeError) -> Error {
+    Error::new(ErrorKind::Protocol, "the job cannot be read back").with_source(cause)
 }
 
 impl Reply for EncodedJob {

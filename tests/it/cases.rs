@@ -118,13 +118,15 @@ type Answer = dyn Fn(&str, usize, &[u8]) -> Result<Vec<u8>, &'static str> + Send
 
 /// The part of a service that answers each RPC with a message or with a code, over any connection.
 #[derive(Clone)]
-struct Script {
+pub(crate) struct Script {
     answer: Arc<Answer>,
     calls: Arc<Mutex<HashMap<String, usize>>>,
 }
 
 impl Script {
-    fn new(answer: impl Fn(&str, usize, &[u8]) -> Result<Vec<u8>, &'static str> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        answer: impl Fn(&str, usize, &[u8]) -> Result<Vec<u8>, &'static str> + Send + Sync + 'static,
+    ) -> Self {
         Self { answer: Arc::new(answer), calls: Arc::default() }
     }
 
@@ -134,7 +136,7 @@ impl Script {
     }
 
     /// A client whose connections are pipes in this process, for made-up time.
-    fn client(&self) -> ClientBuilder {
+    pub(crate) fn client(&self) -> ClientBuilder {
         let script = self.clone();
         Client::builder().connector(tower::service_fn(move |_: http::Uri| {
             let script = script.clone();

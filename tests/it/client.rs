@@ -4,6 +4,7 @@ mod connections;
 mod evidence;
 pub(crate) mod frames;
 mod headers;
+mod jobs;
 pub(crate) mod keys;
 mod many;
 mod operations;
