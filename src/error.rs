@@ -3,6 +3,7 @@
 //! Knows gRPC codes and what they mean to a caller of Cloud Run. Knows nothing of how a call is made.
 
 use std::{
+    borrow::Cow,
     error::Error as StdError,
     fmt::{self, Debug, Display, Formatter},
     io,
@@ -10,10 +11,12 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+use prost::Message as _;
 use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
+use tonic_types::{StatusExt as _, pb};
 
-use crate::name::NameError;
+use crate::{name::NameError, proto::rpc};
 
 /// The result of everything here that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -33,6 +36,8 @@ struct Inner {
     doing: Option<Doing>,
     message: String,
     code: Option<Code>,
+    /// An encoded `google.rpc.Status`, or nothing.
+    details: Bytes,
     advice: Option<Advice>,
     /// Whether a connection failed in a way that another attempt will not change.
     lasting: bool,
@@ -111,6 +116,7 @@ impl Error {
             doing: None,
             message: message.into(),
             code: None,
+            details: Bytes::new(),
             advice: None,
             lasting: false,
             source: None,
@@ -132,20 +138,19 @@ impl Error {
         };
         let mut error = Self::new(kind, format!("{}: {}", code_name(status.code()), status.message()));
         error.0.code = Some(status.code());
+        error.0.details = Bytes::copy_from_slice(status.details());
         error.0.advice = advice(status);
         error
     }
 
+    /// What an operation has ended with.
+    pub(crate) fn from_result(status: &rpc::Status) -> Self {
+        Self::from_peer(&Status::with_details(status.code.into(), &status.message, status.encode_to_vec().into()))
+    }
+
     /// The same as the status of a call through a generated stub. It has this error as its source.
     pub(crate) fn into_status(self) -> Status {
-        let code = self.code().unwrap_or(match self.kind() {
-            ErrorKind::InvalidInput => Code::InvalidArgument,
-            ErrorKind::Credentials => Code::Unauthenticated,
-            ErrorKind::Unreachable => Code::Unavailable,
-            ErrorKind::Deadline => Code::DeadlineExceeded,
-            _ => Code::Unknown,
-        });
-        let mut status = Status::new(code, self.to_string());
+        let mut status = self.status();
         status.set_source(Arc::new(self));
         status
     }
@@ -210,6 +215,74 @@ impl Error {
         self.0.code
     }
 
+    /// The error as a gRPC status, for a backend that passes it on to its own caller: with the text of this error, and with
+    /// the details that the service sent (`ErrorInfo`, `QuotaFailure`, `RetryInfo` and the others).
+    ///
+    /// The code is the service's own where it sent one, except for a start of unknown outcome:
+    ///
+    /// | kind | code |
+    /// |---|---|
+    /// | [`StartUnknown`](ErrorKind::StartUnknown) | always `UNKNOWN`, and without `RetryInfo`: clients send a call again by themselves after `UNAVAILABLE` |
+    /// | [`NotStarted`](ErrorKind::NotStarted) | the service's, else `UNAVAILABLE`; `FAILED_PRECONDITION` where it is not [retryable](Self::is_retryable) |
+    /// | [`Rejected`](ErrorKind::Rejected) | the service's |
+    /// | [`InvalidInput`](ErrorKind::InvalidInput) | the service's, else `INVALID_ARGUMENT` |
+    /// | [`Credentials`](ErrorKind::Credentials), [`Unauthenticated`](ErrorKind::Unauthenticated) | `UNAUTHENTICATED` |
+    /// | [`Unreachable`](ErrorKind::Unreachable) | `UNAVAILABLE` |
+    /// | [`Deadline`](ErrorKind::Deadline), [`WaitLimit`](ErrorKind::WaitLimit) | `DEADLINE_EXCEEDED` |
+    /// | [`NotFound`](ErrorKind::NotFound) | `NOT_FOUND` |
+    /// | [`PermissionDenied`](ErrorKind::PermissionDenied) | `PERMISSION_DENIED` |
+    /// | [`Conflict`](ErrorKind::Conflict) | the service's: `ALREADY_EXISTS`, `FAILED_PRECONDITION` or `ABORTED` |
+    /// | [`Exhausted`](ErrorKind::Exhausted) | `RESOURCE_EXHAUSTED` |
+    /// | [`Unimplemented`](ErrorKind::Unimplemented) | `UNIMPLEMENTED` |
+    /// | [`Protocol`](ErrorKind::Protocol) | `INTERNAL` |
+    /// | [`NotGrpc`](ErrorKind::NotGrpc), [`Service`](ErrorKind::Service) | the service's, else `UNKNOWN` |
+    ///
+    /// `PERMISSION_DENIED` and `UNAUTHENTICATED` are about the backend and not about its caller, and the text names
+    /// resources: a backend whose callers should see neither maps these itself.
+    pub fn status(&self) -> Status {
+        let (code, message) = (self.status_code(), self.to_string());
+        let mut details = pb::Status::decode(self.0.details.clone()).unwrap_or_default().details;
+        if self.kind() == ErrorKind::StartUnknown {
+            details.retain(|detail| !detail.type_url.ends_with("google.rpc.RetryInfo"));
+        }
+        if details.is_empty() {
+            return Status::new(code, message);
+        }
+        // The details repeat the code and the text of the status that they belong to.
+        let whole = pb::Status { code: code.into(), message: message.clone(), details };
+        Status::with_details(code, message, whole.encode_to_vec().into())
+    }
+
+    fn status_code(&self) -> Code {
+        let otherwise = match self.kind() {
+            ErrorKind::StartUnknown => return Code::Unknown,
+            ErrorKind::InvalidInput => Code::InvalidArgument,
+            ErrorKind::Credentials | ErrorKind::Unauthenticated => Code::Unauthenticated,
+            ErrorKind::Unreachable => Code::Unavailable,
+            ErrorKind::NotStarted if self.is_retryable() => Code::Unavailable,
+            ErrorKind::NotStarted | ErrorKind::Rejected | ErrorKind::Conflict => Code::FailedPrecondition,
+            ErrorKind::Deadline | ErrorKind::WaitLimit => Code::DeadlineExceeded,
+            ErrorKind::NotFound => Code::NotFound,
+            ErrorKind::PermissionDenied => Code::PermissionDenied,
+            ErrorKind::Exhausted => Code::ResourceExhausted,
+            ErrorKind::Unimplemented => Code::Unimplemented,
+            ErrorKind::Protocol => Code::Internal,
+            ErrorKind::NotGrpc | ErrorKind::Service => Code::Unknown,
+        };
+        self.code().unwrap_or(otherwise)
+    }
+
+    /// The permission that the caller lacks, where the service names it: in `google.rpc.ErrorInfo`, or in the text.
+    fn missing_permission(&self) -> Option<String> {
+        let details = Status::with_details(Code::PermissionDenied, "", self.0.details.clone());
+        let named = details.get_details_error_info().and_then(|mut info| info.metadata.remove("permission"));
+        let in_text = || Some(self.0.message.split_once("Permission '")?.1.split_once('\'')?.0.to_owned());
+        let is_permission = |name: &String| {
+            name.contains('.') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '.') && name.len() < 100
+        };
+        named.or_else(in_text).filter(is_permission)
+    }
+
     /// The full name of the resource that the call was about.
     pub fn resource(&self) -> Option<&str> {
         self.0.doing.as_ref().map(|doing| doing.resource.as_str())
@@ -258,12 +331,21 @@ impl Error {
     }
 
     /// What to do about it, in one sentence for a person, where there is something to say.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<Cow<'static, str>> {
+        let is_refusal = matches!(self.kind(), ErrorKind::PermissionDenied | ErrorKind::Rejected);
+        if is_refusal && self.reason() == ErrorKind::PermissionDenied {
+            return Some(match self.missing_permission() {
+                Some(permission) => {
+                    format!("the caller needs the permission {permission}{}", role_with(&permission)).into()
+                }
+                None => "the message names the missing permission".into(),
+            });
+        }
+        self.plain_hint().map(Cow::Borrowed)
+    }
+
+    fn plain_hint(&self) -> Option<&'static str> {
         Some(match (self.kind(), self.code()) {
-            (ErrorKind::Rejected, Some(Code::PermissionDenied)) | (ErrorKind::PermissionDenied, _) => {
-                "the message names the missing permission; starting with overrides needs \
-                 run.jobs.runWithOverrides (roles/run.jobsExecutorWithOverrides)"
-            }
             (ErrorKind::Rejected, Some(Code::Unauthenticated)) | (ErrorKind::Unauthenticated, _) => {
                 "the token was not accepted; sign in again with `gcloud auth application-default login`"
             }
@@ -340,6 +422,18 @@ pub(crate) fn is_refusal(code: Code) -> bool {
     )
 }
 
+/// The role to name beside a permission: the smallest predefined one, where it is not obvious.
+fn role_with(permission: &str) -> &'static str {
+    match permission {
+        "run.jobs.run" => ", as roles/run.invoker has it",
+        "run.jobs.runWithOverrides" => {
+            ", which starting with overrides takes, as roles/run.jobsExecutorWithOverrides has it"
+        }
+        "iam.serviceaccounts.actAs" => ", as roles/iam.serviceAccountUser has it",
+        _ => "",
+    }
+}
+
 /// A status code as google.rpc.Code spells it.
 pub(crate) fn code_name(code: Code) -> &'static str {
     match code {
@@ -385,6 +479,10 @@ fn advice(status: &Status) -> Option<Advice> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use tonic_types::ErrorDetails;
+
     use super::*;
 
     #[test]
@@ -425,6 +523,62 @@ mod tests {
         let rejected = error.with_kind(ErrorKind::Rejected);
         assert_eq!((rejected.kind(), rejected.reason()), (ErrorKind::Rejected, ErrorKind::PermissionDenied));
         assert!(!rejected.may_be_running() && rejected.with_kind(ErrorKind::StartUnknown).may_be_running());
+    }
+
+    fn denied(text: &str, details: tonic_types::ErrorDetails) -> Error {
+        Error::from_peer(&Status::with_error_details(Code::PermissionDenied, text, details))
+    }
+
+    #[test]
+    fn the_hint_names_the_missing_permission_whether_the_details_or_the_text_say_it() {
+        let metadata = HashMap::from([("permission".to_owned(), "run.jobs.run".to_owned())]);
+        let info = ErrorDetails::with_error_info("IAM_PERMISSION_DENIED", "iam.googleapis.com", metadata);
+        let text = "Permission 'run.jobs.runWithOverrides' denied on resource 'j' (or resource may not exist).";
+        for (error, hint) in [
+            (denied("no", info), "the permission run.jobs.run, as roles/run.invoker has it"),
+            (denied(text, ErrorDetails::new()), "run.jobs.runWithOverrides, which starting with overrides takes"),
+            (denied("Permission 'x\u{1b}.y' denied", ErrorDetails::new()), "the message names"),
+            (denied("no", ErrorDetails::new()), "the message names"),
+        ] {
+            for error in [error.clone(), error.with_kind(ErrorKind::Rejected)] {
+                assert!(error.hint().expect("a hint").contains(hint), "{:?}", error.hint());
+            }
+        }
+    }
+
+    #[test]
+    fn a_status_keeps_the_code_the_text_and_the_details() {
+        let mut details = ErrorDetails::with_quota_failure_violation("project:1", "runs per minute");
+        details.set_retry_info(Some(Duration::from_secs(9)));
+        details.set_error_info("RATE_LIMIT_EXCEEDED", "googleapis.com", HashMap::new());
+        let error = Error::from_peer(&Status::with_error_details(Code::ResourceExhausted, "quota", details));
+        let error = error.doing("start", "job j");
+        let status = error.status();
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert_eq!(status.message(), error.to_string());
+        let kept = status.get_error_details();
+        assert_eq!(kept.error_info().expect("kept").reason, "RATE_LIMIT_EXCEEDED");
+        assert_eq!(kept.quota_failure().expect("kept").violations[0].subject, "project:1");
+        assert_eq!(kept.retry_info().expect("kept").retry_delay, Some(Duration::from_secs(9)));
+
+        let unknown = error.with_kind(ErrorKind::StartUnknown).status();
+        assert_eq!(unknown.code(), Code::Unknown);
+        let kept = unknown.get_error_details();
+        assert!(kept.error_info().is_some() && kept.retry_info().is_none(), "no advice to start again");
+    }
+
+    #[test]
+    fn a_start_of_unknown_outcome_is_never_passed_on_as_what_clients_send_again() {
+        for code in (0..17).map(Code::from_i32) {
+            let error = Error::from_peer(&Status::new(code, "as sent"));
+            assert_eq!(error.status().code(), code);
+            assert_eq!(error.with_kind(ErrorKind::StartUnknown).status().code(), Code::Unknown);
+        }
+        let unreachable = Error::new(ErrorKind::Unreachable, "no route");
+        assert_eq!(unreachable.status().code(), Code::Unavailable);
+        assert_eq!(unreachable.clone().with_kind(ErrorKind::NotStarted).status().code(), Code::Unavailable);
+        let lasting = unreachable.lasting().with_kind(ErrorKind::NotStarted);
+        assert_eq!(lasting.status().code(), Code::FailedPrecondition);
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::{fmt::Display, marker::PhantomData, time::Duration};
 use prost::{Message, Name};
 use prost_types::Any;
 use tokio::time::{Instant, sleep};
-use tonic::{Code, Status};
 
 use crate::{
     call::Caller,
@@ -143,8 +142,7 @@ impl<T: Message + Name + Default> Operation<T> {
         match self.latest.as_ref().and_then(|operation| operation.result.as_ref()) {
             Some(operation::Result::Response(response)) => unpack(response),
             Some(operation::Result::Error(error)) => {
-                let status = Status::new(Code::from_i32(error.code), &error.message);
-                Err(Error::from_peer(&status).doing("finish operation", &self.name))
+                Err(Error::from_result(error).doing("finish operation", &self.name))
             }
             // AIP-151 wants a result; an operation of Cloud Run has been seen to end without one.
             None => self.metadata()?.ok_or_else(|| {
