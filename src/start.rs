@@ -45,6 +45,8 @@ pub struct RunBuilder {
     task_timeout: Option<TaskTimeout>,
     key: Option<StartKey>,
     validate_first: bool,
+    /// Makes the calls of the start, where these have a limit of their own.
+    hasty: Option<Caller>,
 }
 
 /// What to change in one container for this one execution.
@@ -75,6 +77,7 @@ impl RunBuilder {
             task_timeout: None,
             key: None,
             validate_first: false,
+            hasty: None,
         }
     }
 
@@ -151,6 +154,16 @@ impl RunBuilder {
         self
     }
 
+    /// How long each RPC of this start may take, in place of the client's limit
+    /// ([`ClientBuilder::rpc_timeout`](crate::ClientBuilder::rpc_timeout)). The [`Run`] has the client's again.
+    ///
+    /// A short limit makes more starts end as [`StartUnknown`](ErrorKind::StartUnknown): the service has been seen to take
+    /// more than ten seconds.
+    pub fn rpc_timeout(mut self, limit: Duration) -> Self {
+        self.hasty = Some(self.caller.clone().with_rpc_timeout(limit));
+        self
+    }
+
     /// Starts the execution. Returns when the service has accepted it, and does not wait for the job.
     ///
     /// The request is sent again only when there is proof that it was not processed: it never left, or the peer
@@ -168,7 +181,7 @@ impl RunBuilder {
     pub async fn start(mut self) -> Result<Run> {
         let request = self.take_request().map_err(|error| error.doing("start", &self.job))?;
         let Some(key) = &self.key else { return self.send(request).await };
-        let before = find::look(&self.caller, &self.job, key).await.map_err(unlooked)?;
+        let before = find::look(self.starter(), &self.job, key).await.map_err(unlooked)?;
         let newest = before.newest();
         if let Some(run) = before.adopt(&self.caller) {
             return Ok(run);
@@ -179,13 +192,18 @@ impl RunBuilder {
         }
     }
 
+    /// Who makes the calls of the start.
+    fn starter(&self) -> &Caller {
+        self.hasty.as_ref().unwrap_or(&self.caller)
+    }
+
     /// Sends the request, checked by the service first where that was asked for.
     async fn send(&self, request: RunJobRequest) -> Result<Run> {
         if self.validate_first {
             let check = RunJobRequest { validate_only: true, ..request.clone() };
-            self.caller.run_job(&self.job, &check).await.map_err(unchecked)?;
+            self.starter().run_job(&self.job, &check).await.map_err(unchecked)?;
         }
-        match self.caller.run_job(&self.job, &request).await {
+        match self.starter().run_job(&self.job, &request).await {
             Ok(operation) => accepted(&self.caller, &self.job, operation),
             Err(failure) => Err(failed(failure)),
         }
@@ -193,7 +211,7 @@ impl RunBuilder {
 
     /// Adopts what was started after all, or leaves the end as unknown as it was.
     async fn look_again(&self, key: &StartKey, newest: Option<i64>, unknown: Error) -> Result<Run> {
-        let seen = find::look_again(&self.caller, &self.job, key, newest).await;
+        let seen = find::look_again(self.starter(), &self.job, key, newest).await;
         let run = seen.and_then(|search| search.adopt(&self.caller));
         run.ok_or_else(|| {
             let patience = find::LOOK_AGAIN.as_secs();
@@ -331,9 +349,9 @@ fn accepted(caller: &Caller, job: &JobName, answer: longrunning::Operation) -> R
 fn nameless(job: &JobName, answer: &longrunning::Operation) -> Error {
     match &answer.result {
         Some(longrunning::operation::Result::Error(error)) => {
-            let code = tonic::Code::from_i32(error.code);
-            let kind = if answer.done && is_refusal(code) { ErrorKind::Rejected } else { ErrorKind::StartUnknown };
-            Error::from_peer(&tonic::Status::new(code, &error.message)).with_kind(kind).doing("start", job)
+            let is_refusal = answer.done && is_refusal(error.code.into());
+            let kind = if is_refusal { ErrorKind::Rejected } else { ErrorKind::StartUnknown };
+            Error::from_result(error).with_kind(kind).doing("start", job)
         }
         _ => unnamed(job),
     }

@@ -2,6 +2,7 @@
 
 use std::{
     fmt::{self, Debug, Formatter},
+    mem,
     num::NonZeroUsize,
     time::Duration,
 };
@@ -22,13 +23,12 @@ use crate::{
 /// Room for some 1,600 calls at a time, and few enough to be no burden to a server.
 const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(16).expect("it is not 0");
 
-/// No call is longer; a deadline that is further away than a clock can tell would be none.
-pub(super) const LONGEST_RPC: Duration = Duration::from_secs(24 * 3600);
-
 /// Settings of a [`Client`] to be.
 #[must_use = "call `build().await`"]
 pub struct ClientBuilder {
     server: Server,
+    /// Whether servers of two kinds were named.
+    is_torn: bool,
     region: Option<String>,
     credentials: Option<Credentials>,
     quota_project: Option<String>,
@@ -53,6 +53,7 @@ impl Default for ClientBuilder {
     fn default() -> Self {
         Self {
             server: Server::CloudRun,
+            is_torn: false,
             region: None,
             credentials: None,
             quota_project: None,
@@ -69,27 +70,31 @@ impl Default for ClientBuilder {
 impl ClientBuilder {
     /// The server: `https://HOST[:PORT]`, `HOST[:PORT]` for the same, or `http://HOST[:PORT]`. Over `http://`
     /// credentials are sent to this machine only. Default is Cloud Run.
-    pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
-        self.server = Server::Endpoint(endpoint.into());
-        self
+    pub fn endpoint(self, endpoint: impl Into<String>) -> Self {
+        self.at(Server::Endpoint(endpoint.into()))
     }
 
     /// The server is an emulator at `HOST:PORT`: plaintext, and never any credentials.
-    pub fn emulator(mut self, address: impl Into<String>) -> Self {
-        self.server = Server::Emulator(address.into());
-        self
+    pub fn emulator(self, address: impl Into<String>) -> Self {
+        self.at(Server::Emulator(address.into()))
     }
 
     /// The server is at the other end of the connections that `connector` makes, such as an emulator in this process:
     /// plaintext, and never any credentials.
-    pub fn connector<C>(mut self, connector: C) -> Self
+    pub fn connector<C>(self, connector: C) -> Self
     where
         C: Service<Uri> + Clone + Send + Sync + 'static,
         C::Response: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
         C::Future: Send,
         BoxError: From<C::Error> + Send,
     {
-        self.server = Server::Connector(Box::new(move |options| Transport::over_connector(connector, options)));
+        self.at(Server::Connector(Box::new(move |options| Transport::over_connector(connector, options))))
+    }
+
+    fn at(mut self, server: Server) -> Self {
+        let is_other = mem::discriminant(&self.server) != mem::discriminant(&server);
+        self.is_torn |= is_other && !matches!(self.server, Server::CloudRun);
+        self.server = server;
         self
     }
 
@@ -116,7 +121,7 @@ impl ClientBuilder {
     /// has been seen to take more than ten, and a start that is given up early has an unknown end. More than a day is
     /// taken for a day.
     pub fn rpc_timeout(mut self, limit: Duration) -> Self {
-        self.rpc_timeout = limit.min(LONGEST_RPC);
+        self.rpc_timeout = limit;
         self
     }
 
@@ -166,10 +171,12 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) when the endpoint is not one, or would carry a token in plaintext to
-    /// another machine; [`Credentials`](ErrorKind::Credentials) when credentials that were found cannot be used.
+    /// another machine, and when settings exclude each other: two kinds of servers, a region of Cloud Run for another
+    /// server, credentials or a proxy for an emulator. [`Credentials`](ErrorKind::Credentials) when credentials that were
+    /// found cannot be used.
     pub async fn build(self) -> Result<Client> {
-        if self.rpc_timeout.is_zero() || self.connect_timeout.is_zero() {
-            return Err(Error::new(ErrorKind::InvalidInput, "a timeout of 0 leaves no time for a call"));
+        if let Some(rule) = self.broken_rule() {
+            return Err(Error::new(ErrorKind::InvalidInput, rule));
         }
         let (rpc_timeout, fail_fast, jitter) = (self.rpc_timeout, self.fail_fast, self.jitter);
         let client = |transport| {
@@ -204,6 +211,25 @@ impl ClientBuilder {
         };
         let transport = Transport::to_server(&target, options(credentials))?;
         Ok(client(transport))
+    }
+
+    /// Why no client can have all of these settings.
+    fn broken_rule(&self) -> Option<&'static str> {
+        let is_local = matches!(self.server, Server::Emulator(_) | Server::Connector(_));
+        let has_credentials = self.credentials.as_ref().is_some_and(|credentials| !credentials.is_anonymous());
+        if self.rpc_timeout.is_zero() || self.connect_timeout.is_zero() {
+            Some("a timeout of 0 leaves no time for a call")
+        } else if self.is_torn {
+            Some("there are two servers: name one by endpoint, emulator or connector")
+        } else if self.region.is_some() && !matches!(self.server, Server::CloudRun) {
+            Some("a region chooses an endpoint of Cloud Run, and another server is named: leave one of them out")
+        } else if is_local && has_credentials {
+            Some("credentials are never sent to an emulator or over a connector: leave them out")
+        } else if is_local && self.proxy.is_some() {
+            Some("an emulator and a connector are reached directly: leave the proxy out")
+        } else {
+            None
+        }
     }
 }
 

@@ -10,5 +10,6 @@ mod many;
 mod operations;
 mod peers;
 mod runs;
+mod settings;
 mod stubs;
 mod trials;
