@@ -30,6 +30,9 @@ use crate::{
 ///
 /// Make one and clone it: clones share the connections and the credentials. Reads are tried again after a failure
 /// that may pass; what has an effect is sent once.
+///
+/// Every future may be dropped at any time. A read or a wait leaves nothing behind; a verb with an effect says what it
+/// leaves.
 #[derive(Clone, Debug)]
 pub struct Client {
     caller: Caller,
@@ -83,7 +86,8 @@ impl Client {
     /// one after the other. The token is free again when the execution is deleted. Prefer a
     /// [start key](RunBuilder::start_key) where these weigh more than the last doubt.
     ///
-    /// Returns when the execution is there, within 30 seconds of the update.
+    /// Returns when the execution is there, within 30 seconds of the update. Dropped before that, it leaves the execution
+    /// started or not; calling it again with the same token is safe.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) when job id and token together have more than 62 characters; otherwise
@@ -175,7 +179,10 @@ impl Client {
         self.caller.list_jobs(location)
     }
 
-    /// Creates a job (CreateJob). `Job.name` is not looked at.
+    /// Creates a job (CreateJob). `Job.name` is ignored.
+    ///
+    /// Dropped before its end, it leaves the job created or not; creating it again then ends as
+    /// [`Conflict`](ErrorKind::Conflict) at worst.
     ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) when it exists, [`InvalidInput`](ErrorKind::InvalidInput) when the service
@@ -230,6 +237,8 @@ impl Client {
     }
 
     /// Deletes a job, and with it its executions: running ones are stopped (DeleteJob).
+    ///
+    /// Dropped before its end, it leaves the job deleted or not; deleting it again is safe.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound).
@@ -291,6 +300,8 @@ impl Client {
 
     /// Cancels an execution (CancelExecution). The operation ends when the execution has.
     ///
+    /// Dropped before its end, it leaves the execution cancelled or running; cancelling again is safe.
+    ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) when it is over already.
     pub async fn cancel(&self, name: &ExecutionName) -> Result<Operation<Execution>> {
@@ -299,6 +310,8 @@ impl Client {
     }
 
     /// Deletes an execution; a running one is stopped (DeleteExecution).
+    ///
+    /// Dropped before its end, it leaves the execution deleted or not; deleting it again is safe.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound).
@@ -350,7 +363,7 @@ impl Client {
     }
 
     /// Has the service forget an operation (DeleteOperation). This stops nothing: what the operation is about stays as it
-    /// is.
+    /// is. Dropped before its end, it leaves the operation forgotten or not.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound).

@@ -13,6 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use prost::Message as _;
+use serde::{Deserialize, Serialize};
 use tonic::{Code, Status};
 use tonic_types::{StatusExt as _, pb};
 
@@ -60,8 +61,9 @@ pub(crate) struct Doing {
     pub(crate) resource: String,
 }
 
-/// What went wrong, by meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What went wrong, by meaning. With serde it is a word such as `"NOT_FOUND"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// A value given by the caller cannot be used: a name, an endpoint, a duration. Nothing was sent, or the

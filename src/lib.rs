@@ -36,6 +36,14 @@
 //! Requests and answers are the generated messages of [`proto`]; there is no second model. The stubs are public too:
 //! over [`Client::transport`] they have the credentials, headers and keepalive of the client.
 //!
+//! # Stability
+//!
+//! The generated types and stubs, [`tonic::Status`], and the traits that a connector implements are parts of this
+//! interface, so a new major version of [`tonic`], [`prost`], [`prost_types`], [`http`], [`hyper`], [`tower`] or
+//! [`futures_util`] means one of this crate. They are re-exported: `runjob::tonic` is always the one that fits. New fields
+//! of messages and new variants of enums that are `#[non_exhaustive]` come in minor versions. Fields of the generated
+//! messages may be added at any time: build them with `..Default::default()`.
+//!
 //! # Features
 //!
 //! - `cli` *(enabled by default)*: the `runjob` program; brings `emulator` and `bench`
@@ -71,6 +79,9 @@ mod run;
 mod start;
 mod transport;
 mod watch;
+
+// What the interface is made of, in the versions that fit.
+pub use {futures_util, http, hyper, prost, prost_types, tonic, tower};
 
 pub use self::{
     auth::{AccessToken, Credentials, CredentialsBuilder, TokenError, TokenSource},

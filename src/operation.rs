@@ -38,8 +38,9 @@ const READ_AFTER_WRITE: Duration = Duration::from_secs(10);
 
 /// A long-running operation that ends with a `T`: a `Job` for the operations on jobs, an `Execution` for a run.
 ///
-/// A failed [`poll`](Self::poll) or [`wait`](Self::wait) leaves the handle as it was. Dropping it stops nothing.
-#[derive(Debug)]
+/// A failed [`poll`](Self::poll) or [`wait`](Self::wait) leaves the handle as it was. Dropping it stops nothing. A clone is
+/// a second handle of the same operation, and asks by itself.
+#[derive(Clone, Debug)]
 pub struct Operation<T> {
     caller: Caller,
     name: OperationName,
@@ -256,7 +257,7 @@ impl Pace {
 }
 
 /// What NOT_FOUND proves. Said once it proves nothing, because a read may come before what it reads can be seen.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Absence {
     since: Option<Instant>,
 }

@@ -7,6 +7,8 @@ mod progress;
 
 use std::fmt::{self, Display, Formatter};
 
+use serde::{Deserialize, Serialize};
+
 pub use self::progress::{Phase, Progress, Trouble};
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -20,7 +22,11 @@ use crate::{
 /// How an execution ended.
 ///
 /// A finished operation is not a succeeded job: the operation of a cancelled execution ends without an error.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// With serde it is `{"outcome": "FAILED", "failures": [..]}`. An outcome of a later version is read as
+/// [`Unknown`](Self::Unknown).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", content = "failures", rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 pub enum Outcome {
     /// Every task succeeded.
@@ -36,11 +42,12 @@ pub enum Outcome {
     Deleted,
     /// It is over, and nothing that the service says of it proves a success or tells of a failure. Neither a condition
     /// nor a count: treat it as not succeeded, and read its logs.
+    #[serde(other)]
     Unknown,
 }
 
 /// A task that did not succeed within its attempts.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TaskFailure {
     /// The task.
@@ -56,7 +63,8 @@ pub struct TaskFailure {
 }
 
 /// How the last attempt of a task ended (`Task.last_attempt_result`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 pub enum TaskEnd {
     /// The container exited with this code, which is not 0.
@@ -254,6 +262,22 @@ mod tests {
     fn outcome(execution: &Execution, tasks: &[Task]) -> Outcome {
         let failures = tasks.iter().filter_map(|task| TaskFailure::of(task).expect("a proper name"));
         Outcome::of(execution, failures.collect())
+    }
+
+    #[test]
+    fn an_outcome_is_read_back_as_it_was_written() {
+        let failed = execution(State::ConditionFailed, None);
+        let failed = outcome(&failed, &[task(1, 10, 3, 0), task(2, 10, 0, 9), task(3, 4, 0, 0)]);
+        let json = serde_json::to_value(&failed).expect("JSON");
+        assert_eq!(json["outcome"], "FAILED");
+        let ends: Vec<_> = (0..3).map(|task| json["failures"][task]["end"].to_string()).collect();
+        assert_eq!(ends, [r#"{"EXIT_CODE":3}"#, r#"{"SIGNAL":9}"#, r#""TIMED_OUT""#]);
+        for outcome in [failed, Outcome::Succeeded, Outcome::Cancelled, Outcome::Deleted, Outcome::Unknown] {
+            let json = serde_json::to_string(&outcome).expect("JSON");
+            assert_eq!(serde_json::from_str::<Outcome>(&json).expect("an outcome"), outcome, "{json}");
+        }
+        let newer = serde_json::from_str::<Outcome>(r#"{"outcome":"EVICTED"}"#).expect("an outcome");
+        assert_eq!(newer, Outcome::Unknown);
     }
 
     #[test]

@@ -30,8 +30,8 @@ use crate::{
 ///
 /// It comes from [`RunBuilder::start`](crate::RunBuilder::start), or by name from
 /// [`Client::attach`](crate::Client::attach) and [`Client::resume`](crate::Client::resume) in any process. Dropping it, or
-/// a wait on it, never cancels.
-#[derive(Debug)]
+/// a wait on it, never cancels. A clone is a second handle of the same execution, and asks by itself.
+#[derive(Clone, Debug)]
 pub struct Run {
     caller: Caller,
     execution: ExecutionName,
@@ -221,6 +221,8 @@ impl Run {
     }
 
     /// Cancels the execution (CancelExecution). Returns when that is accepted: [`wait`](Self::wait) for the end.
+    ///
+    /// Dropped before its end, it leaves the execution cancelled or running; cancelling again is safe.
     ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) when it is over already.

@@ -170,6 +170,9 @@ impl RunBuilder {
     /// refused it. All attempts together take at most the RPC timeout. With a [key](Self::start_key) it is looked for
     /// before, and after an unknown end.
     ///
+    /// Dropped before its end, it leaves the execution started or not, and its name unknown: in a handler whose caller may
+    /// hang up, spawn it, and give it a key.
+    ///
     /// # Errors
     /// - [`InvalidInput`](ErrorKind::InvalidInput): an override cannot be sent as it is; nothing was sent
     /// - [`Credentials`](ErrorKind::Credentials): no token; nothing was sent

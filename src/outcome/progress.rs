@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{CANCELLED, attempt_code, completed, execution_reason};
 use crate::{
     error::Error,
@@ -18,11 +20,10 @@ use crate::{
 ///
 /// A phase is no verdict: an execution that ran into its time limit has merely failed here. The verdict, with the tasks,
 /// is [`Outcome`](crate::Outcome).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 pub enum Phase {
-    /// Nothing was heard of it yet.
-    Unknown,
     /// It waits to start.
     Pending,
     /// It has started.
@@ -35,6 +36,9 @@ pub enum Phase {
     Failed,
     /// It was cancelled.
     Cancelled,
+    /// Nothing was heard of it yet.
+    #[serde(other)]
+    Unknown,
 }
 
 /// How far an execution is, as last heard of.
