@@ -1,38 +1,26 @@
 //! Waiting for an execution while saying how far it is, until it ends, patience ends, or a signal comes.
 //!
-//! What `execute --wait` and `wait` share. The wait itself is the library's; progress is asked for beside it and
-//! decides nothing.
+//! What `execute --wait` and `wait` share. The wait and the progress are the library's.
 
-use std::{
-    convert::Infallible,
-    future::{pending, ready},
-    pin::pin,
-    time::Duration,
-};
+use std::{convert::Infallible, future::pending, pin::pin};
 
-use futures_util::{Stream, StreamExt as _, stream};
-use tokio::time::{sleep, timeout_at};
+use futures_util::{Stream, StreamExt as _};
+use tokio::time::timeout_at;
 
 use crate::{
-    Client, Error, ErrorKind, ExecutionName, Finished, Run,
+    Change, Error, ErrorKind, Finished, Result, Run,
     cli::{
         exit::Exit,
         failure::Failure,
         flags::waiting::Waiting,
         interrupt::Interrupt,
-        printer::{Printer, Progress},
+        printer::{Printer, ProgressLine},
         session::Session,
         show::output,
         show::report::Report,
     },
     emulator::{Output, OutputReader},
-    proto::run::v2::Execution,
 };
-
-/// The first pause before progress is asked for, and the longest: short runs are seen to run, and long ones cost few
-/// reads of the project's quota.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
 /// An execution to wait for.
 pub(super) struct Follow<'a> {
@@ -47,7 +35,7 @@ pub(super) struct Follow<'a> {
 }
 
 /// How a wait ended.
-enum End {
+enum WaitEnd {
     Finished(Box<Finished>),
     Failed(Error),
     Interrupted,
@@ -60,7 +48,7 @@ impl Follow<'_> {
     pub(super) async fn until_the_end(mut self, waiting: &Waiting) -> Result<Exit, Failure> {
         self.run.set_wait_limit(waiting.wait_limit);
         let mut end = self.follow().await;
-        let interrupted = matches!(end, End::Interrupted);
+        let interrupted = matches!(end, WaitEnd::Interrupted);
         if interrupted && waiting.cancel_on_interrupt {
             self.run.set_wait_limit(None);
             end = match self.cancel().await {
@@ -70,35 +58,31 @@ impl Follow<'_> {
         }
         let is_known = self.is_ours || self.run.latest().is_some();
         match end {
-            End::Finished(finished) => {
+            WaitEnd::Finished(finished) => {
                 let exit = Exit::of_outcome(finished.outcome(), waiting.propagate_exit_code);
                 let exit = if interrupted { Exit::Interrupted } else { exit };
                 Ok(self.printer.report(&Report::finished(self.run, &finished), exit))
             }
-            End::Interrupted => Ok(self.detach(Exit::Interrupted)),
-            End::Failed(error) if error.kind() == ErrorKind::WaitLimit => Ok(self.detach(Exit::StoppedWaiting)),
-            End::Failed(error) if is_known => {
+            WaitEnd::Interrupted => Ok(self.detach(Exit::Interrupted)),
+            WaitEnd::Failed(error) if error.kind() == ErrorKind::WaitLimit => Ok(self.detach(Exit::StoppedWaiting)),
+            WaitEnd::Failed(error) if is_known => {
                 self.printer.failure(&error.into());
                 Ok(self.detach(Exit::StoppedWaiting))
             }
-            End::Failed(error) => Err(error.into()),
+            WaitEnd::Failed(error) => Err(error.into()),
         }
     }
 
     /// Waits for the end, and shows progress and output meanwhile.
-    async fn follow(&mut self) -> End {
-        let Self { session, printer, run, lines, interrupt, .. } = self;
-        let execution = run.execution().clone();
+    async fn follow(&mut self) -> WaitEnd {
+        let Self { printer, run, lines, interrupt, .. } = self;
+        let id = run.execution().id().to_owned();
         let alone = run.latest().is_some_and(|latest| latest.task_count == 1);
-        let mut progress = Progress::begin(printer, execution.id());
-        if let Some(latest) = run.latest() {
-            progress.show(execution.id(), latest);
-        }
+        let mut line = ProgressLine::begin(printer, &id);
         let end = tokio::select! {
             biased;
-            ended = run.wait() => ended.map_or_else(End::Failed, |finished| End::Finished(Box::new(finished))),
-            () = interrupt.next() => End::Interrupted,
-            never = show_progress(states(&session.client, &execution), execution.id(), &mut progress) => match never {},
+            end = show_progress(run.changes(), &id, &mut line) => end,
+            () = interrupt.next() => WaitEnd::Interrupted,
             never = show_output(printer, lines, alone) => match never {},
         };
         // The tasks' last lines come before their end is known, but perhaps were not taken yet.
@@ -110,12 +94,12 @@ impl Follow<'_> {
 
     /// Asks for the cancel, and gives how the wait ends if not by that. That the execution has ended meanwhile is no
     /// failure: the wait goes on and tells how.
-    async fn cancel(&mut self) -> Option<End> {
+    async fn cancel(&mut self) -> Option<WaitEnd> {
         let Self { printer, run, interrupt, .. } = self;
         printer.note(&format!("note: cancelling {}; interrupt again to leave it to the service", run.execution()));
         tokio::select! {
-            asked = run.cancel() => asked.err().filter(|error| error.kind() != ErrorKind::Conflict).map(End::Failed),
-            () = interrupt.next() => Some(End::Interrupted),
+            asked = run.cancel() => asked.err().filter(|error| error.kind() != ErrorKind::Conflict).map(WaitEnd::Failed),
+            () = interrupt.next() => Some(WaitEnd::Interrupted),
         }
     }
 
@@ -136,23 +120,17 @@ impl Follow<'_> {
     }
 }
 
-/// The execution as it is, asked for again and again. A question that fails is left out: it says nothing of the execution.
-fn states(client: &Client, execution: &ExecutionName) -> impl Stream<Item = Execution> {
-    let answers = stream::unfold(FIRST_PAUSE, move |pause| async move {
-        sleep(pause).await;
-        Some((client.execution(execution).await.ok(), LONGEST_PAUSE.min(pause * 2)))
-    });
-    answers.filter_map(ready)
-}
-
-/// Shows the states as they come, and that the wait goes on when none has come for a while.
-async fn show_progress(states: impl Stream<Item = Execution>, id: &str, progress: &mut Progress<'_>) -> Infallible {
-    let mut states = pin!(states);
+/// Shows progress as it comes, and that the wait goes on when none has come for a while. Gives the end.
+async fn show_progress(changes: impl Stream<Item = Result<Change>>, id: &str, line: &mut ProgressLine<'_>) -> WaitEnd {
+    let mut changes = pin!(changes);
     loop {
-        match timeout_at(progress.next_heartbeat(), states.next()).await {
-            Ok(Some(state)) => progress.show(id, &state),
+        match timeout_at(line.next_heartbeat(), changes.next()).await {
+            Ok(Some(Ok(Change::Progress(now)))) => line.show(id, &now),
+            Ok(Some(Ok(Change::Finished(finished)))) => return WaitEnd::Finished(Box::new(finished)),
+            Ok(Some(Err(error))) => return WaitEnd::Failed(error),
+            // The end or an error comes before.
             Ok(None) => pending().await,
-            Err(_) => progress.heartbeat(),
+            Err(_) => line.heartbeat(),
         }
     }
 }
@@ -179,23 +157,25 @@ fn print(printer: &Printer, line: &Output, alone: bool) {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::{io, time::Duration};
 
-    use tokio::time::timeout;
+    use futures_util::stream;
+    use tokio::time::{sleep, timeout};
 
     use super::*;
-    use crate::cli::printer::tests::printer;
+    use crate::{Progress, cli::printer::tests::printer, proto::run::v2::Execution};
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_without_news_says_each_minute_that_it_goes_on() {
         let (printer, stderr) = printer(io::sink());
-        let mut progress = Progress::begin(&printer, "echo-x7k2p");
+        let mut line = ProgressLine::begin(&printer, "echo-x7k2p");
         let news = stream::once(async {
             sleep(Duration::from_secs(90)).await;
-            Execution { task_count: 2, running_count: 1, ..Execution::default() }
+            let execution = Execution { task_count: 2, running_count: 1, ..Execution::default() };
+            Ok(Change::Progress(Progress::of(&execution)))
         });
-        let shown = show_progress(news.chain(stream::pending()), "echo-x7k2p", &mut progress);
-        timeout(Duration::from_secs(215), shown).await.expect_err("it never ends");
+        let shown = show_progress(news.chain(stream::pending()), "echo-x7k2p", &mut line);
+        assert!(timeout(Duration::from_secs(215), shown).await.is_err(), "it never ends");
         let running = "echo-x7k2p: running, 0 of 2 tasks done";
         let expected = [
             "echo-x7k2p: waiting, 60s".to_owned(),

@@ -15,7 +15,7 @@ use comfy_table::{Table, presets};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-pub(super) use self::progress::Progress;
+pub(super) use self::progress::ProgressLine;
 use super::{
     exit::Exit,
     failure::Failure,
@@ -33,7 +33,7 @@ pub(super) struct Printer {
     is_quiet: bool,
     /// Whether stderr is a terminal.
     is_watched: bool,
-    /// The live line, hidden unless a [`Progress`] shows it; other lines must go above it.
+    /// The live line, hidden unless a [`ProgressLine`] shows it; other lines must go above it.
     live: ProgressBar,
 }
 

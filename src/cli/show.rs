@@ -4,7 +4,6 @@ pub(super) mod job;
 pub(super) mod json;
 pub(super) mod mask;
 pub(super) mod output;
-pub(super) mod phase;
 pub(super) mod report;
 pub(super) mod safe;
 pub(super) mod view;

@@ -6,10 +6,7 @@ use indicatif::{ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
 use super::Printer;
-use crate::{
-    cli::show::{phase::Phase, safe},
-    proto::run::v2::Execution,
-};
+use crate::{Progress, cli::show::safe};
 
 /// How often the live line shows the elapsed time anew.
 const REDRAW: Duration = Duration::from_millis(250);
@@ -19,7 +16,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 /// The progress of one execution, shown until dropped.
 #[derive(Debug)]
-pub(in crate::cli) struct Progress<'a> {
+pub(in crate::cli) struct ProgressLine<'a> {
     printer: &'a Printer,
     begun: Instant,
     /// The latest state in words, and when it was last shown.
@@ -27,7 +24,7 @@ pub(in crate::cli) struct Progress<'a> {
     shown: Instant,
 }
 
-impl<'a> Progress<'a> {
+impl<'a> ProgressLine<'a> {
     /// Shows the progress of the execution with this id from now on.
     pub(in crate::cli) fn begin(printer: &'a Printer, id: &str) -> Self {
         let state = format!("{id}: waiting");
@@ -43,11 +40,13 @@ impl<'a> Progress<'a> {
         Self { printer, begun: Instant::now(), state, shown: Instant::now() }
     }
 
-    /// Shows this state of the execution with this id, unless it is as it was.
-    pub(in crate::cli) fn show(&mut self, id: &str, execution: &Execution) {
-        let done = execution.succeeded_count + execution.failed_count + execution.cancelled_count;
-        let phase = Phase::of_execution(execution);
-        let state = format!("{id}: {phase}, {done} of {} tasks done", execution.task_count);
+    /// Shows how far the execution with this id is, unless it is as it was.
+    pub(in crate::cli) fn show(&mut self, id: &str, now: &Progress) {
+        let done = [now.succeeded, now.failed, now.cancelled].map(u64::from).iter().sum::<u64>();
+        let state = match &now.trouble {
+            None => format!("{id}: {}, {done} of {} tasks done", now.phase, now.tasks),
+            Some(trouble) => format!("{id}: waiting; {}", trouble.error),
+        };
         if state != self.state {
             self.state = state;
             self.write();
@@ -74,7 +73,7 @@ impl<'a> Progress<'a> {
     }
 }
 
-impl Drop for Progress<'_> {
+impl Drop for ProgressLine<'_> {
     fn drop(&mut self) {
         self.printer.live.disable_steady_tick();
         self.printer.live.finish_and_clear();

@@ -1,7 +1,7 @@
 //! `runjob describe`: one execution, in full.
 
 use crate::{
-    ExecutionName, Location,
+    ExecutionName, Location, Phase,
     cli::{
         context::Context,
         exit::Exit,
@@ -9,7 +9,7 @@ use crate::{
         flags::{global::Format, names::ExecutionArg, show_env::ShowEnv},
         printer::Printer,
         session::Session,
-        show::{json, mask::mask, phase::Phase, view},
+        show::{json, mask::mask, view},
         verb::Verb,
     },
     proto::run::v2::Execution,

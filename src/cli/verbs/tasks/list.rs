@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt;
 
 use crate::{
-    ExecutionName, Location,
+    ExecutionName, Location, Phase,
     cli::{
         context::Context,
         exit::Exit,
@@ -11,7 +11,7 @@ use crate::{
         flags::{global::Format, names::ExecutionArg, show_env::ShowEnv},
         printer::Printer,
         session::Session,
-        show::{json, mask::mask, phase::Phase, view},
+        show::{json, mask::mask, view},
         verb::Verb,
     },
     proto::run::v2::Task,
