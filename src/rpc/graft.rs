@@ -102,7 +102,7 @@ struct Origin {
 }
 
 /// A field on the wire.
-struct Part<'a> {
+struct WireField<'a> {
     number: u32,
     /// With its key.
     whole: &'a [u8],
@@ -110,7 +110,7 @@ struct Part<'a> {
     payload: Option<&'a [u8]>,
 }
 
-fn parts(mut bytes: &[u8]) -> Result<Vec<Part<'_>>, DecodeError> {
+fn parts(mut bytes: &[u8]) -> Result<Vec<WireField<'_>>, DecodeError> {
     let mut parts = Vec::new();
     while bytes.has_remaining() {
         let whole = bytes;
@@ -120,12 +120,12 @@ fn parts(mut bytes: &[u8]) -> Result<Vec<Part<'_>>, DecodeError> {
         let upto = |start: &'_ [u8]| start.len() - bytes.len();
         let mut payload = &value[..upto(value)];
         let has_payload = wire_type == WireType::LengthDelimited && decode_varint(&mut payload).is_ok();
-        parts.push(Part { number, whole: &whole[..upto(whole)], payload: has_payload.then_some(payload) });
+        parts.push(WireField { number, whole: &whole[..upto(whole)], payload: has_payload.then_some(payload) });
     }
     Ok(parts)
 }
 
-fn payloads<'a>(parts: &[Part<'a>], number: u32) -> Vec<&'a [u8]> {
+fn payloads<'a>(parts: &[WireField<'a>], number: u32) -> Vec<&'a [u8]> {
     parts.iter().filter(|part| part.number == number).filter_map(|part| part.payload).collect()
 }
 

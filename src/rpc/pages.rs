@@ -56,7 +56,7 @@ impl Caller {
         P: Message + Default + 'static,
         T: Named + Send + 'static,
     {
-        let state = (self.clone(), list, turn, Progress::default(), Some(String::new()));
+        let state = (self.clone(), list, turn, Extent::default(), Some(String::new()));
         stream::try_unfold(state, |(caller, mut list, turn, mut progress, token)| async move {
             let Some(token) = token else { return Ok(None) };
             (turn.to)(&mut list.message, token);
@@ -79,7 +79,7 @@ pub(super) fn items<T: Send + 'static>(pages: BoxStream<'static, Result<Vec<T>>>
 
 /// How far a list has been read.
 #[derive(Default)]
-struct Progress {
+struct Extent {
     hasher: RandomState,
     /// The hashes of the tokens so far: tokens are as long as the service likes.
     tokens: HashSet<u64>,
@@ -88,7 +88,7 @@ struct Progress {
     empty: usize,
 }
 
-impl Progress {
+impl Extent {
     /// Takes note of a page with this many items and the token of the next one.
     fn note(&mut self, items: usize, next: &str, most: usize) -> Result<()> {
         self.items = self.items.saturating_add(items);
@@ -122,7 +122,7 @@ mod tests {
 
     /// Reads pages of this many items, each with a new token, until the list is refused.
     fn read(items: usize, most: usize) -> (usize, String) {
-        let mut progress = Progress::default();
+        let mut progress = Extent::default();
         for page in 1.. {
             if let Err(error) = progress.note(items, &page.to_string(), most) {
                 return (page, error.to_string());
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_token_may_not_come_back_however_long_ago_it_was() {
-        let mut progress = Progress::default();
+        let mut progress = Extent::default();
         for token in ["a", "b", "c"] {
             progress.note(1, token, 100).expect("new");
         }
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn pages_without_items_are_no_end_while_others_come_between() {
-        let mut progress = Progress::default();
+        let mut progress = Extent::default();
         for page in 0..10 * MOST_EMPTY {
             progress.note(page % 2, &page.to_string(), usize::MAX).expect("within bounds");
         }
