@@ -15,12 +15,14 @@ use http::HeaderValue;
 use prost::{DecodeError, Message};
 use tokio::time::{Instant, sleep};
 use tonic::Code;
+use tracing::Instrument as _;
 
 pub(crate) use crate::transport::Failure;
 use crate::{
     error::{Error, ErrorKind, Result},
     proto::Method,
     retry::{Evidence, ReadPolicy, Slots, StartPolicy, Throttle},
+    trace,
     transport::{Chunks, Routing, Transport, Unary, grpc_timeout},
 };
 
@@ -144,13 +146,15 @@ impl Caller {
     /// The limit is also sent as `grpc-timeout`, so that the service stops as well.
     async fn attempt<A: Reply>(&self, call: &Call<'_, A>, limit: Duration) -> Result<A, Failure> {
         let told = if limit == self.rpc_timeout { self.told.clone() } else { grpc_timeout(limit) };
-        let answer = match self.transport.unary(&call.request, limit, told).await {
+        let span = trace::attempt(call.request.path, self.transport.authority());
+        let answer = match self.transport.unary(&call.request, limit, told).instrument(span.clone()).await {
             Ok(bytes) => A::read_from(bytes).map_err(|cause| {
                 let error = Error::new(ErrorKind::Protocol, "the answer is not the message that belongs here");
                 Failure { error: error.with_source(cause), evidence: Evidence::Ambiguous, token: None }
             }),
             Err(failure) => Err(failure),
         };
+        trace::ended(&span, answer.as_ref().err().map(|failure| &failure.error));
         let is_from_peer = answer.as_ref().map_or_else(|failure| failure.error.is_from_peer(), |_| true);
         if is_from_peer && !self.learned.answered.load(Relaxed) {
             self.learned.answered.store(true, Relaxed);
@@ -178,7 +182,10 @@ impl Caller {
             self.throttle().failed();
             let again = is_transient(&error) && self.throttle().allows();
             match ReadPolicy::DEFAULT.next(failures, error.advice(), self.random()) {
-                Some(pause) if again => sleep(pause).await,
+                Some(pause) if again => {
+                    trace::retry(call.request.path, pause, &error);
+                    sleep(pause).await;
+                }
                 _ => return Err(error),
             }
         }
@@ -211,6 +218,7 @@ impl Caller {
                 refused += u32::from(failure.evidence == Evidence::Unprocessed);
                 match StartPolicy::DEFAULT.next(failure.evidence, failures, refused, self.random()) {
                     Some(pause) if failure.error.may_reconnect() && Instant::now() + pause < deadline => {
+                        trace::retry(call.request.path, pause, &failure.error);
                         sleep(pause).await;
                     }
                     _ => return Err(failure),

@@ -6,6 +6,7 @@ mod edit;
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
+use tracing::Instrument as _;
 
 pub use self::builder::ClientBuilder;
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
     rpc::foreign,
     run::{Finished, Run, RunTicket},
     start::{RunBuilder, StartKey, StartToken, find, token},
+    trace::verb,
     transport::Transport,
     watch,
 };
@@ -72,8 +74,8 @@ impl Client {
         RunBuilder::new(self.caller.clone(), job.clone())
     }
 
-    /// Starts the execution of this job that the token names, `{job}-{token}`, exactly once: whoever calls this with one
-    /// job and one token, however often and whatever gets lost on the way, gets the same execution.
+    /// Starts the execution of this job that the token names, `{job}-{token}`, exactly once: all calls with one
+    /// job and one token get the same execution, however many there are and whatever gets lost on the way.
     ///
     /// RunJob has no request id; UpdateJob has one in effect. This reads the job and writes it back, the same to the
     /// byte, with the token as its `start_execution_token`, which makes the service start an execution of that name. The
@@ -94,7 +96,7 @@ impl Client {
     /// as [`RunBuilder::start`] with a key. After [`StartUnknown`](ErrorKind::StartUnknown) calling again with the same
     /// token is safe.
     pub async fn start_once(&self, job: &JobName, token: &StartToken) -> Result<Run> {
-        token::start_once(&self.caller, job.single()?, token).await
+        token::start_once(&self.caller, job.single()?, token).instrument(verb!("start_once", job)).await
     }
 
     /// Starts many executions and yields each handle, in the order given, when the service has accepted it.
@@ -113,14 +115,13 @@ impl Client {
 
     /// The execution that was started with this key, looked for as [`RunBuilder::start_key`] says (ListExecutions).
     ///
-    /// None means that none was seen, which is no proof that none was started: it may be listed later, or its request
-    /// may still be on its way.
+    /// `None` does not prove that there is none: the execution may be listed later, or the request may still be on its way.
     ///
     /// # Errors
     /// [`PermissionDenied`](ErrorKind::PermissionDenied) without `run.executions.list`, and whatever keeps a read from
     /// being answered.
     pub async fn find_start(&self, job: &JobName, key: &StartKey) -> Result<Option<Run>> {
-        Ok(find::look(&self.caller, job.single()?, key).await?.adopt(&self.caller))
+        Ok(find::look(&self.caller, job.single()?, key).instrument(verb!("find_start", job)).await?.adopt(&self.caller))
     }
 
     /// The handle of an execution that was started elsewhere. Nothing is asked yet.
@@ -150,17 +151,19 @@ impl Client {
 
     /// The handle of a run that was started elsewhere, by its [ticket](Run::ticket). Nothing is asked yet.
     ///
-    /// [`Run::wait`] hears of the end at once while the service keeps the operation, and by the execution afterwards.
+    /// [`Run::wait`] returns as soon as the execution ends while the service keeps the operation, and polls the execution
+    /// afterwards.
     pub fn resume(&self, ticket: &RunTicket) -> Run {
         Run::resumed(self.caller.clone(), ticket)
     }
 
     /// Waits for many executions at once and yields each as it ends.
     ///
-    /// Up to 30 executions of a job, or 7 that are known by name only, are waited for as by [`Run::wait`]. More of them share
-    /// one look at the job's list (ListExecutions) a second, so that the requests grow with the jobs and not with the executions:
-    /// two a second and job at the most, however long the list is. Looks become rarer while nothing ends, by a fiftieth
-    /// of that time, up to ten seconds. A run with a [wait limit](Run::set_wait_limit) is always waited for by itself.
+    /// Up to 30 executions of a job, or 7 that are known by name only, are awaited as by [`Run::wait`]. More of them share
+    /// one scan of the job's list (ListExecutions) a second, so that the number of requests grows with the jobs and not with
+    /// the executions: at most two per second and job, however long the list is. While nothing ends, scans back off: the
+    /// pause is a fiftieth of that time, up to ten seconds. A run with a [wait limit](Run::set_wait_limit) is always awaited
+    /// individually.
     /// What cannot be waited for is yielded as an error with its name. Dropping the stream cancels nothing.
     pub fn watch(&self, runs: impl IntoIterator<Item = Run>) -> BoxStream<'static, (ExecutionName, Result<Finished>)> {
         watch::watch(runs)
@@ -171,7 +174,7 @@ impl Client {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound), and whatever keeps a read from being answered.
     pub async fn job(&self, name: &JobName) -> Result<Job> {
-        self.caller.get_job(name.single()?).await
+        self.caller.get_job(name.single()?).instrument(verb!("job", name)).await
     }
 
     /// The jobs of a location, the newest first, paging by itself (ListJobs).
@@ -188,7 +191,7 @@ impl Client {
     /// [`Conflict`](ErrorKind::Conflict) when it exists, [`InvalidInput`](ErrorKind::InvalidInput) when the service
     /// refuses its content.
     pub async fn create_job(&self, name: &JobName, job: Job) -> Result<Operation<Job>> {
-        let answer = self.caller.create_job(name.single()?, job).await?;
+        let answer = self.caller.create_job(name.single()?, job).instrument(verb!("create_job", name)).await?;
         Operation::answered(self.caller.clone(), name.location(), name, answer)
     }
 
@@ -205,7 +208,7 @@ impl Client {
     /// the service refuses the content.
     pub async fn update_job(&self, job: Job) -> Result<Operation<Job>> {
         let name: JobName = job.name.parse()?;
-        let answer = self.caller.update_job(name.single()?, job).await?;
+        let answer = self.caller.update_job(name.single()?, job).instrument(verb!("update_job", name)).await?;
         Operation::answered(self.caller.clone(), name.location(), &name, answer)
     }
 
@@ -232,7 +235,7 @@ impl Client {
     /// - [`Unreachable`](ErrorKind::Unreachable), [`Deadline`](ErrorKind::Deadline) and other failures of the service: the
     ///   job may have been changed
     pub async fn edit_job(&self, name: &JobName, change: impl FnMut(&mut Job) + Send) -> Result<Operation<Job>> {
-        let answer = edit::edit(&self.caller, name.single()?, change).await?;
+        let answer = edit::edit(&self.caller, name.single()?, change).instrument(verb!("edit_job", name)).await?;
         Operation::answered(self.caller.clone(), name.location(), name, answer)
     }
 
@@ -243,7 +246,7 @@ impl Client {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound).
     pub async fn delete_job(&self, name: &JobName) -> Result<Operation<Job>> {
-        let answer = self.caller.delete_job(name.single()?).await?;
+        let answer = self.caller.delete_job(name.single()?).instrument(verb!("delete_job", name)).await?;
         Operation::answered(self.caller.clone(), name.location(), name, answer)
     }
 
@@ -252,7 +255,7 @@ impl Client {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound), and whatever keeps a read from being answered.
     pub async fn get_iam_policy(&self, job: &JobName) -> Result<Policy> {
-        self.caller.get_iam_policy(job.single()?).await
+        self.caller.get_iam_policy(job.single()?).instrument(verb!("get_iam_policy", job)).await
     }
 
     /// Replaces the policy of a job and returns it as it is then (SetIamPolicy).
@@ -266,7 +269,7 @@ impl Client {
     /// [`Conflict`](ErrorKind::Conflict) when the policy has changed since it was read,
     /// [`InvalidInput`](ErrorKind::InvalidInput) when the service refuses its content.
     pub async fn set_iam_policy(&self, job: &JobName, policy: Policy) -> Result<Policy> {
-        self.caller.set_iam_policy(job.single()?, policy).await
+        self.caller.set_iam_policy(job.single()?, policy).instrument(verb!("set_iam_policy", job)).await
     }
 
     /// Which of these permissions, such as `run.jobs.run`, the caller has on a job (TestIamPermissions). Without any of them,
@@ -281,7 +284,10 @@ impl Client {
         permissions: impl IntoIterator<Item = P>,
     ) -> Result<Vec<String>> {
         let permissions = permissions.into_iter().map(Into::into).collect();
-        self.caller.test_iam_permissions(job.single()?, permissions).await
+        self.caller
+            .test_iam_permissions(job.single()?, permissions)
+            .instrument(verb!("test_iam_permissions", job))
+            .await
     }
 
     /// Reads an execution (GetExecution).
@@ -289,7 +295,7 @@ impl Client {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound), and whatever keeps a read from being answered.
     pub async fn execution(&self, name: &ExecutionName) -> Result<Execution> {
-        self.caller.get_execution(name.single()?).await
+        self.caller.get_execution(name.single()?).instrument(verb!("execution", name)).await
     }
 
     /// The executions of a job, or of [every job](Location::any_job), the newest first, paging by itself
@@ -305,7 +311,7 @@ impl Client {
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) when it is over already.
     pub async fn cancel(&self, name: &ExecutionName) -> Result<Operation<Execution>> {
-        let answer = self.caller.cancel_execution(name.single()?).await?;
+        let answer = self.caller.cancel_execution(name.single()?).instrument(verb!("cancel", name)).await?;
         Operation::answered(self.caller.clone(), name.location(), name, answer)
     }
 
@@ -316,7 +322,7 @@ impl Client {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound).
     pub async fn delete_execution(&self, name: &ExecutionName) -> Result<Operation<Execution>> {
-        let answer = self.caller.delete_execution(name.single()?).await?;
+        let answer = self.caller.delete_execution(name.single()?).instrument(verb!("delete_execution", name)).await?;
         Operation::answered(self.caller.clone(), name.location(), name, answer)
     }
 
@@ -325,7 +331,7 @@ impl Client {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound), and whatever keeps a read from being answered.
     pub async fn task(&self, name: &TaskName) -> Result<Task> {
-        self.caller.get_task(name).await
+        self.caller.get_task(name).instrument(verb!("task", name)).await
     }
 
     /// The tasks of an execution, or of [every execution](JobName::any_execution), paging by itself (ListTasks).
@@ -345,7 +351,7 @@ impl Client {
     /// [`NotFound`](ErrorKind::NotFound): the service forgets operations some time after their end, but not what they were
     /// about.
     pub async fn get_operation(&self, name: &OperationName) -> Result<longrunning::Operation> {
-        self.caller.get_operation(name).await
+        self.caller.get_operation(name).instrument(verb!("get_operation", name)).await
     }
 
     /// Waits until an operation is done, however long that takes, and returns it (WaitOperation, and GetOperation where
@@ -354,7 +360,7 @@ impl Client {
     /// # Errors
     /// As [`Operation::wait`], but for the operation's own result.
     pub async fn wait_operation(&self, name: &OperationName) -> Result<longrunning::Operation> {
-        operation::done(&self.caller, name).await
+        operation::done(&self.caller, name).instrument(verb!("wait_operation", name)).await
     }
 
     /// The operations of a location, paging by itself (ListOperations).
@@ -368,6 +374,6 @@ impl Client {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound).
     pub async fn delete_operation(&self, name: &OperationName) -> Result<()> {
-        self.caller.delete_operation(name).await
+        self.caller.delete_operation(name).instrument(verb!("delete_operation", name)).await
     }
 }

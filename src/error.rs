@@ -401,6 +401,13 @@ impl StdError for Error {
     }
 }
 
+/// As [`Error::status`], with the error as its source.
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        error.into_status()
+    }
+}
+
 impl From<NameError> for Error {
     fn from(error: NameError) -> Self {
         Self::new(ErrorKind::InvalidInput, error.to_string())

@@ -77,6 +77,7 @@ mod retry;
 mod rpc;
 mod run;
 mod start;
+mod trace;
 mod transport;
 mod watch;
 

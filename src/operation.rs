@@ -8,6 +8,7 @@ use std::{fmt::Display, marker::PhantomData, time::Duration};
 use prost::{Message, Name};
 use prost_types::Any;
 use tokio::time::{Instant, sleep};
+use tracing::Instrument as _;
 
 use crate::{
     call::Caller,
@@ -16,6 +17,7 @@ use crate::{
     proto::longrunning::{self, operation},
     retry::Backoff,
     rpc::foreign,
+    trace::{self, verb},
 };
 
 /// How long one WaitOperation may be held by the service: what gcloud asks for. A cut connection costs one of these.
@@ -73,7 +75,7 @@ impl<T: Message + Name + Default> Operation<T> {
     ) -> Result<Self> {
         let name = location.own_operation(&latest.name).ok_or_else(|| foreign(&latest.name))?;
         let mut operation = Self::named(caller, name).about(subject);
-        operation.hear(latest)?;
+        operation.accept(latest)?;
         Ok(operation)
     }
 
@@ -87,7 +89,7 @@ impl<T: Message + Name + Default> Operation<T> {
         self.latest.as_ref().is_some_and(|operation| operation.done)
     }
 
-    /// What the operation last said about its resource, or none before the first answer (`Operation.metadata`).
+    /// The resource as of the last answer, or `None` before the first one (`Operation.metadata`).
     ///
     /// # Errors
     /// When it is of another type than `T`.
@@ -100,8 +102,9 @@ impl<T: Message + Name + Default> Operation<T> {
     /// # Errors
     /// When the service could not be asked; that says nothing about the operation.
     pub async fn poll(&mut self) -> Result<bool> {
-        let latest = self.caller.get_operation(&self.name).await?;
-        self.hear(latest)?;
+        let span = verb!("poll", self.name);
+        let latest = self.caller.get_operation(&self.name).instrument(span).await?;
+        self.accept(latest)?;
         Ok(self.is_done())
     }
 
@@ -109,12 +112,12 @@ impl<T: Message + Name + Default> Operation<T> {
     ///
     /// # Errors
     /// When it is about another resource than this operation.
-    fn hear(&mut self, latest: longrunning::Operation) -> Result<()> {
+    fn accept(&mut self, latest: longrunning::Operation) -> Result<()> {
         let response = match &latest.result {
             Some(operation::Result::Response(response)) => Some(response),
             _ => None,
         };
-        // Of what is no `T`, `metadata` and `wait` tell.
+        // `metadata` and `wait` report what is not a `T`.
         for name in latest.metadata.iter().chain(response).filter_map(|any| name_in::<T>(any).ok()) {
             match &self.subject {
                 Some(subject) if !is_same(subject, &name) => {
@@ -139,7 +142,8 @@ impl<T: Message + Name + Default> Operation<T> {
     /// When the operation itself failed, or when waiting is pointless: the operation may not be read, the service says for
     /// ten seconds that it is not there, or the endpoint has never answered and is not a gRPC server.
     pub async fn wait(&mut self) -> Result<T> {
-        self.until_done().await?;
+        let span = verb!("wait", self.name);
+        self.until_done().instrument(span).await?;
         match self.latest.as_ref().and_then(|operation| operation.result.as_ref()) {
             Some(operation::Result::Response(response)) => unpack(response),
             Some(operation::Result::Error(error)) => {
@@ -177,7 +181,7 @@ impl<T: Message + Name + Default> Operation<T> {
                 Err(error) if self.caller.rides_out(&error) => error.retry_after(),
                 Err(error) => return Err(error),
             };
-            // An answer that came early, or none: never ask in a busy loop.
+            // After an early answer or a failure: never ask in a busy loop.
             if !self.is_done() {
                 sleep(pace.next(self.caller.random(), advice)).await;
             }
@@ -192,11 +196,11 @@ impl<T: Message + Name + Default> Operation<T> {
             Some(answer) => answer,
             None => (self.caller.get_operation(&self.name).await?, false),
         };
-        self.hear(answer)?;
+        self.accept(answer)?;
         Ok(was_held)
     }
 
-    /// The answer to a long poll and whether it was held, or none where there can be no long poll.
+    /// The answer to a long poll and whether it was held, or `None` where no long poll is possible.
     async fn long_poll(&self, polls: &mut LongPolls) -> Result<Option<(longrunning::Operation, bool)>> {
         let Some(slot) = self.caller.slot().filter(|_| polls.are_served) else { return Ok(None) };
         let asked = Instant::now();
@@ -210,6 +214,7 @@ impl<T: Message + Name + Default> Operation<T> {
             }
             Err(error) if error.kind() == ErrorKind::Unimplemented => {
                 polls.are_served = false;
+                trace::polls_instead(&self.name);
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -234,7 +239,7 @@ impl LongPolls {
 
 /// The operation of this name once it is done, whatever its result and whatever it is about.
 pub(crate) async fn done(caller: &Caller, name: &OperationName) -> Result<longrunning::Operation> {
-    // The type is not looked at before a result is unpacked.
+    // The type matters only when a result is unpacked.
     let mut operation = Operation::<longrunning::Operation>::named(caller.clone(), name.clone());
     operation.until_done().await?;
     Ok(operation.latest.unwrap_or_default())
@@ -278,13 +283,13 @@ impl Absence {
 pub(crate) fn name_in<T: Name>(any: &Any) -> Result<String> {
     /// What the resources of run/v2 have in common: `name` is field 1.
     #[derive(Clone, PartialEq, Message)]
-    struct Named {
+    struct NameOnly {
         #[prost(string, tag = "1")]
         name: String,
     }
     let package = any.type_url.strip_suffix(T::NAME).and_then(|url| url.strip_suffix('.'));
     let is_named = package.is_some_and(|url| url.ends_with(T::PACKAGE));
-    let named = if is_named { Named::decode(&any.value[..]).ok() } else { None };
+    let named = if is_named { NameOnly::decode(&any.value[..]).ok() } else { None };
     named.map(|named| named.name).ok_or_else(|| unexpected::<T>(any))
 }
 

@@ -40,8 +40,8 @@ pub enum Outcome {
     TimedOut(Vec<TaskFailure>),
     /// It was deleted before its end was seen.
     Deleted,
-    /// It is over, and nothing that the service says of it proves a success or tells of a failure. Neither a condition
-    /// nor a count: treat it as not succeeded, and read its logs.
+    /// It is over, and neither a condition nor a count shows whether it succeeded or failed. Treat it as not succeeded, and
+    /// read its logs.
     #[serde(other)]
     Unknown,
 }
@@ -105,14 +105,14 @@ impl Outcome {
         }
     }
 
-    /// Whether the tasks of this finished execution are needed to tell its outcome.
+    /// Whether the outcome of this finished execution depends on its tasks.
     pub(crate) fn needs_tasks(execution: &Execution) -> bool {
         matches!(end(execution), End::Failed)
     }
 }
 
 impl TaskFailure {
-    /// The failure of this task, or none when it has not failed.
+    /// The failure of this task, or `None` when it has not failed.
     ///
     /// # Errors
     /// When the task has no proper name.
@@ -168,7 +168,7 @@ pub(crate) fn is_finished(execution: &Execution) -> bool {
     }
 }
 
-/// What the execution alone tells of its end.
+/// How the execution ended, as far as the execution alone shows it.
 enum End {
     Succeeded,
     Failed,
@@ -182,7 +182,7 @@ fn end(execution: &Execution) -> End {
     match condition.map(Condition::state) {
         Some(State::ConditionSucceeded) => return End::Succeeded,
         Some(State::ConditionFailed) => {}
-        // Without the condition, the counts tell, unless there are none.
+        // Without the condition the counts decide, if there are any.
         _ if !has_counts(execution) => return End::Unknown,
         _ if execution.task_count > 0 && execution.succeeded_count >= execution.task_count => return End::Succeeded,
         _ => {}
@@ -200,7 +200,7 @@ fn has_counts(execution: &Execution) -> bool {
     [execution.succeeded_count, execution.failed_count, execution.cancelled_count].iter().any(|&count| count > 0)
 }
 
-/// The condition that tells of the end, unless it says nothing: a state that is not set, or that our protos do not know.
+/// The condition for the end, unless its state is not set or unknown to our protos.
 fn completed(conditions: &[Condition]) -> Option<&Condition> {
     let mut completed = conditions.iter().filter(|condition| condition.r#type == "Completed");
     completed.find(|condition| condition.state() != State::Unspecified)

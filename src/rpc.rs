@@ -146,7 +146,7 @@ impl Caller {
         items(self.execution_pages(job, PAGE_SIZE))
     }
 
-    /// The executions of a job by pages of this size at most: the service may have a maximum of its own.
+    /// The executions of a job in pages of at most this size: the service may have its own maximum.
     pub(crate) fn execution_pages(&self, job: &JobName, page_size: i32) -> BoxStream<'static, Result<Vec<Execution>>> {
         let message = ListExecutionsRequest { parent: job.to_string(), page_size, ..ListExecutionsRequest::default() };
         self.pages(

@@ -10,6 +10,7 @@ use std::{sync::OnceLock, time::Duration};
 
 use futures_util::TryStreamExt as _;
 use tokio::time::sleep;
+use tracing::Instrument as _;
 
 use self::wait::Wait;
 pub use self::{
@@ -24,6 +25,7 @@ use crate::{
     outcome::{Outcome, TaskFailure, is_finished},
     proto::run::v2::{Execution, Task},
     rpc::MOST_TASKS,
+    trace::{self, verb},
 };
 
 /// A started execution.
@@ -87,6 +89,7 @@ impl Run {
         execution: Execution,
         duplicates: Vec<ExecutionName>,
     ) -> Self {
+        trace::adopted(&name);
         Self { adopted: Some(duplicates), ..Self::seen(caller, name, execution) }
     }
 
@@ -105,8 +108,7 @@ impl Run {
         self.operation.as_ref().map(Operation::name)
     }
 
-    /// What to keep in order to go on in another process: [`Client::resume`](crate::Client::resume) hears of the end at
-    /// once while the operation lives, and by the execution afterwards.
+    /// What to keep in order to go on in another process with [`Client::resume`](crate::Client::resume).
     pub fn ticket(&self) -> RunTicket {
         RunTicket::new(self.execution.clone(), self.operation().cloned())
     }
@@ -139,7 +141,7 @@ impl Run {
         self.wait_limit = limit;
     }
 
-    /// Asks once, the operation where the execution cannot be read. Returns the end, or none while it runs or cannot be
+    /// Asks once, the operation where the execution cannot be read. Returns the end, or `None` while it runs or cannot be
     /// seen yet; [`latest`](Self::latest) has the counts.
     ///
     /// Dropping the future leaves the handle as it was.
@@ -149,6 +151,11 @@ impl Run {
     /// [`NotFound`](ErrorKind::NotFound) when this handle has never seen the execution; within ten seconds of its start it
     /// may still show up.
     pub async fn poll(&mut self) -> Result<Option<Finished>> {
+        let span = verb!("poll", self.execution);
+        self.ask().instrument(span).await
+    }
+
+    async fn ask(&mut self) -> Result<Option<Finished>> {
         if !self.is_over()
             && let Err(error) = self.ask_execution().await
         {
@@ -156,8 +163,8 @@ impl Run {
             if is_missing && self.missing.is_proven() {
                 return self.gone(error).map(Some);
             }
-            let is_heard = self.ask_operation_instead(&error).await;
-            if !(is_heard || is_missing && self.latest().is_some()) {
+            let has_answered = self.ask_operation_instead(&error).await;
+            if !(has_answered || is_missing && self.latest().is_some()) {
                 return Err(error);
             }
         }
@@ -185,16 +192,17 @@ impl Run {
     ///
     /// Never because the execution ended badly: that is an [`Outcome`].
     pub async fn wait(&mut self) -> Result<Finished> {
-        let Some(limit) = self.wait_limit else { return self.until_finished().await };
-        let ended = tokio::time::timeout(limit, self.until_finished()).await;
+        let span = verb!("wait", self.execution);
+        let Some(limit) = self.wait_limit else { return self.until_finished().instrument(span).await };
+        let ended = tokio::time::timeout(limit, self.until_finished().instrument(span)).await;
         ended.unwrap_or_else(|_| Err(self.out_of_patience()))
     }
 
     /// The run as a stream: how far it is, whenever that changes, and the end, with which [`wait`](Self::wait) returns.
     ///
     /// Progress and the end come from one series of calls: WaitOperation, held for a second at first and for up to
-    /// fifteen in long runs. The end is heard of at once, progress when a hold is over. It rides out what `wait` rides
-    /// out and ends with the same errors; while nothing is heard, a [`Progress`](crate::Progress) with its
+    /// fifteen in long runs. The end comes at once, progress when a hold is over. It rides out what `wait` rides
+    /// out and ends with the same errors; while the service does not answer, a [`Progress`](crate::Progress) with its
     /// [`trouble`](crate::Progress::trouble) comes once a minute. An error is the last item. Dropping the stream cancels
     /// nothing, and another one may be made afterwards.
     ///
@@ -227,7 +235,8 @@ impl Run {
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) when it is over already.
     pub async fn cancel(&self) -> Result<()> {
-        self.caller.cancel_execution(&self.execution).await.map(drop)
+        let span = verb!("cancel", self.execution);
+        self.caller.cancel_execution(&self.execution).instrument(span).await.map(drop)
     }
 
     pub(crate) fn has_wait_limit(&self) -> bool {
@@ -238,8 +247,8 @@ impl Run {
         &self.caller
     }
 
-    /// Takes over an answer about the execution. What is over stays over: an answer may be stale.
-    pub(crate) fn hear(&mut self, execution: Execution) {
+    /// Takes over an answer about the execution. A stale answer never turns an ended execution back into a running one.
+    pub(crate) fn accept(&mut self, execution: Execution) {
         if !self.is_over() {
             self.latest = OnceLock::from(execution);
         }
@@ -269,7 +278,7 @@ impl Run {
     async fn ask_execution(&mut self) -> Result<()> {
         let execution = self.caller.get_execution(&self.execution).await?;
         self.missing = Absence::default();
-        self.hear(execution);
+        self.accept(execution);
         Ok(())
     }
 
@@ -278,16 +287,16 @@ impl Run {
         let is_about_execution = error.is_from_peer() || error.kind() == ErrorKind::Protocol;
         let open = self.operation.as_mut().filter(|operation| is_about_execution && !operation.is_done());
         let Some(operation) = open else { return false };
-        let is_heard = operation.poll().await.is_ok();
-        self.hear_of_operation();
-        is_heard
+        let has_answered = operation.poll().await.is_ok();
+        self.accept_from_operation();
+        has_answered
     }
 
     /// Takes over what the operation says of the execution.
-    fn hear_of_operation(&mut self) {
+    fn accept_from_operation(&mut self) {
         let Some(operation) = &self.operation else { return };
         let [metadata, response] = [operation.metadata().ok().flatten(), operation.response()];
-        metadata.into_iter().chain(response).for_each(|execution| self.hear(execution));
+        metadata.into_iter().chain(response).for_each(|execution| self.accept(execution));
     }
 
     fn is_over(&self) -> bool {
@@ -302,8 +311,8 @@ impl Run {
         Ok(Finished { name: self.execution.clone(), execution: execution.into(), outcome })
     }
 
-    /// The failed tasks, or none where the tasks cannot be read: by a caller that may see the execution alone, or from a
-    /// service whose list makes no sense. The execution has failed either way.
+    /// The failed tasks; empty where the tasks cannot be read, because the caller may see the execution alone, or because the
+    /// service's list makes no sense. The execution has failed either way.
     async fn failures(&self, execution: &Execution) -> Result<Vec<TaskFailure>> {
         let mut pace = Pace::default();
         loop {
@@ -323,7 +332,7 @@ impl Run {
         }
     }
 
-    /// Reads as many tasks as the execution has, and keeps of them what the outcome tells.
+    /// Reads as many tasks as the execution has, and keeps what the outcome shows of them.
     async fn list_failures(&self, execution: &Execution) -> Result<Vec<TaskFailure>> {
         let count = match usize::try_from(execution.task_count) {
             Ok(count @ 1..=MOST_TASKS) => count,

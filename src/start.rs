@@ -9,6 +9,8 @@ pub(crate) mod token;
 
 use std::{mem, time::Duration};
 
+use tracing::Instrument as _;
+
 pub use self::{key::StartKey, token::StartToken};
 use crate::{
     call::{Caller, Failure},
@@ -25,6 +27,7 @@ use crate::{
     retry::Evidence,
     rpc::{MOST_TASKS, foreign},
     run::Run,
+    trace::verb,
 };
 
 /// The longest that one attempt of a task may take: 168 hours (Cloud Run quotas).
@@ -126,8 +129,8 @@ impl RunBuilder {
         self
     }
 
-    /// Names this start, so that it can be found again: after a lost answer, and by a caller who was restarted and does
-    /// not know whether it has started already.
+    /// Names this start, so that it can be found again: after a lost answer, and after a restart of a caller that does not know
+    /// whether it has started already.
     ///
     /// The key travels in the overrides as the environment variable [`RUNJOB_START_KEY`](StartKey::VARIABLE), so starting
     /// needs `run.jobs.runWithOverrides`, and looking needs `run.executions.list`. It is set in the job's only container,
@@ -136,11 +139,11 @@ impl RunBuilder {
     ///
     /// [`start`](Self::start) then looks through the job's executions before it sends anything: those of the seven days
     /// before the newest, 1,000 at most. One that carries the key is adopted, and nothing is sent
-    /// ([`Run::was_adopted`]). After an end that is unknown it looks again, for 30 seconds, and adopts what it finds. It
+    /// ([`Run::was_adopted`]). After an unknown outcome it searches again, for 30 seconds, and adopts what it finds. It
     /// never sends again because it found nothing.
     ///
     /// A key stands for one start: overrides are not compared. It guards the repetitions of one caller. Two callers
-    /// who start with one key at the same moment may both start, and whoever looks later is told
+    /// that start with one key at the same moment may both start, and a later search reports both
     /// ([`Run::duplicates`]).
     pub fn start_key(mut self, key: StartKey) -> Self {
         self.key = Some(key);
@@ -181,7 +184,12 @@ impl RunBuilder {
     /// - [`NotStarted`](ErrorKind::NotStarted): there is proof that the request was not processed
     /// - [`Rejected`](ErrorKind::Rejected): the service refused; [`Error::code`] says why
     /// - [`StartUnknown`](ErrorKind::StartUnknown): it may be running; look before starting again
-    pub async fn start(mut self) -> Result<Run> {
+    pub async fn start(self) -> Result<Run> {
+        let span = verb!("start", self.job);
+        self.send_or_adopt().instrument(span).await
+    }
+
+    async fn send_or_adopt(mut self) -> Result<Run> {
         let request = self.take_request().map_err(|error| error.doing("start", &self.job))?;
         let Some(key) = &self.key else { return self.send(request).await };
         let before = find::look(self.starter(), &self.job, key).await.map_err(unlooked)?;
@@ -305,7 +313,7 @@ impl TaskTimeout {
 
 impl From<Duration> for TaskTimeout {
     fn from(limit: Duration) -> Self {
-        // What does not fit is over the limit anyway, and is refused as such.
+        // A value that does not fit is over the limit, and is refused for that.
         let seconds = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
         Self { seconds, nanos: i32::try_from(limit.subsec_nanos()).unwrap_or(0) }
     }

@@ -141,6 +141,11 @@ impl Transport {
         })))
     }
 
+    /// The host and the port of the server.
+    pub(crate) fn authority(&self) -> &uri::Authority {
+        &self.0.authority
+    }
+
     /// How many calls the connections carry at a time before any has to wait for a slot.
     pub(crate) fn slots(&self) -> usize {
         self.0.pool.slots()

@@ -25,22 +25,22 @@ use crate::{
     run::{Finished, Run},
 };
 
-/// The shortest pause between two looks at a job's list.
+/// The shortest pause between two scans of a job's list.
 const TICK: Duration = Duration::from_secs(1);
 
 /// What a page adds to the pause: at most two list requests a second and job, however long the list is.
 const PER_PAGE: Duration = Duration::from_millis(500);
 
-/// While nothing ends, looks become rare: the pause is a fiftieth of the time since the last end, up to this.
+/// While nothing ends, scans back off: the pause is a fiftieth of the time since the last end, up to this.
 const LONGEST: Duration = Duration::from_secs(10);
 const QUIET: u32 = 50;
 
-/// The most executions on a page of a look. What decides is how far down the list a look has to read: ten pages of a
-/// thousand are as many bytes as a hundred of a hundred, and a tenth of the requests.
+/// The most executions on a page of a scan. The cost of a scan depends on how far down the list it reads: ten pages of a
+/// thousand are as many bytes as a hundred pages of a hundred, and a tenth of the requests.
 const LARGEST_PAGE: i32 = 1_000;
 
-/// The requests that looks cost in the half minute that a long poll is held: one a tick.
-const LOOKS: usize = 30;
+/// The requests that scans cost in the half minute that a long poll is held: one a tick.
+const SCANS: usize = 30;
 
 /// How many runs that a list does not settle are asked for at a time.
 const ASKS: usize = 16;
@@ -61,7 +61,7 @@ pub(crate) fn watch(runs: impl IntoIterator<Item = Run>) -> BoxStream<'static, E
 }
 
 fn of_job(job: JobName, runs: Vec<Run>) -> Option<BoxStream<'static, Ended>> {
-    let shared = Shared {
+    let shared = JobWatch {
         caller: runs.first()?.caller().clone(),
         job,
         depth: runs.len(),
@@ -86,34 +86,34 @@ fn requests(run: &Run) -> usize {
 }
 
 /// The waits for the executions of one job.
-struct Shared {
+struct JobWatch {
     caller: Caller,
     job: JobName,
     /// The runs that have not ended yet and are looked for in the list, by the execution's id.
     pending: HashMap<String, Run>,
-    /// What is waited for alone, once that costs less than looking, or there is nothing to look at.
+    /// The runs that are awaited individually, once that costs less than scanning, or the list cannot be read.
     parted: FuturesUnordered<BoxFuture<'static, Ended>>,
     /// What has ended and was not yielded yet.
     ended: VecDeque<Ended>,
     pause: Duration,
-    /// How far down the list the last look has read: the next one will have to do the same.
+    /// How far down the list the last scan has read: the next one will have to do the same.
     depth: usize,
     last_end: Instant,
     trouble: Pace,
 }
 
-impl Shared {
+impl JobWatch {
     async fn next(&mut self) -> Option<Ended> {
         loop {
             if let Some(ended) = self.ended.pop_front() {
                 return Some(ended);
             }
-            if !self.parted.is_empty() || self.pending.values().map(requests).sum::<usize>() <= LOOKS {
+            if !self.parted.is_empty() || self.pending.values().map(requests).sum::<usize>() <= SCANS {
                 self.part();
                 return self.parted.next().await;
             }
             sleep(self.pause).await;
-            self.look().await;
+            self.scan().await;
         }
     }
 
@@ -122,8 +122,8 @@ impl Shared {
         self.parted.extend(self.pending.drain().map(|(_, run)| alone(run)));
     }
 
-    /// Reads the job's list as far as it has to, and asks one by one for what has ended and for what it does not tell.
-    async fn look(&mut self) {
+    /// Reads the job's list as far as necessary, and asks one by one for what has ended and for what is not in the list.
+    async fn scan(&mut self) {
         let mut asked = Vec::new();
         match self.read(&mut asked).await {
             Ok((pages, unseen)) => {
@@ -135,15 +135,15 @@ impl Shared {
             Err(error) if error.kind() != ErrorKind::Protocol && self.caller.rides_out(&error) => {
                 self.pause = self.trouble.next(self.caller.random(), error.retry_after()).max(TICK);
             }
-            // Callers that may read executions and not list them are served all the same, and so is everybody where the
+            // A caller that may read executions but not list them is served individually, and so is every caller when the
             // list makes no sense.
             Err(_) => self.part(),
         }
         self.ask(asked).await;
     }
 
-    /// Reads the list until it has told of everything that is pending. Takes what has ended out of it; gives how many
-    /// pages that were, and the names that are not in the list.
+    /// Reads the list until everything that is pending was found. Moves what has ended out of `pending`; returns how many
+    /// pages were read, and the names that are not in the list.
     async fn read(&mut self, ended: &mut Vec<Run>) -> Result<(u32, HashSet<String>)> {
         let mut unseen: HashSet<String> = self.pending.keys().cloned().collect();
         let size = i32::try_from(self.depth).map_or(LARGEST_PAGE, |depth| depth.clamp(PAGE_SIZE, LARGEST_PAGE));
@@ -161,7 +161,7 @@ impl Shared {
                     && is_finished(&execution)
                     && let Some(mut run) = self.pending.remove(id)
                 {
-                    run.hear(execution);
+                    run.accept(execution);
                     ended.push(run);
                 }
             }

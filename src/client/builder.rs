@@ -141,10 +141,9 @@ impl ClientBuilder {
     /// How many connections there may be at a time. Default is 16; more than one is opened only while more than 100
     /// calls are open.
     ///
-    /// Each carries 100 calls, and three quarters of all places may be taken by waits: so many learn of their ends at
-    /// once, 1200 with the default. Waits beyond that poll, with pauses of ten seconds at the most, and take a place
-    /// as one gets free. Who waits for 10,000 executions one by one asks for 134 connections, or uses
-    /// [`Client::watch`].
+    /// Each carries 100 calls, and waits may take three quarters of these slots: with the default, 1200 waits return as soon
+    /// as their execution ends. Further waits poll, with pauses of at most ten seconds, and take a slot when one becomes
+    /// free. To wait for 10,000 executions one by one, allow 134 connections, or use [`Client::watch`].
     pub fn connections(mut self, most: NonZeroUsize) -> Self {
         self.connections = most;
         self

@@ -36,12 +36,12 @@ pub enum Phase {
     Failed,
     /// It was cancelled.
     Cancelled,
-    /// Nothing was heard of it yet.
+    /// The service has not answered yet.
     #[serde(other)]
     Unknown,
 }
 
-/// How far an execution is, as last heard of.
+/// How far an execution is, as of the last answer.
 ///
 /// A count of tasks may lag behind the service's own by some seconds.
 #[derive(Clone, Debug)]
@@ -61,11 +61,11 @@ pub struct Progress {
     pub cancelled: u32,
     /// How many were tried more than once.
     pub retried: u32,
-    /// What keeps the client from hearing more, while that lasts. The wait goes on.
+    /// Why the service does not answer, while that lasts. The wait goes on.
     pub trouble: Option<Trouble>,
 }
 
-/// Why nothing is heard of an execution at the moment. It says nothing about the execution.
+/// Why there is no news of an execution at the moment. It says nothing about the execution.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Trouble {
@@ -85,7 +85,7 @@ impl Phase {
     /// Where a task stands.
     pub fn of_task(task: &Task) -> Self {
         match Self::of_conditions(&task.conditions, task.start_time.is_some()) {
-            // A task has no reason of its own for a cancel; its last attempt has google.rpc's CANCELLED.
+            // A task's condition has no reason for a cancel; its last attempt has google.rpc's CANCELLED.
             Self::Failed if attempt_code(task) == Some(CANCELLED) => Self::Cancelled,
             phase => phase,
         }
@@ -121,12 +121,12 @@ impl Progress {
         }
     }
 
-    /// Of an execution of which nothing was heard yet.
+    /// For an execution about which the service has not answered yet.
     pub(crate) fn unknown() -> Self {
         Self { phase: Phase::Unknown, ..Self::of(&Execution::default()) }
     }
 
-    /// What is compared to tell whether there is something new.
+    /// What is compared to find out whether there is news.
     pub(crate) fn key(&self) -> (Phase, [u32; 6]) {
         (self.phase, [self.tasks, self.running, self.succeeded, self.failed, self.cancelled, self.retried])
     }

@@ -19,7 +19,7 @@ use crate::{
 /// News of a run.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// How far it is now, or what keeps the client from hearing more ([`Progress::trouble`]).
+    /// How far it is now, or why the service does not answer ([`Progress::trouble`]).
     Progress(Progress),
     /// It has ended. Nothing comes after this.
     Finished(Finished),
@@ -37,7 +37,7 @@ impl<'a> Changes<'a> {
         )
     }
 
-    /// The next change, or none after the end. Dropping the future loses nothing.
+    /// The next change, or `None` after the end. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Result<Change>> {
         self.0.next().await
     }

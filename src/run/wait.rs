@@ -88,7 +88,7 @@ impl Wait {
         }
     }
 
-    /// A wait that hears of progress as well.
+    /// A wait for progress as well.
     pub(super) fn for_progress(run: &Run) -> Self {
         Self { watches_progress: true, ..Self::for_end(run) }
     }
@@ -123,7 +123,7 @@ impl Wait {
         }
     }
 
-    /// What has kept the wait from hearing anything, when it is time to report that.
+    /// Why the service has not answered, when it is time to report that.
     pub(super) fn trouble(&mut self) -> Option<Trouble> {
         let trouble = self.trouble.as_mut()?;
         let now = Instant::now();
@@ -153,7 +153,7 @@ impl Wait {
             Source::Operation => {
                 self.lost = Absence::default();
                 self.is_prompt = was_held;
-                run.hear_of_operation();
+                run.accept_from_operation();
             }
             Source::Execution => self.checked = Instant::now(),
         }
@@ -185,7 +185,7 @@ impl Wait {
         self.is_prompt = false;
         match (error.kind(), source) {
             (ErrorKind::NotFound, Source::Operation) => {
-                // Operations expire; the execution tells the same.
+                // Operations expire; the execution shows the same.
                 if self.lost.is_proven() {
                     run.operation = None;
                 }
@@ -221,7 +221,7 @@ impl Wait {
         }
     }
 
-    /// Notes trouble, to be reported when it has lasted: at once where nothing was ever heard.
+    /// Notes trouble, to be reported when it has lasted: at once where the service has never answered.
     fn note(&mut self, run: &Run, error: Error) {
         let now = Instant::now();
         let patience = if run.latest().is_none() { Duration::ZERO } else { REPORT };

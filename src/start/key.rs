@@ -13,14 +13,14 @@ use crate::{
     proto::run::v2::{EnvVar, Execution, env_var},
 };
 
-/// The longest key: room for a path or two UUIDs, and short in a list.
+/// The longest key: enough for a path or two UUIDs, and short in a list.
 const LONGEST: usize = 128;
 
 /// A caller's own name for one start, such as `order-4711` or `nightly/2026-11-21`: see
 /// [`RunBuilder::start_key`](crate::RunBuilder::start_key).
 ///
-/// 1 to 128 letters, digits and `.`, `_`, `-`, `:`, `/`. It is no place for a secret: the task sees it, and so does
-/// everybody who may read the execution.
+/// 1 to 128 letters, digits and `.`, `_`, `-`, `:`, `/`. Do not put a secret in it: the task and every reader of the
+/// execution see it.
 ///
 /// ```
 /// use runjob::StartKey;

@@ -36,7 +36,7 @@ const MOST_CONFLICTS: usize = 5;
 /// [`Client::start_once`](crate::Client::start_once).
 ///
 /// Lowercase letters, digits and `-`, with a letter or digit at both ends, and together with the job's id at most 62
-/// characters. Whoever may see the execution sees it: it is no place for a secret.
+/// characters. Do not put a secret in it: every reader of the execution sees it.
 ///
 /// ```
 /// use runjob::StartToken;
@@ -93,14 +93,14 @@ impl Display for StartToken {
 
 /// Starts the execution of this token, or finds it.
 pub(crate) async fn start_once(caller: &Caller, job: &JobName, token: &StartToken) -> Result<Run> {
-    let start = Start { caller, job, token, execution: token.execution(job)? };
+    let start = TokenStart { caller, job, token, execution: token.execution(job)? };
     match start.send().await? {
         Sent::Found(execution) => Ok(start.adopted(*execution)),
         Sent::Open(open) => start.settle(open).await,
     }
 }
 
-struct Start<'a> {
+struct TokenStart<'a> {
     caller: &'a Caller,
     job: &'a JobName,
     token: &'a StartToken,
@@ -110,20 +110,20 @@ struct Start<'a> {
 enum Sent {
     /// Nothing was sent: it is there.
     Found(Box<Execution>),
-    Open(Open),
+    Open(OpenStart),
 }
 
 /// A start that may still come to something.
-struct Open {
+struct OpenStart {
     /// The update that may be lost: to be sent again while the job has its etag.
     lost: Option<EncodedJob>,
     /// Whether the service has accepted our update.
     is_ours: bool,
-    /// What to tell when the execution does not show.
+    /// The error when the execution does not show up.
     otherwise: Error,
 }
 
-impl Start<'_> {
+impl TokenStart<'_> {
     /// Sends the update until its end is more than a conflict with somebody else's.
     async fn send(&self) -> Result<Sent> {
         let mut conflicts = 0;
@@ -136,21 +136,25 @@ impl Start<'_> {
             if self.is_asked_for(job.known()) {
                 let otherwise =
                     self.unknown("the job has this token already, and its execution is deleted or yet to come");
-                return Ok(Sent::Open(Open { lost: None, is_ours: false, otherwise }));
+                return Ok(Sent::Open(OpenStart { lost: None, is_ours: false, otherwise }));
             }
             let update = self.update(&job)?;
             match self.caller.update_encoded_job(self.job, &update).await {
                 Ok(answer) if self.is_accepted(&answer) => {
                     let otherwise = self.unknown("the service has accepted the token");
-                    return Ok(Sent::Open(Open { lost: None, is_ours: true, otherwise }));
+                    return Ok(Sent::Open(OpenStart { lost: None, is_ours: true, otherwise }));
                 }
                 Ok(_) => {
                     let otherwise = self.unknown("the service has answered, and not that it has accepted the token");
-                    return Ok(Sent::Open(Open { lost: Some(update), is_ours: false, otherwise }));
+                    return Ok(Sent::Open(OpenStart { lost: Some(update), is_ours: false, otherwise }));
                 }
                 Err(failure) if is_conflict(&failure) && conflicts < MOST_CONFLICTS => conflicts += 1,
                 Err(failure) if failure.evidence == Evidence::Ambiguous => {
-                    return Ok(Sent::Open(Open { lost: Some(update), is_ours: false, otherwise: failed(failure) }));
+                    return Ok(Sent::Open(OpenStart {
+                        lost: Some(update),
+                        is_ours: false,
+                        otherwise: failed(failure),
+                    }));
                 }
                 Err(failure) => return Err(failed(failure)),
             }
@@ -158,7 +162,7 @@ impl Start<'_> {
     }
 
     /// Looks for the execution for as long as for a start key, and sends what may be lost again.
-    async fn settle(&self, mut open: Open) -> Result<Run> {
+    async fn settle(&self, mut open: OpenStart) -> Result<Run> {
         let settled = timeout(find::LOOK_AGAIN, async {
             let mut looks = 0;
             loop {

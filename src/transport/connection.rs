@@ -19,7 +19,10 @@ use tokio::{
 };
 
 use super::wire::{Ledger, Wire};
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    trace,
+};
 
 /// How many calls a connection is given: what RFC 9113 6.5.2 asks every peer to allow.
 pub(super) const CALLS: usize = 100;
@@ -122,6 +125,7 @@ where
             return Err(Error::new(ErrorKind::NotGrpc, what));
         }
     }
+    trace::connected();
     Ok(Opened { requests, ledger, _wanted: Arc::new(wanted) })
 }
 
@@ -154,6 +158,7 @@ async fn drive<S>(
     });
     // h2 tells the calls how it ended.
     future::select(connection, future::select(silent, unneeded)).await;
+    trace::disconnected();
 }
 
 /// Returns when the peer owes an answer and gives no sign of life (gRFC A8).

@@ -1,5 +1,6 @@
 //! The library's client, through its public face.
 
+mod backend;
 mod connections;
 mod evidence;
 pub(crate) mod frames;
@@ -11,5 +12,6 @@ mod operations;
 mod peers;
 mod runs;
 mod settings;
+mod spans;
 mod stubs;
 mod trials;
