@@ -47,8 +47,7 @@ impl Caller {
     }
 
     pub(crate) fn list_jobs(&self, location: &Location) -> BoxStream<'static, Result<Job>> {
-        let message =
-            ListJobsRequest { parent: text(location), page_size: PAGE_SIZE, ..ListJobsRequest::default() };
+        let message = ListJobsRequest { parent: text(location), page_size: PAGE_SIZE, ..ListJobsRequest::default() };
         items(self.pages(
             List {
                 verb: "list jobs of",
@@ -100,7 +99,8 @@ impl Caller {
 impl Caller {
     pub(crate) async fn get_execution(&self, name: &ExecutionName) -> Result<Execution> {
         let message = GetExecutionRequest { name: text(name) };
-        let call = Call::new("read execution", name, &executions::GET_EXECUTION, Routing::name(&message.name), &message);
+        let call =
+            Call::new("read execution", name, &executions::GET_EXECUTION, Routing::name(&message.name), &message);
         about("read execution", name, self.read(&call).await?)
     }
 
@@ -147,8 +147,7 @@ impl Caller {
     }
 
     pub(crate) fn list_tasks(&self, execution: &ExecutionName) -> BoxStream<'static, Result<Task>> {
-        let message =
-            ListTasksRequest { parent: text(execution), page_size: PAGE_SIZE, ..ListTasksRequest::default() };
+        let message = ListTasksRequest { parent: text(execution), page_size: PAGE_SIZE, ..ListTasksRequest::default() };
         items(self.pages(
             List {
                 verb: "list tasks of",
@@ -171,15 +170,16 @@ impl Caller {
 impl Caller {
     pub(crate) async fn get_operation(&self, name: &OperationName) -> Result<Operation> {
         let message = GetOperationRequest { name: text(name) };
-        let call = Call::new("read operation", name, &operations::GET_OPERATION, Routing::name(&message.name), &message);
+        let call =
+            Call::new("read operation", name, &operations::GET_OPERATION, Routing::name(&message.name), &message);
         about("read operation", name, self.read(&call).await?)
     }
 
     /// One long poll: the service answers when the operation is done, and after `hold` at the latest.
     pub(crate) async fn wait_operation(&self, name: &OperationName, hold: Duration) -> Result<Operation> {
-        let message =
-            WaitOperationRequest { name: text(name), timeout: prost_types::Duration::try_from(hold).ok() };
-        let call = Call::new("wait for operation", name, &operations::WAIT_OPERATION, Routing::name(&message.name), &message);
+        let message = WaitOperationRequest { name: text(name), timeout: prost_types::Duration::try_from(hold).ok() };
+        let call =
+            Call::new("wait for operation", name, &operations::WAIT_OPERATION, Routing::name(&message.name), &message);
         about("wait for operation", name, self.once(&call, hold + self.rpc_timeout).await?)
     }
 }
