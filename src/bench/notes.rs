@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn level(samples: &[ArmSample], clock_us: f64) -> Level {
-        let mut report = Report { clock_us, ..Report::new(&Plan::default()) };
+        let mut report = Report { clock_us, ..Report::new(&Plan::default(), "neutral server") };
         report.add(&Plan::default(), Call::Poll, Duration::ZERO, 16, samples);
         report.levels.remove(0)
     }

@@ -1,8 +1,8 @@
 //! The measurement: arms in turns, round by round, level by level. Prints nothing.
 
-use std::ops::ControlFlow;
+use std::{fmt::Display, ops::ControlFlow};
 
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join_all};
 use tokio::time::Instant;
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
     round::{Round, Sample, Work},
     sample::{ArmSample, Observed},
 };
+use crate::{client::Client, name::JobName};
 
 /// How far a measurement is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +40,10 @@ pub type Watcher<'a> = dyn FnMut(Progress) -> ControlFlow<()> + Send + 'a;
 /// When the plan cannot be carried out or the server cannot be reached. Calls that fail are part of the report.
 pub async fn run(plan: &Plan, site: &Site, watcher: &mut Watcher<'_>) -> Result<Report> {
     plan.check_at(site)?;
-    let names = prepare(plan, site).await?;
-    let mut report = Report::new(plan);
+    let mut report = Report::new(plan, site.title());
     let mut progress = Progress { done: 0, of: plan.steps(), call: Call::StartPoll, in_flight: 0 };
     for &call in &plan.calls {
-        let ask = Ask::new(call, names.clone());
+        let ask = Ask::new(call, prepare(call, site).await?);
         for &distance in &plan.distances {
             let address = site.at_distance(distance)?;
             for &in_flight in &plan.in_flight {
@@ -75,21 +75,39 @@ pub async fn repeat(arm: Arm, call: Call, in_flight: usize, calls: u64, site: &S
     }
 }
 
-/// Starts what the calls are about, where the server is not the neutral one.
-async fn prepare(plan: &Plan, site: &Site) -> Result<Names> {
-    let mut names = site.names().clone();
-    if !names.operation.is_empty() {
+/// What a call is about: what the neutral server answers with; elsewhere executions that are started first, or found where
+/// nothing may be started.
+async fn prepare(call: Call, site: &Site) -> Result<Names> {
+    let names = site.names().clone();
+    if call.starts() || !names.operation.is_empty() {
         return Ok(names);
     }
-    let failed = |cause: &dyn std::fmt::Display| Error::new(format!("nothing can be started: {cause}"));
-    let client = crate::client::Client::builder().emulator(site.address()).build().await.map_err(|e| failed(&e))?;
-    let job = names.job.parse().map_err(|cause| failed(&cause))?;
-    for _ in 0..if plan.calls.contains(&Call::List) { PAGE } else { 1 } {
-        let run = client.run(&job).start().await.map_err(|cause| failed(&cause))?;
+    let unusable = |cause: &dyn Display| Error::new(format!("cannot prepare calls to {}: {cause}", site.address()));
+    let client = Client::builder().emulator(site.address()).build().await.map_err(|cause| unusable(&cause))?;
+    let job: JobName = names.job.parse().map_err(|cause| unusable(&cause))?;
+    let count = if call == Call::List { PAGE } else { 1 };
+    let prepared = if site.may_start() { started(&client, &job, count).await } else { found(&client, &job).await };
+    let names = prepared.map_err(|cause| unusable(&cause))?;
+    if names.execution.is_empty() {
+        return Err(unusable(&format!("{job} has no execution yet")));
+    }
+    Ok(names)
+}
+
+async fn started(client: &Client, job: &JobName, count: usize) -> crate::Result<Names> {
+    let mut names = Names { job: job.to_string(), listed: PAGE, ..Names::default() };
+    for _ in 0..count {
+        let run = client.run(job).start().await?;
         names.execution = run.execution().to_string();
         names.operation = run.operation().map(ToString::to_string).unwrap_or_default();
     }
     Ok(names)
+}
+
+async fn found(client: &Client, job: &JobName) -> crate::Result<Names> {
+    let executions: Vec<_> = client.executions(job).take(PAGE).try_collect().await?;
+    let execution = executions.first().map(|execution| execution.name.clone()).unwrap_or_default();
+    Ok(Names { job: job.to_string(), execution, listed: executions.len(), ..Names::default() })
 }
 
 /// One level: a call, a distance and a number in flight.
