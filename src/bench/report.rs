@@ -3,8 +3,13 @@
 mod folder;
 mod hgrm;
 mod html;
+mod lag;
 mod svg;
 mod table;
+
+#[cfg(test)]
+#[path = "../../tests/schema.rs"]
+mod schema;
 
 use std::{
     collections::BTreeMap,
@@ -137,7 +142,7 @@ pub struct Latency {
     pub max: f64,
 }
 
-/// A ratio, and the interval in which it lies with 99 in 100.
+/// A ratio, and the interval in which that of another run falls.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Ratio {
     /// The median of the rounds.
@@ -283,9 +288,6 @@ fn microseconds(nanoseconds: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #[path = "../../../tests/schema.rs"]
-    mod schema;
-
     use super::*;
     use crate::bench::{
         round::{Round, Sample},

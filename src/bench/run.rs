@@ -204,3 +204,57 @@ enum Contestant {
     /// Connects for each call.
     Cold(Arm),
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, time::Duration};
+
+    use super::*;
+    use crate::bench::{canned, server};
+
+    /// Two arms and three short rounds at a neutral server.
+    async fn level(plan: &Plan, watcher: &mut Watcher<'_>) -> (Vec<ArmSample>, ControlFlow<()>) {
+        let address = server::spawn().await;
+        let (site, ask) = (Site::neutral(&*address), Ask::new(Call::Poll, canned::names()));
+        let stage = Stage { plan, site: &site, ask: &ask, address: &address, in_flight: 2 };
+        let mut progress = Progress { done: 0, of: plan.steps(), call: Call::Poll, in_flight: 2 };
+        stage.level(&mut progress, watcher).await.expect("a level")
+    }
+
+    fn plan(cold: bool) -> Plan {
+        let arms = vec![Arm::Verbs, Arm::Rest];
+        let (calls, in_flight, round) = (vec![Call::Poll], vec![2], Duration::from_millis(5));
+        Plan { arms, calls, in_flight, round, rounds: 3, cold, ..Plan::default() }
+    }
+
+    #[tokio::test]
+    async fn arms_take_turns_and_the_round_that_warms_up_does_not_count() {
+        let mut told = Vec::new();
+        let mut watcher = |progress: Progress| {
+            told.push((progress.done, progress.of));
+            ControlFlow::Continue(())
+        };
+        let (samples, ended) = level(&plan(false), &mut watcher).await;
+        assert_eq!(samples.iter().map(|sample| sample.rounds.len()).collect::<Vec<_>>(), [3, 3]);
+        assert_eq!((told, ended), ((1..=8).map(|done| (done, 8)).collect(), ControlFlow::Continue(())));
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_level_has_the_rounds_until_then() {
+        let mut watcher = |progress: Progress| match progress.done {
+            5 => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        };
+        let (samples, ended) = level(&plan(false), &mut watcher).await;
+        assert_eq!(samples.iter().map(|sample| sample.rounds.len()).sum::<usize>(), 3);
+        assert_eq!(ended, ControlFlow::Break(()));
+    }
+
+    #[tokio::test]
+    async fn cold_calls_connect_and_are_answered() {
+        let (samples, _) = level(&plan(true), &mut |_| ControlFlow::Continue(())).await;
+        for sample in samples {
+            assert_eq!((sample.failures(), sample.answered() > 0), (BTreeMap::new(), true), "{}", sample.arm);
+        }
+    }
+}
