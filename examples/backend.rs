@@ -13,23 +13,23 @@ use tonic::{
 };
 
 #[path = "backend/wire.rs"]
-pub mod wire;
+pub(crate) mod wire;
 
 use self::wire::{News, Order, ScreenshotsClient, ScreenshotsServer, Ticket};
 
-pub struct Backend {
+pub(crate) struct Backend {
     client: Client,
     job: JobName,
 }
 
 impl Backend {
-    pub fn new(client: Client, job: JobName) -> Self {
+    pub(crate) fn new(client: Client, job: JobName) -> Self {
         Self { client, job }
     }
 
     /// Starts the job. The start key makes an order that comes twice one execution, also where the answer to the first was
     /// lost.
-    pub async fn take(&self, order: Request<Order>) -> Result<Response<Ticket>, Status> {
+    pub(crate) async fn take(&self, order: Request<Order>) -> Result<Response<Ticket>, Status> {
         let Order { id, url } = order.into_inner();
         let key: StartKey = id.parse()?;
         let start = self.client.run(&self.job).args([url]).start_key(key).start();
@@ -40,7 +40,7 @@ impl Backend {
     }
 
     /// Streams how far it is, and how it ends. Any process can do that for any ticket.
-    pub async fn follow(
+    pub(crate) async fn follow(
         &self,
         ticket: Request<Ticket>,
     ) -> Result<Response<BoxStream<'static, Result<News, Status>>>, Status> {
@@ -72,7 +72,7 @@ impl From<Change> for News {
 }
 
 /// Serves on a free port of this machine, until the task is aborted, and gives a channel to it.
-pub async fn serve(backend: Backend) -> Result<(Channel, tokio::task::JoinHandle<()>), Box<dyn StdError>> {
+pub(crate) async fn serve(backend: Backend) -> Result<(Channel, tokio::task::JoinHandle<()>), Box<dyn StdError>> {
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse()?)?;
     let address = incoming.local_addr()?;
     let server = Server::builder().add_service(ScreenshotsServer(Arc::new(backend))).serve_with_incoming(incoming);

@@ -77,7 +77,7 @@ impl<'a, A> Call<'a, A> {
         message: &Q,
     ) -> Self {
         let message = framed(message);
-        let request = Unary { path: method.path, params: routing.into_value(), message, most: ANSWER_BYTES };
+        let request = Unary { path: method.path.clone(), params: routing.into_value(), message, most: ANSWER_BYTES };
         Self { verb, resource, request, answer: PhantomData }
     }
 
@@ -146,7 +146,7 @@ impl Caller {
     /// The limit is also sent as `grpc-timeout`, so that the service stops as well.
     async fn attempt<A: Reply>(&self, call: &Call<'_, A>, limit: Duration) -> Result<A, Failure> {
         let told = if limit == self.rpc_timeout { self.told.clone() } else { grpc_timeout(limit) };
-        let span = trace::attempt(call.request.path, self.transport.authority());
+        let span = trace::attempt(&call.request.path, self.transport.authority());
         let answer = match self.transport.unary(&call.request, limit, told).instrument(span.clone()).await {
             Ok(bytes) => A::read_from(bytes).map_err(|cause| {
                 let error = Error::new(ErrorKind::Protocol, "the answer is not the message that belongs here");
@@ -183,7 +183,7 @@ impl Caller {
             let again = is_transient(&error) && self.throttle().allows();
             match ReadPolicy::DEFAULT.next(failures, error.advice(), self.random()) {
                 Some(pause) if again => {
-                    trace::retry(call.request.path, pause, &error);
+                    trace::retry(&call.request.path, pause, &error);
                     sleep(pause).await;
                 }
                 _ => return Err(error),
@@ -218,7 +218,7 @@ impl Caller {
                 refused += u32::from(failure.evidence == Evidence::Unprocessed);
                 match StartPolicy::DEFAULT.next(failure.evidence, failures, refused, self.random()) {
                     Some(pause) if failure.error.may_reconnect() && Instant::now() + pause < deadline => {
-                        trace::retry(call.request.path, pause, &failure.error);
+                        trace::retry(&call.request.path, pause, &failure.error);
                         sleep(pause).await;
                     }
                     _ => return Err(failure),

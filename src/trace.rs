@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use http::uri::Authority;
+use http::uri::{Authority, PathAndQuery};
 use tonic::Code;
 use tracing::{Span, field::Empty};
 
@@ -22,7 +22,7 @@ pub(crate) use verb;
 
 /// The span of one attempt of a call to the method at this path. `otel.name` and `otel.kind` are what exporters to
 /// OpenTelemetry read.
-pub(crate) fn attempt(path: &'static str, server: &Authority) -> Span {
+pub(crate) fn attempt(path: &PathAndQuery, server: &Authority) -> Span {
     tracing::info_span!(
         target: "runjob",
         "rpc",
@@ -52,7 +52,7 @@ pub(crate) fn ended(span: &Span, error: Option<&Error>) {
 }
 
 /// A call is made again after a pause.
-pub(crate) fn retry(path: &'static str, pause: Duration, error: &Error) {
+pub(crate) fn retry(path: &PathAndQuery, pause: Duration, error: &Error) {
     tracing::info!(target: "runjob", ?pause, rpc.method = method(path), %error, "retry");
 }
 
@@ -77,6 +77,6 @@ pub(crate) fn disconnected() {
 }
 
 /// `PACKAGE.SERVICE/METHOD`.
-fn method(path: &'static str) -> &'static str {
-    path.trim_start_matches('/')
+fn method(path: &PathAndQuery) -> &str {
+    path.path().trim_start_matches('/')
 }

@@ -36,37 +36,37 @@ use tower::{Service, service_fn};
 use super::Backend;
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Order {
+pub(crate) struct Order {
     #[prost(string, tag = "1")]
-    pub id: String,
+    pub(crate) id: String,
     #[prost(string, tag = "2")]
-    pub url: String,
+    pub(crate) url: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Ticket {
+pub(crate) struct Ticket {
     #[prost(string, tag = "1")]
-    pub ticket: String,
+    pub(crate) ticket: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct News {
+pub(crate) struct News {
     #[prost(string, tag = "1")]
-    pub phase: String,
+    pub(crate) phase: String,
     #[prost(uint32, tag = "2")]
-    pub succeeded: u32,
+    pub(crate) succeeded: u32,
     #[prost(uint32, tag = "3")]
-    pub tasks: u32,
+    pub(crate) tasks: u32,
     /// Empty until the end.
     #[prost(string, tag = "4")]
-    pub outcome: String,
+    pub(crate) outcome: String,
 }
 
 const TAKE: &str = "/demo.Screenshots/Take";
 const FOLLOW: &str = "/demo.Screenshots/Follow";
 
 #[derive(Clone)]
-pub struct ScreenshotsServer(pub Arc<Backend>);
+pub(crate) struct ScreenshotsServer(pub(crate) Arc<Backend>);
 
 impl NamedService for ScreenshotsServer {
     const NAME: &'static str = "demo.Screenshots";
@@ -105,19 +105,19 @@ impl Service<http::Request<Body>> for ScreenshotsServer {
     }
 }
 
-pub struct ScreenshotsClient(client::Grpc<Channel>);
+pub(crate) struct ScreenshotsClient(client::Grpc<Channel>);
 
 impl ScreenshotsClient {
-    pub fn new(channel: Channel) -> Self {
+    pub(crate) fn new(channel: Channel) -> Self {
         Self(client::Grpc::new(channel))
     }
 
-    pub async fn take(&mut self, order: Order) -> Result<Response<Ticket>, Status> {
+    pub(crate) async fn take(&mut self, order: Order) -> Result<Response<Ticket>, Status> {
         self.ready().await?;
         self.0.unary(Request::new(order), PathAndQuery::from_static(TAKE), ProstCodec::default()).await
     }
 
-    pub async fn follow(&mut self, ticket: Ticket) -> Result<Response<Streaming<News>>, Status> {
+    pub(crate) async fn follow(&mut self, ticket: Ticket) -> Result<Response<Streaming<News>>, Status> {
         self.ready().await?;
         self.0.server_streaming(Request::new(ticket), PathAndQuery::from_static(FOLLOW), ProstCodec::default()).await
     }

@@ -5,5 +5,7 @@ mod cli;
 mod client;
 #[path = "../program.rs"]
 mod program;
+#[path = "../schema.rs"]
+mod schema;
 mod walls;
 mod wire;
