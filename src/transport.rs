@@ -43,7 +43,7 @@ use self::{
 };
 use crate::{
     auth::Credentials,
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     net::Proxies,
 };
 
@@ -102,17 +102,8 @@ impl Transport {
     /// A transport to this server; nothing is sent yet.
     ///
     /// # Errors
-    /// When a bearer token would travel in plaintext to another machine, or TLS cannot be set up.
+    /// When TLS cannot be set up.
     pub(crate) fn to_server(target: &Target, options: Options) -> Result<Self> {
-        if !options.credentials.is_anonymous() && !target.may_carry_tokens() {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!(
-                    "endpoint {target} is plaintext, and a bearer token is sent in plaintext to this machine only: \
-                     write https://, or use no credentials"
-                ),
-            ));
-        }
         let connect = to_server(target, options.proxies.clone(), options.connect_timeout)?;
         Self::over(connect, target.uri(), options)
     }

@@ -209,10 +209,13 @@ impl Setup {
         if let Some(path) = known.as_ref().filter(|path| path.exists()) {
             return self.file(path).await;
         }
-        let known = known.map_or_else(|| "a home directory".to_owned(), |path| path.display().to_string());
-        let missing = format!("no credentials: {VARIABLE} is not set, there is no {known}, and");
+        let known = known.map_or_else(
+            || "gcloud has no directory without HOME".to_owned(),
+            |path| format!("there is no {}", path.display()),
+        );
+        let missing = format!("no credentials: {VARIABLE} is not set, {known}, and");
         if (self.env)("NO_GCE_CHECK").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-            return Err(refused(format!("{missing} NO_GCE_CHECK forbids to ask a metadata server")));
+            return Err(refused(format!("{missing} NO_GCE_CHECK rules out a metadata server")));
         }
         // A server that the environment names is there; only a machine that may be anywhere is tried.
         if (self.env)("GCE_METADATA_HOST").is_none() {

@@ -198,6 +198,10 @@ impl ClientBuilder {
             Server::Endpoint(endpoint) => (Target::parse(&endpoint)?, self.credentials),
             Server::CloudRun => (Target::service(self.region.as_deref())?, self.credentials),
         };
+        // Before credentials are looked for: none of them could be used.
+        if !credentials.as_ref().is_some_and(Credentials::is_anonymous) {
+            target.check_for_tokens()?;
+        }
         let credentials = match credentials {
             Some(credentials) => credentials,
             None => Credentials::adc().await?,
