@@ -69,12 +69,13 @@ impl Target {
         self.uri.scheme() == Some(&Scheme::HTTPS)
     }
 
-    /// Lets a bearer token be sent there: over TLS, or in plaintext within this machine.
+    /// Lets a bearer token be sent there: over TLS, or in plaintext within this machine, unless the caller's own dialer
+    /// may lead elsewhere.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) when it would travel in plaintext to another machine.
-    pub(crate) fn check_for_tokens(&self) -> Result<()> {
-        if self.is_tls() || self.is_loopback() {
+    pub(crate) fn check_for_tokens(&self, is_dialed_elsewhere: bool) -> Result<()> {
+        if self.is_tls() || (self.is_loopback() && !is_dialed_elsewhere) {
             return Ok(());
         }
         let message = format!(
@@ -173,7 +174,7 @@ mod tests {
             ("http://0.0.0.0:1", false),
             ("http://[::ffff:10.0.0.1]:1", false),
         ] {
-            assert_eq!(Target::parse(text).expect(text).check_for_tokens().is_ok(), may, "{text}");
+            assert_eq!(Target::parse(text).expect(text).check_for_tokens(false).is_ok(), may, "{text}");
         }
     }
 }

@@ -7,7 +7,7 @@ mod claims;
 mod ends;
 mod metadata;
 mod starts;
-mod tls;
+pub(crate) mod tls;
 mod tokens;
 mod waits;
 

@@ -10,3 +10,4 @@ mod peers;
 mod runs;
 mod stubs;
 mod trials;
+mod ways;

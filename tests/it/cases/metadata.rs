@@ -62,7 +62,10 @@ impl Metadata {
     /// The program with these credentials, as on a machine of Google's.
     pub(super) fn command(&self, line: &str, variables: &[(&str, &str)]) -> std::process::Command {
         let mut command = runjob(line);
-        command.env_remove("NO_GCE_CHECK").env("GCE_METADATA_HOST", self.address.to_string()).env("CLOUDSDK_CONFIG", "/nowhere");
+        command
+            .env_remove("NO_GCE_CHECK")
+            .env("GCE_METADATA_HOST", self.address.to_string())
+            .env("CLOUDSDK_CONFIG", "/nowhere");
         command.envs(variables.iter().copied());
         command
     }
