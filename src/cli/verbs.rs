@@ -3,6 +3,7 @@
 //! The program's help, completions and manual are made of this list. A verb is one file: its flags, what they mean, and
 //! how it is carried out. Nothing but the program's front uses this module.
 
+mod doctor;
 mod emulator;
 mod recover;
 
@@ -122,6 +123,8 @@ pub(super) enum Command {
     Operations(Operations),
     /// Find out what became of starts that were sent and never answered: killed, interrupted, or of unknown end.
     Recover(recover::Recover),
+    /// Check whether a start with overrides and a wait would work from here: credentials, network, permissions.
+    Doctor(doctor::Doctor),
     /// Run an emulator of the Cloud Run Jobs API on this machine until interrupted.
     Emulator(emulator::Serve),
 }
@@ -198,6 +201,7 @@ impl Command {
             Self::Operations(Operations::Wait(typed)) => call(typed, context, printer).await,
             Self::Operations(Operations::Delete(typed)) => call(typed, context, printer).await,
             Self::Recover(typed) => recover::run(typed, context, printer).await,
+            Self::Doctor(typed) => doctor::run(typed, context, printer).await,
             Self::Emulator(typed) => emulator::run(typed, context, printer).await,
         }
     }

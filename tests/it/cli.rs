@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod credentials;
+mod doctor;
 mod execute;
 mod interrupt;
 mod lost_output;
