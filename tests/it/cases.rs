@@ -5,7 +5,7 @@
 
 mod claims;
 mod ends;
-mod metadata;
+pub(crate) mod metadata;
 mod starts;
 pub(crate) mod tls;
 mod tokens;

@@ -3,6 +3,7 @@
 mod bad_input;
 mod credentials;
 mod doctor;
+mod empty_root;
 mod execute;
 mod interrupt;
 mod lost_output;

@@ -25,8 +25,8 @@ use crate::{
 };
 
 /// A metadata server whose tokens are `canary-1`, `canary-2`, ..., while it answers at all.
-pub(super) struct Metadata {
-    address: SocketAddr,
+pub(crate) struct Metadata {
+    pub(crate) address: SocketAddr,
     state: Arc<State>,
     accepting: JoinHandle<()>,
 }
@@ -41,7 +41,7 @@ struct State {
 }
 
 impl Metadata {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let state = Arc::new(State {

@@ -11,7 +11,7 @@ use rcgen::{CertificateParams, KeyPair};
 use runjob::emulator::Emulator;
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional},
     net::TcpStream,
 };
 use tokio_rustls::{
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// A service that notes the `authorization` of each request, and answers it with NOT_FOUND.
-async fn noting() -> (Peer, Arc<Mutex<Vec<String>>>) {
+pub(super) async fn noting() -> (Peer, Arc<Mutex<Vec<String>>>) {
     let seen: Arc<Mutex<Vec<String>>> = Arc::default();
     let noted = Arc::clone(&seen);
     let peer = frames::raw(move |socket| {
@@ -163,20 +163,27 @@ async fn google(place: &Place, authority: &Authority) -> (Peer, Arc<Mutex<Vec<St
             if near.get_ref().1.alpn_protocol() == Some(b"h2") {
                 return copy_bidirectional(&mut near, &mut TcpStream::connect(emulator).await?).await.map(drop);
             }
-            let head = head(&mut near).await?;
+            let head =
+                answer(&mut near, r#"{"accessToken": "canary-account", "expireTime": "2100-01-01T00:00:00Z"}"#).await?;
             note(head.lines().next().unwrap_or_default());
             note(head.lines().find(|line| line.starts_with("authorization")).unwrap_or_default());
-            let body = r#"{"accessToken": "canary-account", "expireTime": "2100-01-01T00:00:00Z"}"#;
-            let length = body.len();
-            near.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}").as_bytes()).await
+            Ok(())
         }
     })
     .await;
     (peer, asked)
 }
 
+/// Answers one request with this JSON, and returns the request's head.
+pub(super) async fn answer(socket: &mut (impl AsyncRead + AsyncWrite + Unpin), json: &str) -> io::Result<String> {
+    let head = head(socket).await?;
+    let length = json.len();
+    socket.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{json}").as_bytes()).await?;
+    Ok(head)
+}
+
 /// The head of a request, and what came with it.
-async fn head(socket: &mut (impl tokio::io::AsyncRead + Unpin)) -> io::Result<String> {
+async fn head(socket: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
     let mut text = String::new();
     while !text.contains("\r\n\r\n") {
         let mut bytes = [0; 4096];
