@@ -3,6 +3,7 @@
 //! The program's help, completions and manual are made of this list. A verb is one file: its flags, what they mean, and
 //! how it is carried out. Nothing but the program's front uses this module.
 
+mod bench;
 mod doctor;
 mod emulator;
 mod recover;
@@ -127,6 +128,8 @@ pub(super) enum Command {
     Doctor(doctor::Doctor),
     /// Run an emulator of the Cloud Run Jobs API on this machine until interrupted.
     Emulator(emulator::Serve),
+    /// Measure gRPC against REST: the same calls, in turns, against one server on this machine.
+    Bench(Box<bench::Bench>),
 }
 
 /// `runjob jobs ...`
@@ -203,6 +206,7 @@ impl Command {
             Self::Recover(typed) => recover::run(typed, context, printer).await,
             Self::Doctor(typed) => doctor::run(typed, context, printer).await,
             Self::Emulator(typed) => emulator::run(typed, context, printer).await,
+            Self::Bench(typed) => bench::run(*typed, context, printer).await,
         }
     }
 }

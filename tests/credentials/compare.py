@@ -203,7 +203,8 @@ def main():
             wrong += [] if reason else [f"{name}: not listed: {difference}"]
         wrong += [f"{name}: no longer there: {one}" for one in known if one not in differences]
         asked, called = found["ours"]
-        wrong += [] if called else [f"{name}: the service was not called"]
+        wrong += [] if len(called) == 1 else [f"{name}: the service was called {len(called)} times"]
+        wrong += [] if len({one["request"] for one in asked}) == len(asked) else [f"{name}: a request was sent twice"]
         print(f"{name}: {len(asked)} requests, {len(differences)} differences")
     if wrong:
         sys.exit("\n".join(wrong))
