@@ -58,6 +58,8 @@ struct Facts {
     quota_project: Option<String>,
     project: Option<String>,
     metadata: Option<Metadata>,
+    /// Where they were found, as people name that; empty where the caller has given them.
+    origin: String,
 }
 
 /// What a call shows for itself.
@@ -165,6 +167,17 @@ impl Credentials {
         self.facts.quota_project.as_deref()
     }
 
+    /// Of which kind they are, as errors call it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// Where they were found, as people name that.
+    pub(crate) fn origin(&self) -> &str {
+        &self.facts.origin
+    }
+
     pub(crate) fn is_anonymous(&self) -> bool {
         matches!(self.tokens, Tokens::Anonymous)
     }
@@ -182,6 +195,11 @@ impl Credentials {
 
     fn cached(kind: &str, cache: Cache, facts: Facts) -> Self {
         Self { kind: kind.into(), tokens: Tokens::Cached(cache), facts: Arc::new(facts) }
+    }
+
+    fn found_in(mut self, origin: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.facts).origin = origin.into();
+        self
     }
 
     fn failed(&self, what: &str, cause: TokenError) -> Error {

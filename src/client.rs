@@ -56,6 +56,17 @@ impl Client {
         builder::from_env(&|name| std::env::var(name).ok()).await
     }
 
+    /// Opens a connection and gets a token at the same time, so that the first call need not. Nothing is sent to the
+    /// service. It is never needed: a call does the same where it has to. Dropping it leaves the rest to the first call.
+    ///
+    /// # Errors
+    /// What the first call would end with: [`Unreachable`](ErrorKind::Unreachable),
+    /// [`Credentials`](ErrorKind::Credentials), [`NotGrpc`](ErrorKind::NotGrpc), and
+    /// [`Deadline`](ErrorKind::Deadline) after the limit of an RPC.
+    pub async fn warm_up(&self) -> Result<()> {
+        self.caller.transport.warm_up(self.caller.rpc_timeout).await
+    }
+
     /// The connections, for the generated stubs.
     pub fn transport(&self) -> Transport {
         self.caller.transport.clone()

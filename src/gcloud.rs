@@ -1,10 +1,47 @@
 //! gcloud's own directory: where it is, and what its active configuration says. Reads when asked, writes nothing; a file
-//! that is not there is no setting.
+//! that does not exist is no setting.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
+
+/// The settings of gcloud by which a caller signs in.
+///
+/// Without `Debug`: one of them is a secret.
+pub(crate) struct Auth {
+    /// `CLOUDSDK_AUTH_ACCESS_TOKEN`, which gcloud has no property for.
+    pub(crate) access_token: Option<Setting>,
+    pub(crate) access_token_file: Option<Setting>,
+    pub(crate) impersonate_service_account: Option<Setting>,
+}
+
+/// A value and where it comes from, as people name that.
+pub(crate) struct Setting {
+    pub(crate) value: String,
+    pub(crate) origin: &'static str,
+}
+
+impl Setting {
+    pub(crate) fn new(value: impl Into<String>, origin: &'static str) -> Self {
+        Self { value: value.into(), origin }
+    }
+}
+
+impl Auth {
+    /// The variables, else the properties of the active configuration; `env` looks a variable up.
+    pub(crate) fn read(env: &dyn Fn(&str) -> Option<String>) -> Self {
+        let variable = |name: &'static str| env(name).map(|value| Setting::new(value, name));
+        let property = |key, origin| property(env, "auth", key).map(|value| Setting::new(value, origin));
+        Self {
+            access_token: variable("CLOUDSDK_AUTH_ACCESS_TOKEN"),
+            access_token_file: variable("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE")
+                .or_else(|| property("access_token_file", "gcloud's auth/access_token_file")),
+            impersonate_service_account: variable("CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT")
+                .or_else(|| property("impersonate_service_account", "gcloud's auth/impersonate_service_account")),
+        }
+    }
+}
 
 /// The directory in which gcloud keeps its settings and credentials; `env` looks a variable up.
 pub(crate) fn directory(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {

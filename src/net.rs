@@ -1,5 +1,6 @@
 //! Bytes to a host: resolve, TCP, proxy, TLS. Knows no HTTP, no token and no Cloud Run.
 
+mod own;
 mod proxy;
 mod tls;
 
@@ -7,6 +8,7 @@ use std::{
     error::Error as StdError,
     fmt::{self, Display, Formatter},
     io,
+    net::SocketAddr,
     time::Duration,
 };
 
@@ -20,10 +22,20 @@ use tokio::net::TcpStream;
 use tower::{Service, ServiceExt as _};
 
 pub(crate) use self::{
+    own::{Io, OwnDialer},
     proxy::Proxies,
-    tls::{Roots, Tls},
+    tls::{Certificates, Identity, Roots, Tls},
 };
 use crate::error::{Error, ErrorKind, Result, chain};
+
+/// How a server is reached.
+#[derive(Clone, Debug)]
+pub(crate) enum Way {
+    /// Over the network, directly or through a proxy.
+    Network(Dialer),
+    /// As the caller of this library dials.
+    Own(OwnDialer),
+}
 
 /// Opens TCP connections, to all addresses of a host by turns (RFC 8305), or tunnels through a proxy.
 ///
@@ -52,10 +64,21 @@ impl Dialer {
         let Some(proxy) = self.proxies.to(uri) else {
             return opened(connector.oneshot(uri.clone()).await, uri.host().unwrap_or_default(), "");
         };
-        let (host, port) = (proxy.uri().host().unwrap_or_default(), proxy.uri().port_u16().unwrap_or(80));
-        let by = format!(" by the proxy {host}:{port}");
+        let by = format!(" by the proxy {}", proxy::address(&proxy));
+        let host = proxy.uri().host().unwrap_or_default();
         opened(proxy::tunnel(&proxy, connector).oneshot(uri.clone()).await, host, &by)
     }
+
+    /// The proxy that leads to this server, as `HOST:PORT`.
+    #[cfg(feature = "cli")]
+    pub(crate) fn proxy_to(&self, uri: &Uri) -> Option<String> {
+        self.proxies.to(uri).as_ref().map(proxy::address)
+    }
+}
+
+/// The addresses of a host by the system's resolver, with port 0.
+pub(crate) async fn resolve(host: &str) -> io::Result<Vec<SocketAddr>> {
+    Ok(tokio::net::lookup_host((host, 0)).await?.collect())
 }
 
 /// The connection, or why there is none to `host`; `by` is the way, where that is not direct.
@@ -90,8 +113,8 @@ impl Service<Name> for Resolver {
 
     fn call(&mut self, name: Name) -> Self::Future {
         Box::pin(async move {
-            let addresses = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(Unresolved)?;
-            Ok(addresses.collect::<Vec<_>>().into_iter())
+            let addresses = resolve(name.as_str()).await.map_err(Unresolved)?;
+            Ok(addresses.into_iter())
         })
     }
 }

@@ -33,18 +33,19 @@ use tokio::time::timeout;
 use tonic::{Status, body::Body, codegen::StdError as BoxError};
 use tower::Service;
 
+#[cfg(feature = "cli")]
+pub(crate) use self::connect::H2;
 pub use self::{answer::Answer, routing::Routing};
 pub(crate) use self::{answer::Chunks, endpoint::Target, exchange::Failure, headers::grpc_timeout};
 use self::{
-    connect::{by_connector, to_server},
-    connection::Connect,
+    connect::to_server,
     exchange::{Exchange, Flight},
     pool::{Lease, Pool},
 };
 use crate::{
     auth::Credentials,
     error::{Error, ErrorKind, Result},
-    net::Proxies,
+    net::{Certificates, Way},
 };
 
 /// Authenticated connections to Cloud Run, for the generated stubs.
@@ -86,7 +87,8 @@ pub(crate) struct Options {
     pub(crate) credentials: Credentials,
     pub(crate) quota_project: Option<String>,
     pub(crate) connect_timeout: Duration,
-    pub(crate) proxies: Proxies,
+    pub(crate) way: Way,
+    pub(crate) certificates: Certificates,
     /// The most connections at a time.
     pub(crate) connections: usize,
 }
@@ -104,35 +106,10 @@ impl Transport {
     /// A transport to this server; nothing is sent yet.
     ///
     /// # Errors
-    /// When a bearer token would travel in plaintext to another machine, or TLS cannot be set up.
+    /// When TLS cannot be set up.
     pub(crate) fn to_server(target: &Target, options: Options) -> Result<Self> {
-        if !options.credentials.is_anonymous() && !target.may_carry_tokens() {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!(
-                    "endpoint {target} is plaintext, and a bearer token is sent in plaintext to this machine only: \
-                     write https://, or use no credentials"
-                ),
-            ));
-        }
-        let connect = to_server(target, options.proxies.clone(), options.connect_timeout)?;
-        Self::over(connect, target.uri(), options)
-    }
-
-    /// A transport over connections that `connector` makes, in plaintext, and so for anonymous credentials only.
-    pub(crate) fn over_connector<C>(connector: C, options: Options) -> Result<Self>
-    where
-        C: Service<Uri> + Clone + Send + Sync + 'static,
-        C::Response: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
-        C::Future: Send,
-        BoxError: From<C::Error> + Send,
-    {
-        // The name is never resolved: the connector decides where it leads.
-        let uri = Uri::from_static("http://localhost");
-        Self::over(by_connector(connector, uri.clone(), options.connect_timeout), &uri, options)
-    }
-
-    fn over(connect: Connect, server: &Uri, options: Options) -> Result<Self> {
+        let connect = to_server(target, options.way, &options.certificates, options.connect_timeout)?;
+        let server = target.uri();
         let quota_project = options.quota_project.as_deref().or(options.credentials.quota_project());
         let headers = headers::common(quota_project)?;
         Ok(Self(Arc::new(Shared {
@@ -158,6 +135,12 @@ impl Transport {
     /// Gives up the token of this generation, because the service did not accept it. Whether there can be another.
     pub(crate) fn renew_token(&self, generation: u64) -> bool {
         self.0.credentials.renew(generation)
+    }
+
+    /// Opens a connection and gets a token, unless they are there, within this limit.
+    pub(crate) async fn warm_up(&self, limit: Duration) -> Result<()> {
+        let late = || Error::new(ErrorKind::Deadline, format!("not ready within {:.1} s", limit.as_secs_f32()));
+        timeout(limit, self.0.prepare(&HeaderMap::new())).await.unwrap_or_else(|_| Err(late())).map(drop)
     }
 
     /// Sends a request once and returns the message of its answer.

@@ -57,7 +57,7 @@ pub(super) async fn credentials(setup: &Setup, text: &str) -> Result<Credentials
         "impersonated_service_account" => ("impersonated service account", impersonated(setup, &value).await?),
         _ => simple(setup, &header.r#type, &value).await?,
     };
-    let facts = Facts { quota_project: header.quota_project_id, project: header.project_id, metadata: None };
+    let facts = Facts { quota_project: header.quota_project_id, project: header.project_id, ..Facts::default() };
     Ok(Credentials::cached(kind, tokens, facts))
 }
 

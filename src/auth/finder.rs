@@ -29,7 +29,7 @@ const VARIABLE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 const LONGEST_PATH: usize = 256;
 
 /// Looks an environment variable up; one that is empty is not set.
-pub(super) type Env = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+pub(crate) type Env = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// What every source is made with.
 pub(super) struct Setup {
@@ -53,6 +53,7 @@ pub struct CredentialsBuilder {
     universe: Option<String>,
     trusted: Vec<String>,
     roots: Roots,
+    proxy: Option<String>,
     quota_project: Option<String>,
 }
 
@@ -61,9 +62,9 @@ impl CredentialsBuilder {
         Self::with_env(Arc::new(|name| std::env::var(name).ok()))
     }
 
-    pub(super) fn with_env(env: Env) -> Self {
+    pub(crate) fn with_env(env: Env) -> Self {
         let env: Env = Arc::new(move |name| env(name).filter(|value| !value.is_empty()));
-        Self { env, universe: None, trusted: Vec::new(), roots: Roots::default(), quota_project: None }
+        Self { env, universe: None, trusted: Vec::new(), roots: Roots::default(), proxy: None, quota_project: None }
     }
 
     /// Lets a credentials file name this server for the exchange of secrets: `HOST[:PORT]` over TLS, or
@@ -88,6 +89,19 @@ impl CredentialsBuilder {
     pub fn root_certificates(mut self, pem: impl AsRef<[u8]>) -> Result<Self> {
         self.roots = Roots::pem(pem.as_ref())?;
         Ok(self)
+    }
+
+    /// As [`root_certificates`](Self::root_certificates), for those that were read already.
+    pub(crate) fn roots(mut self, roots: Roots) -> Self {
+        self.roots = roots;
+        self
+    }
+
+    /// The proxy through which token servers are reached: `http://[USER:PASSWORD@]HOST:PORT`. Default is `HTTPS_PROXY`,
+    /// with the exceptions of `NO_PROXY`.
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxy = Some(url.into());
+        self
     }
 
     /// The project that quota is counted against. Default is `GOOGLE_CLOUD_QUOTA_PROJECT`, else what the file says.
@@ -127,7 +141,7 @@ impl CredentialsBuilder {
     /// The service account of this machine at Google. That there is no metadata server shows at the first call.
     ///
     /// # Errors
-    /// When `HTTPS_PROXY` holds no proxy that can be used.
+    /// When the proxy is none that can be used.
     pub fn metadata_server(self) -> Result<Credentials> {
         let credentials = self.setup()?.metadata_server();
         Ok(self.finished(credentials))
@@ -160,18 +174,28 @@ impl CredentialsBuilder {
     /// # Errors
     /// As [`adc`](Self::adc) and [`impersonate`](Self::impersonate).
     pub async fn gcloud(self) -> Result<Credentials> {
-        let property = |name: &str| {
-            (self.env)(&format!("CLOUDSDK_AUTH_{}", name.to_uppercase()))
-                .or_else(|| gcloud::property(&*self.env, "auth", name))
-        };
-        let account = property("impersonate_service_account");
-        let base = match ((self.env)("CLOUDSDK_AUTH_ACCESS_TOKEN"), property("access_token_file")) {
-            (Some(token), _) => Credentials::access_token(token)?,
-            (None, Some(path)) => Credentials::token_file(path),
+        let settings = gcloud::Auth::read(&*self.env);
+        self.signed_in(settings).await
+    }
+
+    /// As [`gcloud`](Self::gcloud), by these settings.
+    pub(crate) async fn signed_in(self, settings: gcloud::Auth) -> Result<Credentials> {
+        let base = match (settings.access_token, settings.access_token_file) {
+            (Some(token), _) => {
+                let unusable = |cause| refused(format!("{} cannot be used", token.origin)).with_source(cause);
+                Credentials::access_token(token.value).map_err(unusable)?.found_in(token.origin)
+            }
+            (None, Some(file)) => {
+                let origin = format!("{} ({})", file.origin, shown(Path::new(&file.value)));
+                Credentials::token_file(file.value).found_in(origin)
+            }
             (None, None) => self.setup()?.find().await?,
         };
-        match account {
-            Some(account) => self.impersonate(&base, &account),
+        match settings.impersonate_service_account {
+            Some(account) => {
+                let origin = format!("{}, by way of: {}", account.origin, base.origin());
+                Ok(self.impersonate(&base, &account.value)?.found_in(origin))
+            }
             None => Ok(self.finished(base)),
         }
     }
@@ -184,7 +208,7 @@ impl CredentialsBuilder {
         let listed = (self.env)("RUNJOB_TRUSTED_TOKEN_SERVERS").unwrap_or_default();
         let listed = listed.split(',').filter(|server| !server.trim().is_empty());
         self.trusted.iter().map(String::as_str).chain(listed).for_each(|server| trust.add(server));
-        let proxies = Proxies::from_env(&*self.env)?;
+        let proxies = Proxies::find(self.proxy.as_deref(), &*self.env)?;
         Ok(Setup { http: Http::new(self.roots.clone(), proxies), trust, env: Arc::clone(&self.env) })
     }
 
@@ -203,16 +227,20 @@ impl Setup {
             if path.contains('{') {
                 return Err(refused(format!("{VARIABLE} holds JSON, not a path; write it into a file and name that")));
             }
-            return self.file(Path::new(&path)).await;
+            let path = Path::new(&path);
+            return Ok(self.file(path).await?.found_in(format!("{VARIABLE} ({})", shown(path))));
         }
         let known = well_known_file(&self.env);
         if let Some(path) = known.as_ref().filter(|path| path.exists()) {
-            return self.file(path).await;
+            return Ok(self.file(path).await?.found_in(path.display().to_string()));
         }
-        let known = known.map_or_else(|| "a home directory".to_owned(), |path| path.display().to_string());
-        let missing = format!("no credentials: {VARIABLE} is not set, there is no {known}, and");
+        let known = known.map_or_else(
+            || "gcloud has no directory without HOME".to_owned(),
+            |path| format!("there is no {}", path.display()),
+        );
+        let missing = format!("no credentials: {VARIABLE} is not set, {known}, and");
         if (self.env)("NO_GCE_CHECK").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-            return Err(refused(format!("{missing} NO_GCE_CHECK forbids to ask a metadata server")));
+            return Err(refused(format!("{missing} NO_GCE_CHECK rules out a metadata server")));
         }
         // A server that the environment names is there; only a machine that may be anywhere is tried.
         if (self.env)("GCE_METADATA_HOST").is_none() {
@@ -231,8 +259,9 @@ impl Setup {
 
     fn metadata_server(&self) -> Credentials {
         let server = Metadata::new(self.http.clone(), &*self.env);
+        let origin = format!("the metadata server at {}", server.host());
         let facts = Facts { metadata: Some(server.clone()), ..Facts::default() };
-        Credentials::cached("metadata server", Cache::new(server), facts)
+        Credentials::cached("metadata server", Cache::new(server), facts).found_in(origin)
     }
 }
 

@@ -51,6 +51,11 @@ impl Metadata {
         }
     }
 
+    /// As `HOST[:PORT]`.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Whether the server is there.
     pub(super) async fn probe(&self) -> Result<(), TokenError> {
         self.ask(&self.probed, "/", PROBES, PROBE).await.map(drop)

@@ -4,6 +4,7 @@
 mod fakes;
 mod files;
 mod kinds;
+mod load;
 mod secrets;
 
 use std::{collections::HashMap, sync::Arc};

@@ -30,7 +30,7 @@ use tower::Service;
 use super::source::TokenError;
 use crate::{
     error::{Error, chain},
-    net::{Dialer, Proxies, Roots, Tls},
+    net::{Certificates, Dialer, Io, Proxies, Roots, Tls},
     retry::Backoff,
 };
 
@@ -66,7 +66,8 @@ pub(super) struct Answer {
 
 impl Http {
     pub(super) fn new(roots: Roots, proxies: Proxies) -> Self {
-        let connector = Connector { dialer: Dialer::new(proxies), roots, tls: Arc::default() };
+        let certificates = Certificates { roots, identity: None };
+        let connector = Connector { dialer: Dialer::new(proxies), certificates, tls: Arc::default() };
         Self(Client::builder(TokioExecutor::new()).build(connector))
     }
 
@@ -200,7 +201,7 @@ fn post(url: &Uri, content_type: &'static str, body: String) -> Request<Bytes> {
 #[derive(Clone)]
 struct Connector {
     dialer: Dialer,
-    roots: Roots,
+    certificates: Certificates,
     tls: Arc<OnceLock<Tls>>,
 }
 
@@ -209,7 +210,7 @@ impl Connector {
         match self.tls.get() {
             Some(tls) => Ok(tls),
             None => {
-                let made = Tls::trusting(b"http/1.1", &self.roots)?;
+                let made = Tls::new(b"http/1.1", &self.certificates)?;
                 Ok(self.tls.get_or_init(|| made))
             }
         }
@@ -236,9 +237,6 @@ impl Service<Uri> for Connector {
         Box::pin(self.clone().connect(uri))
     }
 }
-
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A connection, as hyper's client wants to see one.
 pub(super) struct Stream(Box<dyn Io>);

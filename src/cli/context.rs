@@ -1,14 +1,15 @@
-//! What gives a command line its meaning: the environment, the target, the names, the state directory.
+//! What gives a command line its meaning: the environment, the target, the names, who calls, the state directory.
 //!
 //! Every `resolve` is given one. It reads gcloud's configuration when a short name asks for it, cannot call, and writes
 //! nothing.
 
-mod gcloud;
+mod access;
 mod names;
 mod state;
 
 use std::fmt::{self, Display, Formatter};
 
+pub(super) use self::access::Way;
 use super::{environment::Environment, flags::global::Global, start_log::StartLog};
 
 /// The variables that name an emulator, the first that is set wins.
@@ -75,7 +76,6 @@ fn target(global: &Global, env: &Environment) -> Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::flags::global::Format;
 
     #[test]
     fn the_endpoint_flag_wins_over_the_emulator_variables() {
@@ -83,11 +83,7 @@ mod tests {
         let env = Environment::new(variables.map(|(name, value)| (name.into(), value.into())));
         let target = |endpoint: Option<&str>, emulator| {
             let endpoint = endpoint.map(str::to_owned);
-            Context::new(
-                &Global { format: Format::Text, quiet: false, project: None, region: None, endpoint, emulator },
-                &env,
-            )
-            .target
+            Context::new(&Global { endpoint, emulator, ..Global::default() }, &env).target
         };
         let named = Target::Emulator { host: "127.0.0.1:1".into(), variable: "RUN_EMULATOR_HOST" };
         assert_eq!(target(None, false), named);

@@ -1,10 +1,14 @@
-//! A connection to what the configuration names: the service, an emulator elsewhere, or one inside this process.
+//! A connection to what the context names: the service, an emulator elsewhere, or one inside this process.
 //!
 //! Knows how each is reached and with which credentials. Which calls are made is up to the commands.
 
-use super::{context::Target, failure::Failure, printer::Printer};
+use super::{
+    context::{Context, Target},
+    failure::Failure,
+    printer::Printer,
+};
 use crate::{
-    Client, Location,
+    Client, Credentials, Location, Result,
     emulator::{Emulator, OutputReader},
 };
 
@@ -17,20 +21,40 @@ pub(super) struct Session {
 
 impl Session {
     /// Connects to the target. `location` chooses the service's regional endpoint, or where the sample jobs live.
-    pub(super) async fn open(target: &Target, location: &Location, printer: &Printer) -> Result<Self, Failure> {
+    pub(super) async fn open(context: &Context<'_>, location: &Location, printer: &Printer) -> Result<Self, Failure> {
+        Self::open_as(context.credentials(context.roots()?), context, location, printer).await
+    }
+
+    /// The same as the caller that `find` finds, where the target takes credentials.
+    pub(super) async fn open_as(
+        find: impl Future<Output = Result<Credentials>>,
+        context: &Context<'_>,
+        location: &Location,
+        printer: &Printer,
+    ) -> Result<Self, Failure> {
         let mut emulator = None;
-        let client = match target {
+        let client = match &context.target {
             Target::InProcess => {
                 let own = emulator.insert(start(location).await?);
                 Client::builder().connector(own.connector()).build().await?
             }
             Target::Emulator { host, variable } => {
+                context.check_for_emulator(variable)?;
                 let client = Client::builder().emulator(host).build().await.map_err(|_| not_an_address(variable))?;
                 printer.note(&format!("note: {variable} is set: calling the emulator at {host}"));
                 client
             }
-            Target::Service { endpoint: Some(endpoint) } => Client::builder().endpoint(endpoint).build().await?,
-            Target::Service { endpoint: None } => Client::builder().region(location.region()).build().await?,
+            Target::Service { endpoint } => {
+                let builder = match endpoint {
+                    Some(endpoint) => Client::builder().endpoint(endpoint),
+                    None => Client::builder().region(location.region()),
+                };
+                let builder = match &context.global.access.proxy {
+                    Some(url) => builder.proxy(url),
+                    None => builder,
+                };
+                builder.roots(context.roots()?).build_as(find).await?
+            }
         };
         Ok(Self { client, emulator })
     }

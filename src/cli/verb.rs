@@ -21,7 +21,7 @@ pub(super) trait Verb {
 /// Carries a verb out, from what was typed to the end of the connection.
 pub(super) async fn call<V: Verb>(typed: V, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
     let meaning = typed.resolve(context)?;
-    let session = Session::open(&context.target, V::location(&meaning), printer).await?;
+    let session = Session::open(context, V::location(&meaning), printer).await?;
     let exit = V::run(meaning, &session, printer).await?;
     session.close().await?;
     Ok(exit)

@@ -4,6 +4,7 @@
 //! how it is carried out. Nothing but the program's front uses this module.
 
 mod bench;
+mod doctor;
 mod emulator;
 mod recover;
 
@@ -123,6 +124,8 @@ pub(super) enum Command {
     Operations(Operations),
     /// Find out what became of starts that were sent and never answered: killed, interrupted, or of unknown end.
     Recover(recover::Recover),
+    /// Check whether a start with overrides and a wait would work from here: credentials, network, permissions.
+    Doctor(doctor::Doctor),
     /// Run an emulator of the Cloud Run Jobs API on this machine until interrupted.
     Emulator(emulator::Serve),
     /// Measure gRPC against REST: the same calls, in turns, against one server on this machine.
@@ -201,6 +204,7 @@ impl Command {
             Self::Operations(Operations::Wait(typed)) => call(typed, context, printer).await,
             Self::Operations(Operations::Delete(typed)) => call(typed, context, printer).await,
             Self::Recover(typed) => recover::run(typed, context, printer).await,
+            Self::Doctor(typed) => doctor::run(typed, context, printer).await,
             Self::Emulator(typed) => emulator::run(typed, context, printer).await,
             Self::Bench(typed) => bench::run(*typed, context, printer).await,
         }

@@ -1,6 +1,7 @@
 //! How a client is made: which server, who calls, which limits. No verb.
 
 use std::{
+    env,
     fmt::{self, Debug, Formatter},
     mem,
     num::NonZeroUsize,
@@ -16,7 +17,7 @@ use crate::{
     auth::Credentials,
     call::Caller,
     error::{Error, ErrorKind, Result},
-    net::Proxies,
+    net::{Certificates, Dialer, Identity, OwnDialer, Proxies, Roots, Way},
     transport::{Options, Target, Transport},
 };
 
@@ -35,6 +36,8 @@ pub struct ClientBuilder {
     rpc_timeout: Duration,
     connect_timeout: Duration,
     proxy: Option<String>,
+    own_dialer: Option<OwnDialer>,
+    certificates: Certificates,
     connections: NonZeroUsize,
     fail_fast: bool,
     jitter: Option<u64>,
@@ -45,8 +48,8 @@ enum Server {
     CloudRun,
     Endpoint(String),
     Emulator(String),
-    /// Makes a transport over the caller's own connections.
-    Connector(Box<dyn FnOnce(Options) -> Result<Transport> + Send + Sync>),
+    /// At the other end of the caller's own connections, in plaintext.
+    Connector(OwnDialer),
 }
 
 impl Default for ClientBuilder {
@@ -60,6 +63,8 @@ impl Default for ClientBuilder {
             rpc_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),
             proxy: None,
+            own_dialer: None,
+            certificates: Certificates::default(),
             connections: CONNECTIONS,
             fail_fast: false,
             jitter: None,
@@ -88,7 +93,32 @@ impl ClientBuilder {
         C::Future: Send,
         BoxError: From<C::Error> + Send,
     {
-        self.at(Server::Connector(Box::new(move |options| Transport::over_connector(connector, options))))
+        self.at(Server::Connector(OwnDialer::new(connector)))
+    }
+
+    /// Reaches the server over the connections that `connector` makes for its URL, such as a tunnel or a Unix socket. TLS
+    /// and credentials are the same as without it, except that no token goes to an `http://` endpoint: where the
+    /// connections lead is not known here. No proxy is used for them. Token servers are reached over the network as ever.
+    ///
+    /// ```
+    /// use hyper_util::rt::TokioIo;
+    /// use runjob::Client;
+    ///
+    /// // Whatever the name of the service resolves to, this address is called.
+    /// let private = tower::service_fn(|_: http::Uri| async {
+    ///     tokio::net::TcpStream::connect("10.0.0.5:443").await.map(TokioIo::new)
+    /// });
+    /// let builder = Client::builder().region("us-central1").dial(private);
+    /// ```
+    pub fn dial<C>(mut self, connector: C) -> Self
+    where
+        C: Service<Uri> + Clone + Send + Sync + 'static,
+        C::Response: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+        C::Future: Send,
+        BoxError: From<C::Error> + Send,
+    {
+        self.own_dialer = Some(OwnDialer::new(connector));
+        self
     }
 
     fn at(mut self, server: Server) -> Self {
@@ -131,11 +161,39 @@ impl ClientBuilder {
         self
     }
 
-    /// The proxy through which the service is reached: `http://[USER:PASSWORD@]HOST:PORT`. Default is `HTTPS_PROXY`,
-    /// with the exceptions of `NO_PROXY`. This machine and plaintext servers are reached directly.
+    /// The proxy through which the service, and the token servers of default credentials, are reached:
+    /// `http://[USER:PASSWORD@]HOST:PORT`. Default is `HTTPS_PROXY`, with the exceptions of `NO_PROXY`. This machine and
+    /// plaintext servers are reached directly.
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.proxy = Some(url.into());
         self
+    }
+
+    /// The certificate authorities to trust, as PEM, for the service and for the token servers of default credentials.
+    /// Default is the machine's, else Mozilla's.
+    ///
+    /// # Errors
+    /// When the text holds no certificate that can be used.
+    pub fn root_certificates(mut self, pem: impl AsRef<[u8]>) -> Result<Self> {
+        self.certificates.roots = Roots::pem(pem.as_ref())?;
+        Ok(self)
+    }
+
+    /// As [`root_certificates`](Self::root_certificates), for those that were read already.
+    #[cfg(feature = "cli")]
+    pub(crate) fn roots(mut self, roots: Roots) -> Self {
+        self.certificates.roots = roots;
+        self
+    }
+
+    /// The certificate that this client shows to the service (mutual TLS), with what leads to its authority, and its
+    /// private key, both as PEM. Google Cloud expects one at `run.mtls.googleapis.com` only.
+    ///
+    /// # Errors
+    /// When a text holds no certificate or no key. That they do not fit together shows in [`build`](Self::build).
+    pub fn client_certificate(mut self, chain: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Result<Self> {
+        self.certificates.identity = Some(Identity::pem(chain.as_ref(), key.as_ref())?);
+        Ok(self)
     }
 
     /// How many connections there may be at a time. Default is 16; more than one is opened only while more than 100
@@ -166,7 +224,7 @@ impl ClientBuilder {
         self
     }
 
-    /// The client. Nothing is connected before the first call.
+    /// The client. Nothing is connected before the first call, or [`Client::warm_up`].
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) when the endpoint is not one, or would carry a token in plaintext to
@@ -174,42 +232,75 @@ impl ClientBuilder {
     /// server, credentials or a proxy for an emulator. [`Credentials`](ErrorKind::Credentials) when credentials that were
     /// found cannot be used.
     pub async fn build(self) -> Result<Client> {
+        let finder = Credentials::builder().roots(self.certificates.roots.clone());
+        let finder = match &self.proxy {
+            Some(url) => finder.proxy(url),
+            None => finder,
+        };
+        self.build_as(finder.adc()).await
+    }
+
+    /// The client, which calls as what `find` finds unless credentials were given. They are looked for only where they
+    /// can be used.
+    pub(crate) async fn build_as(mut self, find: impl Future<Output = Result<Credentials>>) -> Result<Client> {
         if let Some(rule) = self.broken_rule() {
             return Err(Error::new(ErrorKind::InvalidInput, rule));
         }
-        let (rpc_timeout, fail_fast, jitter) = (self.rpc_timeout, self.fail_fast, self.jitter);
-        let client = |transport| {
-            let random = jitter.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
-            let mut caller = Caller::new(transport, rpc_timeout, random);
-            caller.fail_fast = fail_fast;
-            Client { caller }
-        };
-        let proxies = match &self.proxy {
-            Some(url) => Proxies::new("the proxy", url, "")?,
-            None => Proxies::from_env(&|name| std::env::var(name).ok())?,
-        };
-        let options = |credentials| Options {
-            credentials,
+        let target = self.target()?;
+        let options = Options {
+            way: self.way()?,
+            credentials: self.credentials_for(&target, find).await?,
+            certificates: self.certificates,
             quota_project: self.quota_project,
             connect_timeout: self.connect_timeout,
-            proxies,
             connections: self.connections.get(),
         };
-        let (target, credentials) = match self.server {
-            Server::Connector(connect) => {
-                let transport = connect(options(Credentials::anonymous()))?;
-                return Ok(client(transport));
-            }
-            Server::Emulator(address) => (Target::emulator(&address)?, Some(Credentials::anonymous())),
-            Server::Endpoint(endpoint) => (Target::parse(&endpoint)?, self.credentials),
-            Server::CloudRun => (Target::service(self.region.as_deref())?, self.credentials),
-        };
-        let credentials = match credentials {
-            Some(credentials) => credentials,
-            None => Credentials::adc().await?,
-        };
-        let transport = Transport::to_server(&target, options(credentials))?;
-        Ok(client(transport))
+        let transport = Transport::to_server(&target, options)?;
+        let random = self.jitter.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let mut caller = Caller::new(transport, self.rpc_timeout, random);
+        caller.fail_fast = self.fail_fast;
+        Ok(Client { caller })
+    }
+
+    fn target(&self) -> Result<Target> {
+        let target = match &self.server {
+            // The name is never resolved: the connector decides where it leads.
+            Server::Connector(_) => Target::parse("http://localhost"),
+            Server::Emulator(address) => Target::emulator(address),
+            Server::Endpoint(endpoint) => Target::parse(endpoint),
+            Server::CloudRun => Target::service(self.region.as_deref()),
+        }?;
+        if self.certificates.identity.is_some() && !target.is_tls() {
+            let message = format!("endpoint {target} is plaintext, and a client certificate needs TLS");
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        Ok(target)
+    }
+
+    fn way(&self) -> Result<Way> {
+        Ok(match (&self.server, &self.own_dialer) {
+            (_, Some(dialer)) | (Server::Connector(dialer), None) => Way::Own(dialer.clone()),
+            (_, None) => Way::Network(Dialer::new(Proxies::find(self.proxy.as_deref(), &|name| env::var(name).ok())?)),
+        })
+    }
+
+    /// Who calls this server.
+    async fn credentials_for(
+        &mut self,
+        target: &Target,
+        find: impl Future<Output = Result<Credentials>>,
+    ) -> Result<Credentials> {
+        if matches!(self.server, Server::Emulator(_) | Server::Connector(_)) {
+            return Ok(Credentials::anonymous());
+        }
+        let given = self.credentials.take();
+        if !given.as_ref().is_some_and(Credentials::is_anonymous) {
+            target.check_for_tokens(self.own_dialer.is_some())?;
+        }
+        match given {
+            Some(credentials) => Ok(credentials),
+            None => find.await,
+        }
     }
 
     /// Why no client can have all of these settings.
@@ -226,6 +317,10 @@ impl ClientBuilder {
             Some("credentials are never sent to an emulator or over a connector: leave them out")
         } else if is_local && self.proxy.is_some() {
             Some("an emulator and a connector are reached directly: leave the proxy out")
+        } else if self.own_dialer.is_some() && matches!(self.server, Server::Connector(_)) {
+            Some("connector and dial both make the connections: leave one of them out")
+        } else if self.own_dialer.is_some() && self.proxy.is_some() {
+            Some("dial makes the connections, and a proxy has no part in that: leave it out")
         } else {
             None
         }

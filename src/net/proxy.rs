@@ -18,11 +18,22 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) struct Proxies(Option<Arc<Matcher>>);
 
 impl Proxies {
+    /// This proxy for all servers, where the caller has named one, else what the environment says.
+    ///
+    /// # Errors
+    /// When it is no proxy that can be used.
+    pub(crate) fn find(named: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        match named {
+            Some(url) => Self::new("the proxy", url, ""),
+            None => Self::from_env(env),
+        }
+    }
+
     /// What the environment says; `env` looks a variable up. The spelling in lower case is known too.
     ///
     /// # Errors
     /// When the variable holds no proxy that can be used.
-    pub(crate) fn from_env(env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+    fn from_env(env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let set = |name: &str| {
             let value = env(name).or_else(|| env(&name.to_lowercase()));
             value.filter(|value| !value.is_empty())
@@ -38,7 +49,7 @@ impl Proxies {
     ///
     /// # Errors
     /// When it is no URL of a proxy.
-    pub(crate) fn new(source: &str, proxy: &str, except: &str) -> Result<Self> {
+    fn new(source: &str, proxy: &str, except: &str) -> Result<Self> {
         let whole = if proxy.contains("://") { proxy.to_owned() } else { format!("http://{proxy}") };
         let uri = whole.parse::<Uri>().ok();
         if uri.is_none_or(|uri| uri.scheme() != Some(&Scheme::HTTP) || uri.host().is_none_or(str::is_empty)) {
@@ -54,6 +65,12 @@ impl Proxies {
         let is_near = is_loopback(server.host().unwrap_or_default());
         self.0.as_ref().filter(|_| !is_near).and_then(|matcher| matcher.intercept(server))
     }
+}
+
+/// The proxy as `HOST:PORT`, without the password that its URL may hold.
+pub(super) fn address(proxy: &Intercept) -> String {
+    let uri = proxy.uri();
+    format!("{}:{}", uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80))
 }
 
 /// A connector that asks this proxy for a tunnel.

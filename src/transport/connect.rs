@@ -1,12 +1,14 @@
-//! How a connection to the server comes about: over TCP, with TLS where the endpoint asks for it, or over what a
-//! caller's connector makes; within the connect timeout.
+//! How a connection to the server comes about: over the network or over what a caller's connector makes, with TLS where
+//! the endpoint asks for it; within the connect timeout.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use hyper_util::rt::TokioIo;
-use tokio::{sync::Notify, time::timeout};
-use tonic::codegen::StdError as BoxError;
-use tower::{Service, ServiceExt as _};
+use http::Uri;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Notify,
+    time::timeout,
+};
 
 use super::{
     Target,
@@ -14,50 +16,38 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    net::{Dialer, Proxies, Tls},
+    net::{Certificates, Tls, Way},
 };
 
 /// The application protocol of gRPC (RFC 9113 3.2).
-const H2: &[u8] = b"h2";
+pub(crate) const H2: &[u8] = b"h2";
 
 /// Connections to a server.
 ///
 /// # Errors
 /// When TLS is asked for and cannot be set up.
-pub(super) fn to_server(target: &Target, proxies: Proxies, limit: Duration) -> Result<Connect> {
-    let dialer = Dialer::new(proxies);
-    let tls = if target.is_tls() { Some(Tls::new(H2)?) } else { None };
+pub(super) fn to_server(target: &Target, way: Way, certificates: &Certificates, limit: Duration) -> Result<Connect> {
+    let tls = if target.is_tls() { Some(Tls::new(H2, certificates)?) } else { None };
     let uri = target.uri().clone();
     Ok(Box::new(move |freed| {
-        let (dialer, tls, uri) = (dialer.clone(), tls.clone(), uri.clone());
+        let (way, tls, uri) = (way.clone(), tls.clone(), uri.clone());
         Box::pin(within(limit, async move {
-            let tcp = dialer.dial(&uri).await?;
-            match tls {
-                Some(tls) => over(tls.handshake(tcp, &uri).await?, true, freed).await,
-                None => over(tcp, false, freed).await,
+            match way {
+                Way::Network(dialer) => secured(dialer.dial(&uri).await?, tls, &uri, freed).await,
+                Way::Own(dialer) => secured(dialer.dial(&uri).await?, tls, &uri, freed).await,
             }
         }))
     }))
 }
 
-/// Connections that a caller's connector makes for this address, in plaintext.
-pub(super) fn by_connector<C>(connector: C, uri: http::Uri, limit: Duration) -> Connect
+async fn secured<S>(socket: S, tls: Option<Tls>, uri: &Uri, freed: Arc<Notify>) -> Result<Opened>
 where
-    C: Service<http::Uri> + Clone + Send + Sync + 'static,
-    C::Response: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
-    C::Future: Send,
-    BoxError: From<C::Error> + Send,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    Box::new(move |freed: Arc<Notify>| {
-        let (connector, uri) = (connector.clone(), uri.clone());
-        Box::pin(within(limit, async move {
-            let socket = connector.oneshot(uri).await.map_err(|cause| {
-                let cause = BoxError::from(cause);
-                Error::new(ErrorKind::Unreachable, format!("no connection to the service: {cause}"))
-            })?;
-            over(TokioIo::new(socket), false, freed).await
-        }))
-    })
+    match tls {
+        Some(tls) => over(tls.handshake(socket, uri).await?, true, freed).await,
+        None => over(socket, false, freed).await,
+    }
 }
 
 async fn within(limit: Duration, opening: impl Future<Output = Result<Opened>>) -> Result<Opened> {

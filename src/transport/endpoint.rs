@@ -69,9 +69,20 @@ impl Target {
         self.uri.scheme() == Some(&Scheme::HTTPS)
     }
 
-    /// Whether a bearer token may be sent there: over TLS, or in plaintext within this machine.
-    pub(crate) fn may_carry_tokens(&self) -> bool {
-        self.is_tls() || self.is_loopback()
+    /// Lets a bearer token be sent there: over TLS, or in plaintext within this machine, unless the caller's own dialer
+    /// may lead elsewhere.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) when it would travel in plaintext to another machine.
+    pub(crate) fn check_for_tokens(&self, is_dialed_elsewhere: bool) -> Result<()> {
+        if self.is_tls() || (self.is_loopback() && !is_dialed_elsewhere) {
+            return Ok(());
+        }
+        let message = format!(
+            "endpoint {self} is plaintext, and a bearer token is sent in plaintext to this machine only: \
+             write https://, or use no credentials"
+        );
+        Err(Error::new(ErrorKind::InvalidInput, message))
     }
 
     fn is_loopback(&self) -> bool {
@@ -163,7 +174,7 @@ mod tests {
             ("http://0.0.0.0:1", false),
             ("http://[::ffff:10.0.0.1]:1", false),
         ] {
-            assert_eq!(Target::parse(text).expect(text).may_carry_tokens(), may, "{text}");
+            assert_eq!(Target::parse(text).expect(text).check_for_tokens(false).is_ok(), may, "{text}");
         }
     }
 }

@@ -5,9 +5,9 @@
 
 mod claims;
 mod ends;
-mod metadata;
+pub(crate) mod metadata;
 mod starts;
-mod tls;
+pub(crate) mod tls;
 mod tokens;
 mod waits;
 

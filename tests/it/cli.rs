@@ -2,6 +2,9 @@
 
 mod bad_input;
 mod bench;
+mod credentials;
+mod doctor;
+mod empty_root;
 mod execute;
 mod interrupt;
 mod lost_output;

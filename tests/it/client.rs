@@ -15,3 +15,4 @@ mod settings;
 mod spans;
 mod stubs;
 mod trials;
+mod ways;

@@ -115,6 +115,8 @@ async fn a_machine_without_credentials_says_where_they_were_looked_for() {
     for part in ["GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/.config/gcloud", "NO_GCE_CHECK"] {
         assert!(error.contains(part), "{error}");
     }
+    let homeless = refused(&[("NO_GCE_CHECK", "true")]).await.to_string();
+    assert!(homeless.contains("is not set, gcloud has no directory without HOME, and NO_GCE_CHECK"), "{homeless}");
     let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
     let error = refused(&[("GCE_METADATA_IP", &closed.to_string())]).await.to_string();
     assert!(error.contains("no metadata server") && error.contains(&closed.to_string()), "{error}");

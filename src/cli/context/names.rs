@@ -3,13 +3,16 @@
 //! Knows the order in which a project and a region are looked for, and how short names become full ones. A full name
 //! needs neither, so both are looked for only when a short name asks for them.
 
-use super::{Context, Target, gcloud};
+use std::fmt::{self, Display, Formatter};
+
+use super::{Context, Target};
 use crate::{
     ExecutionName, JobName, Location, NameError,
     cli::{
         failure::Failure,
         flags::{global::Global, names::ExecutionArg},
     },
+    gcloud,
 };
 
 /// Where the emulator's sample jobs live by default.
@@ -30,11 +33,25 @@ enum Scope {
 impl Context<'_> {
     /// The project and region of short names.
     pub(in crate::cli) fn location(&self) -> Result<Location, Failure> {
-        self.location_in(match self.target {
+        self.location_in(self.scope())
+    }
+
+    /// The project of short names, and where it was found.
+    pub(in crate::cli) fn project(&self) -> Result<Found, Failure> {
+        self.find(&PROJECT, self.scope())
+    }
+
+    /// The region of short names, and where it was found.
+    pub(in crate::cli) fn region(&self) -> Result<Found, Failure> {
+        self.find(&REGION, self.scope())
+    }
+
+    fn scope(&self) -> Scope {
+        match self.target {
             Target::InProcess => Scope::Flags,
             Target::Emulator { .. } => Scope::Variables,
             Target::Service { .. } => Scope::Machine,
-        })
+        }
     }
 
     /// Where the sample jobs of an emulator live.
@@ -91,18 +108,23 @@ impl Context<'_> {
     /// The first that is set.
     fn find(&self, setting: &Setting, scope: Scope) -> Result<Found, Failure> {
         if let Some(value) = (setting.flag)(self.global) {
-            return Ok(Found { what: setting.what, value: value.clone(), place: None });
+            return Ok(Found { what: setting.what, value: value.clone(), origin: Origin::Flag(setting.typed) });
         }
         let variable = || setting.variables.iter().find_map(|name| Some((self.env.var(name)?.to_owned(), *name)));
-        let property = || Some((gcloud::property(self.env, setting.section, setting.what)?, "gcloud's configuration"));
+        let property = || {
+            let value = gcloud::property(&self.env.lookup(), setting.section, setting.what)?;
+            Some((value, "gcloud's configuration"))
+        };
         let found = match scope {
             Scope::Flags => None,
             Scope::Variables => variable(),
             Scope::Machine => Some(variable().or_else(property).ok_or_else(|| setting.unknown())?),
         };
-        let (value, place) =
-            found.map_or_else(|| (setting.demo.to_owned(), None), |(value, place)| (value, Some(place)));
-        Ok(Found { what: setting.what, value, place })
+        let (value, origin) = match found {
+            Some((value, place)) => (value, Origin::Setting(place)),
+            None => (setting.demo.to_owned(), Origin::Samples),
+        };
+        Ok(Found { what: setting.what, value, origin })
     }
 }
 
@@ -112,6 +134,7 @@ struct Setting {
     /// How the help shows its value.
     placeholder: &'static str,
     flag: fn(&Global) -> &Option<String>,
+    typed: &'static str,
     variables: [&'static str; 2],
     /// gcloud's name of it is `section/what`.
     section: &'static str,
@@ -122,6 +145,7 @@ const PROJECT: Setting = Setting {
     what: "project",
     placeholder: "ID",
     flag: |global| &global.project,
+    typed: "--project",
     variables: ["CLOUDSDK_CORE_PROJECT", "GOOGLE_CLOUD_PROJECT"],
     section: "core",
     demo: DEMO_PROJECT,
@@ -131,6 +155,7 @@ const REGION: Setting = Setting {
     what: "region",
     placeholder: "REGION",
     flag: |global| &global.region,
+    typed: "--region",
     variables: ["CLOUDSDK_RUN_REGION", "GOOGLE_CLOUD_REGION"],
     section: "run",
     demo: DEMO_REGION,
@@ -144,20 +169,41 @@ impl Setting {
     }
 }
 
-/// A project or a region, and what holds it unless it was typed.
-struct Found {
+/// A project or a region, and where it was found.
+pub(in crate::cli) struct Found {
     what: &'static str,
-    value: String,
-    place: Option<&'static str>,
+    pub(in crate::cli) value: String,
+    pub(in crate::cli) origin: Origin,
+}
+
+/// Where a project or a region was found.
+#[derive(Clone, Copy)]
+pub(in crate::cli) enum Origin {
+    Flag(&'static str),
+    /// A variable or gcloud's configuration.
+    Setting(&'static str),
+    /// It is where an emulator has its sample jobs.
+    Samples,
 }
 
 impl Found {
     /// What was typed may be repeated. What a variable holds may be anything, even a secret.
     fn refusal(&self, error: &NameError) -> Failure {
-        match self.place {
-            None => unusable(error),
-            Some(place) => Failure::usage(format!("{place} holds no {} (what it holds is not shown)", self.what)),
+        match self.origin {
+            Origin::Flag(_) | Origin::Samples => unusable(error),
+            Origin::Setting(place) => {
+                Failure::usage(format!("{place} holds no {} (what it holds is not shown)", self.what))
+            }
         }
+    }
+}
+
+impl Display for Origin {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flag(place) | Self::Setting(place) => place,
+            Self::Samples => "that of the sample jobs",
+        })
     }
 }
 
@@ -170,7 +216,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::cli::{environment::Environment, flags::global::Format};
+    use crate::cli::environment::Environment;
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
         Environment::new(variables.iter().map(|(name, value)| (name.into(), value.into())))
@@ -178,7 +224,7 @@ mod tests {
 
     fn flags(project: Option<&str>, emulator: bool) -> Global {
         let project = project.map(str::to_owned);
-        Global { format: Format::Text, quiet: false, project, region: None, endpoint: None, emulator }
+        Global { project, emulator, ..Global::default() }
     }
 
     fn location(flags: &Global, variables: &[(&str, &str)]) -> Result<String, Failure> {

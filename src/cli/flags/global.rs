@@ -1,9 +1,11 @@
 //! Flags of every command: how results are printed, and what is called.
 
+use std::path::PathBuf;
+
 use clap::ValueEnum;
 
 /// Flags that every command takes.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(in crate::cli) struct Global {
     /// How the result is printed on stdout.
@@ -24,12 +26,47 @@ pub(in crate::cli) struct Global {
     /// Use an emulator inside this process, with its sample jobs: echo, env, sleep, fail, flaky.
     #[arg(long, global = true)]
     pub(in crate::cli) emulator: bool,
+    #[command(flatten)]
+    pub(in crate::cli) access: Access,
+}
+
+/// Flags that say who calls the service, and by which way. An emulator takes none of them.
+#[derive(Debug, Default, clap::Args)]
+pub(in crate::cli) struct Access {
+    /// File that holds an access token. Else CLOUDSDK_AUTH_ACCESS_TOKEN, CLOUDSDK_AUTH_ACCESS_TOKEN_FILE, gcloud's
+    /// auth/access_token_file, Application Default Credentials.
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "emulator")]
+    pub(in crate::cli) access_token_file: Option<PathBuf>,
+    /// Service account to act as; with commas, each acts as the next. Else CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT,
+    /// gcloud's auth/impersonate_service_account.
+    #[arg(long, global = true, value_name = "ACCOUNT", conflicts_with = "emulator")]
+    pub(in crate::cli) impersonate_service_account: Option<String>,
+    /// Proxy to the service and to token servers, `http://[USER:PASSWORD@]HOST:PORT`. Else HTTPS_PROXY and NO_PROXY.
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "emulator")]
+    pub(in crate::cli) proxy: Option<String>,
+    /// File of certificate authorities (PEM) to trust instead of the machine's.
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "emulator")]
+    pub(in crate::cli) ca_file: Option<PathBuf>,
+}
+
+impl Access {
+    /// The first of the flags that was typed.
+    pub(in crate::cli) fn typed(&self) -> Option<&'static str> {
+        let flags = [
+            (self.access_token_file.is_some(), "--access-token-file"),
+            (self.impersonate_service_account.is_some(), "--impersonate-service-account"),
+            (self.proxy.is_some(), "--proxy"),
+            (self.ca_file.is_some(), "--ca-file"),
+        ];
+        flags.into_iter().find_map(|(is_typed, flag)| is_typed.then_some(flag))
+    }
 }
 
 /// How a result is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Format {
     /// For people.
+    #[default]
     Text,
     /// For programs: resources as canonical proto3 JSON.
     Json,

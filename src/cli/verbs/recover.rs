@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::{
     JobName, Location, StartKey,
     cli::{
-        context::{Context, Target},
+        context::Context,
         exit::Exit,
         failure::Failure,
         flags::global::Format,
@@ -81,7 +81,6 @@ impl Recover {
 /// Looks for the starts that are wanted.
 pub(in crate::cli) async fn run(typed: Recover, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
     let Meaning { job, key, forget, log } = typed.resolve(context)?;
-    let target = &context.target;
     let is_wanted = |intent: &Intent| {
         job.as_ref().is_none_or(|job| intent.job().as_ref() == Some(job))
             && key.as_ref().is_none_or(|key| intent.key().as_ref() == Some(key))
@@ -92,7 +91,7 @@ pub(in crate::cli) async fn run(typed: Recover, context: &Context<'_>, printer: 
         Err(error) => (Vec::new(), Some(unread(error))),
     };
     let pending: Vec<_> = pending.into_iter().filter(is_wanted).collect();
-    let mut sessions = Sessions { target, printer, open: BTreeMap::new() };
+    let mut sessions = Sessions { context, printer, open: BTreeMap::new() };
     let (mut rows, mut failure) = (Vec::new(), unread);
     for intent in pending {
         let Some(job) = intent.job() else { continue };
@@ -176,7 +175,7 @@ impl Row {
 
 /// A connection to each region that is asked, opened when it is.
 struct Sessions<'a> {
-    target: &'a Target,
+    context: &'a Context<'a>,
     printer: &'a Printer,
     open: BTreeMap<Location, Session>,
 }
@@ -194,7 +193,7 @@ impl Sessions<'_> {
         let Some(key) = key else { return Ok(row) };
         let location = job.location();
         if !self.open.contains_key(location) {
-            let session = Session::open(self.target, location, self.printer).await?;
+            let session = Session::open(self.context, location, self.printer).await?;
             self.open.insert(location.clone(), session);
         }
         let found = match self.open.get(location) {

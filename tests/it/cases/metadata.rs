@@ -25,8 +25,8 @@ use crate::{
 };
 
 /// A metadata server whose tokens are `canary-1`, `canary-2`, ..., while it answers at all.
-pub(super) struct Metadata {
-    address: SocketAddr,
+pub(crate) struct Metadata {
+    pub(crate) address: SocketAddr,
     state: Arc<State>,
     accepting: JoinHandle<()>,
 }
@@ -41,7 +41,7 @@ struct State {
 }
 
 impl Metadata {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let state = Arc::new(State {
@@ -62,7 +62,10 @@ impl Metadata {
     /// The program with these credentials, as on a machine of Google's.
     pub(super) fn command(&self, line: &str, variables: &[(&str, &str)]) -> std::process::Command {
         let mut command = runjob(line);
-        command.env("GCE_METADATA_HOST", self.address.to_string()).env("CLOUDSDK_CONFIG", "/nowhere");
+        command
+            .env_remove("NO_GCE_CHECK")
+            .env("GCE_METADATA_HOST", self.address.to_string())
+            .env("CLOUDSDK_CONFIG", "/nowhere");
         command.envs(variables.iter().copied());
         command
     }

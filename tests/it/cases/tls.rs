@@ -31,13 +31,13 @@ use crate::{
 const HANDSHAKE: u8 = 22;
 
 /// An authority, and the file that it is trusted by.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
+pub(crate) struct Authority {
+    pub(crate) issuer: Issuer<'static, KeyPair>,
     folder: TempDir,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -48,12 +48,12 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), folder }
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
     /// What a server of this name needs, with a certificate that is good until the beginning of this year.
-    fn server(&self, name: &str, until: i32) -> ServerConfig {
+    pub(crate) fn server(&self, name: &str, until: i32) -> ServerConfig {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
         (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(until, 1, 1));
@@ -67,7 +67,7 @@ impl Authority {
 }
 
 /// The emulator behind TLS, and how many connections came in, all of which began with a handshake.
-async fn behind_tls(place: &Place, config: ServerConfig) -> (Peer, Arc<AtomicUsize>) {
+pub(crate) async fn behind_tls(place: &Place, config: ServerConfig) -> (Peer, Arc<AtomicUsize>) {
     let (acceptor, to) = (TlsAcceptor::from(Arc::new(config)), place.address());
     let connections = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&connections);

@@ -90,7 +90,7 @@ fn a_server_that_is_not_grpc_is_called_that() {
 fn a_token_is_never_sent_in_plaintext_to_another_machine() {
     let ran = ran("jobs list --project=p --region=r --endpoint=http://192.0.2.1:80");
     assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{ran:#?}");
-    assert!(ran.stderr.contains("http"), "{ran:#?}");
+    assert!(ran.stderr.contains("endpoint http://192.0.2.1:80 is plaintext"), "{ran:#?}");
 }
 
 #[test]

@@ -73,6 +73,7 @@ fn sh(script: &str, server: &Server) -> String {
     let output = Command::new("/bin/sh")
         .args(["-c", script])
         .env_clear()
+        .env("NO_GCE_CHECK", "true")
         .env("PATH", format!("{folder}:/usr/bin:/bin"))
         .envs(server.variable.split_once('='))
         .output()
