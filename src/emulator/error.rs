@@ -53,9 +53,9 @@ impl EmulatorError {
         Self::new(format!("the emulator cannot keep its state in {}: {hint}", dir.display()), Some(error.into()))
     }
 
-    pub(crate) fn unreadable(dir: &Path, error: impl Into<Source>) -> Self {
-        let hint = "use another directory, or remove it";
-        Self::new(format!("the state in {} cannot be read: {hint}", dir.display()), Some(error.into()))
+    pub(crate) fn unreadable(file: &Path, error: impl Into<Source>) -> Self {
+        let hint = "it is left as it is; put back a copy of it, move it away to start afresh, or use another directory";
+        Self::new(format!("the state in {} cannot be used: {hint}", file.display()), Some(error.into()))
     }
 
     pub(crate) fn in_use(dir: &Path) -> Self {

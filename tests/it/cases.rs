@@ -7,6 +7,7 @@ mod claims;
 mod ends;
 mod metadata;
 mod starts;
+mod state_files;
 mod tls;
 mod tokens;
 mod waits;

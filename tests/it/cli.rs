@@ -25,7 +25,7 @@ use crate::program::{Running, line, runjob};
 pub(crate) const JOBS: &str = "projects/demo/locations/us-central1/jobs";
 
 /// What the program did with this command line and an empty environment.
-fn ran(line: &str) -> Ran {
+pub(crate) fn ran(line: &str) -> Ran {
     Ran::of(runjob(line))
 }
 
