@@ -18,6 +18,7 @@ use super::{
     controls::Controls,
     engine::{Driver, Engine},
     error::EmulatorError,
+    host::Room,
     iam::{Caller, Iam, Token},
     logs::Logs,
     rest,
@@ -25,7 +26,7 @@ use super::{
         Backend, GRACE,
         images::{Images, sample_jobs},
         output::{OutputReader, OutputSender},
-        process::{Groups, ProcessRuntime},
+        process::{ProcessRuntime, Setup},
     },
     seed::Seed,
     server::{
@@ -299,14 +300,15 @@ impl EmulatorBuilder {
         }
         images.resolve()?;
         let root = self.homes().map_err(EmulatorError::homes)?;
-        Ok(Backend::Live(Arc::new(ProcessRuntime {
+        let setup = Setup {
             images,
             allow_command: self.allow_command,
             output: output.clone(),
             grace: GRACE,
-            groups: Arc::new(Groups::new(root.path())),
+            processes: Room::of_this_process().processes,
             root,
-        })))
+        };
+        Ok(Backend::Live(Arc::new(ProcessRuntime::new(setup)?)))
     }
 }
 

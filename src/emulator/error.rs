@@ -48,6 +48,10 @@ impl EmulatorError {
         Self::new("the emulator cannot make a temporary directory for its tasks: check TMPDIR", Some(error.into()))
     }
 
+    pub(crate) fn thread(error: io::Error) -> Self {
+        Self::new("the emulator cannot start a thread: end other programs, or raise `ulimit -u`", Some(error.into()))
+    }
+
     pub(crate) fn unwritable(dir: &Path, error: impl Into<Source>) -> Self {
         let hint = "it needs a directory that it can write to, with room";
         Self::new(format!("the emulator cannot keep its state in {}: {hint}", dir.display()), Some(error.into()))
