@@ -30,7 +30,7 @@ use super::{
     },
     seed::Seed,
     server::{
-        self,
+        self, Crowd,
         connector::Connector,
         gate::{Exposure, Panic, Rules},
     },
@@ -248,13 +248,16 @@ impl EmulatorBuilder {
             };
             let listener = server::bind(listen).await?;
             addr = Some(listener.local_addr().map_err(|error| EmulatorError::listen(listen, error))?);
-            let connections = server::accept(listener);
+            let crowd = Crowd::new(Room::of_this_process().connections);
+            let connections = server::accept(listener, Arc::clone(&crowd));
             let (routes, api) = (routes.clone(), Arc::clone(&api));
             let logs = Arc::clone(&logs);
-            workers.spawn(server::serve(connections, routes, api, rules(exposure), logs, stopped.clone()));
+            workers.spawn(server::serve(connections, crowd, routes, api, rules(exposure), logs, stopped.clone()));
         }
         let (connector, calls) = Connector::new();
-        workers.spawn(server::serve(server::dialled(calls), routes, api, rules(Exposure::None), logs, stopped.clone()));
+        // What this process dials is for this process to bound.
+        let (connections, crowd) = (server::dialled(calls), Crowd::new(usize::MAX));
+        workers.spawn(server::serve(connections, crowd, routes, api, rules(Exposure::None), logs, stopped.clone()));
         workers.spawn(drive(driver, Arc::clone(&engine), stopped, Arc::clone(&panic)));
         Ok(Emulator { addr, connector, controls, output, stop, panic, workers })
     }

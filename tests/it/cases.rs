@@ -6,6 +6,7 @@
 mod claims;
 mod ends;
 mod metadata;
+mod shared_server;
 mod starts;
 mod state_files;
 mod tls;
