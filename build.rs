@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A constant for each method: its path, and the types of its messages.
+/// A static for each method: its path, and the types of its messages.
 fn methods(files: &prost_types::FileDescriptorSet) -> Result<String, std::fmt::Error> {
     let mut code = String::new();
     for file in &files.file {
@@ -50,13 +50,13 @@ fn methods(files: &prost_types::FileDescriptorSet) -> Result<String, std::fmt::E
             for method in &service.method {
                 let (name, service, package) = (method.name(), service.name(), file.package());
                 let (request, answer) = (rust_type(method.input_type()), rust_type(method.output_type()));
-                let constant = name.chars().fold(String::new(), |name, c| {
+                let static_name = name.chars().fold(String::new(), |name, c| {
                     let new_word = c.is_uppercase() && !name.is_empty();
                     name + if new_word { "_" } else { "" } + &c.to_uppercase().to_string()
                 });
                 writeln!(
                     code,
-                    "pub(crate) const {constant}: crate::proto::Method<{request}, {answer}> = \
+                    "pub(crate) static {static_name}: crate::proto::Method<{request}, {answer}> = \
                      crate::proto::Method::new(\"/{package}.{service}/{name}\");"
                 )?;
             }

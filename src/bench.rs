@@ -45,3 +45,29 @@ pub use self::{
     run::{Progress, Watcher, repeat, run},
     server::{Counters, serve},
 };
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    /// The files of a folder and those below, read.
+    fn sources(folder: &Path) -> Vec<(String, String)> {
+        let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a file").path());
+        let read = |path: std::path::PathBuf| match path.is_dir() {
+            true => sources(&path),
+            false => vec![(path.display().to_string(), fs::read_to_string(&path).expect("text"))],
+        };
+        entries.flat_map(read).collect()
+    }
+
+    #[test]
+    fn the_measurement_imports_nothing_of_the_emulator_or_the_program() {
+        let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bench"));
+        assert!(sources.len() > 20, "the files are elsewhere");
+        for (file, text) in sources {
+            for import in ["emulator::", "::emulator;", "{emulator", " cli::", "::cli::"] {
+                assert!(!text.contains(import), "{file} has {import}");
+            }
+        }
+    }
+}

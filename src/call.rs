@@ -72,7 +72,7 @@ impl<'a, A> Call<'a, A> {
         message: &Q,
     ) -> Self {
         let message = framed(message);
-        let request = Unary { path: method.path, params: routing.into_value(), message, most: ANSWER_BYTES };
+        let request = Unary { path: method.path.clone(), params: routing.into_value(), message, most: ANSWER_BYTES };
         Self { verb, resource, request, answer: PhantomData }
     }
 

@@ -13,6 +13,9 @@ use std::{
 /// The id that stands for every resource of a collection in a list request (AIP-159).
 const WILDCARD: &str = "-";
 
+/// Few names are longer, in bytes.
+const USUAL_LENGTH: usize = 160;
+
 /// Where jobs live: `projects/{project}/locations/{region}`.
 ///
 /// - `project` is a project id or number: lowercase letters, digits, `-`, and for domain-scoped projects `.` and `:`
@@ -130,7 +133,7 @@ impl Location {
     /// The operation of this name in an answer, or none when it is not one of this location. The project is spelled as
     /// it is here.
     pub(crate) fn own_operation(&self, answered: &str) -> Option<OperationName> {
-        let id = child(self, "operations", answered)?;
+        let id = own_child(self, "operations", answered)?;
         self.operation(id).ok()
     }
 }
@@ -161,10 +164,10 @@ impl JobName {
         Ok(ExecutionName { job: self.clone(), id })
     }
 
-    /// The execution of this name in an answer, or none when it is not one of this job. The project is spelled as it is
-    /// here.
+    /// The execution of this name in an answer, or none when it is not one of this job, which is no wildcard. The project
+    /// is spelled as it is here.
     pub(crate) fn own_execution(&self, answered: &str) -> Option<ExecutionName> {
-        let id = child(self, "executions", answered)?;
+        let id = own_child(self.single().ok()?, "executions", answered)?;
         EXECUTION.check(id).ok()?;
         Some(ExecutionName { job: self.clone(), id: id.into() })
     }
@@ -400,6 +403,14 @@ impl Display for NameError {
 
 impl StdError for NameError {}
 
+/// The text of a name, in one allocation: names are printed for every request.
+pub(crate) fn text(name: &impl Display) -> String {
+    let mut text = String::with_capacity(USUAL_LENGTH);
+    // Only an allocation could fail, and that aborts.
+    let _ = write!(text, "{name}");
+    text
+}
+
 /// Whether an answer that is named `answered` is about what was asked for as `asked`.
 ///
 /// The project may be spelled by its id in one of them and by its number in the other. Nothing else may differ.
@@ -416,6 +427,15 @@ pub(crate) fn is_same(asked: &(impl Display + ?Sized), answered: &str) -> bool {
 /// Whether `answered` names a resource of this collection under `parent`, in which `-` stands for any id.
 pub(crate) fn is_child(parent: &impl Display, collection: &str, answered: &str) -> bool {
     child(parent, collection, answered).is_some()
+}
+
+/// As [`child`], for a parent without a wildcard, which an answer mostly spells as it was asked for.
+fn own_child<'a>(parent: &impl Display, collection: &str, answered: &'a str) -> Option<&'a str> {
+    let mut rest = Unprinted(answered);
+    match write!(rest, "{parent}/{collection}/") {
+        Ok(()) => Some(rest.0).filter(|id| is_one(id) && !id.contains('/')),
+        Err(_) => child(parent, collection, answered),
+    }
 }
 
 /// The id of a resource of this collection under `parent`.

@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use crate::{
     call::Caller,
     error::{Error, ErrorKind, Result},
-    name::{Location, OperationName, is_same},
+    name::{ExecutionName, Location, OperationName, is_same, text},
     proto::longrunning::{self, operation},
     retry::Backoff,
     rpc::foreign,
@@ -58,7 +58,7 @@ impl<T: Message + Name + Default> Operation<T> {
 
     /// The same, about the resource of this name.
     pub(crate) fn about(self, subject: &impl Display) -> Self {
-        Self { subject: Some(subject.to_string()), ..self }
+        Self { subject: Some(text(subject)), ..self }
     }
 
     /// The handle of an operation that the service has answered with to a call about `subject`, which is at `location`.
@@ -74,6 +74,18 @@ impl<T: Message + Name + Default> Operation<T> {
         let name = location.own_operation(&latest.name).ok_or_else(|| foreign(&latest.name))?;
         let mut operation = Self::named(caller, name).about(subject);
         operation.hear(latest)?;
+        Ok(operation)
+    }
+
+    /// The handle of an operation that RunJob has answered with, in which the metadata was found to be about `execution`.
+    ///
+    /// # Errors
+    /// When it is an operation of another location, or its response is about something else.
+    pub(crate) fn started(caller: Caller, execution: &ExecutionName, latest: longrunning::Operation) -> Result<Self> {
+        let name = execution.location().own_operation(&latest.name).ok_or_else(|| foreign(&latest.name))?;
+        let mut operation = Self::named(caller, name).about(execution);
+        operation.compare(response(&latest))?;
+        operation.keep(latest);
         Ok(operation)
     }
 
@@ -105,17 +117,20 @@ impl<T: Message + Name + Default> Operation<T> {
         Ok(self.is_done())
     }
 
-    /// Takes an answer over. A stale answer never turns a finished operation back into a running one.
+    /// Takes an answer over.
     ///
     /// # Errors
     /// When it is about another resource than this operation.
     fn hear(&mut self, latest: longrunning::Operation) -> Result<()> {
-        let response = match &latest.result {
-            Some(operation::Result::Response(response)) => Some(response),
-            _ => None,
-        };
-        // Of what is no `T`, `metadata` and `wait` tell.
-        for name in latest.metadata.iter().chain(response).filter_map(|any| name_in::<T>(any).ok()) {
+        self.compare(latest.metadata.iter().chain(response(&latest)))?;
+        self.keep(latest);
+        Ok(())
+    }
+
+    /// Compares the names in parts of an answer with what the operation is about.
+    fn compare<'a>(&mut self, parts: impl IntoIterator<Item = &'a Any>) -> Result<()> {
+        // `metadata` and `wait` report what is not a `T`.
+        for name in parts.into_iter().filter_map(|any| name_in::<T>(any).ok()) {
             match &self.subject {
                 Some(subject) if !is_same(subject, &name) => {
                     return Err(foreign(&name).doing("read operation", &self.name));
@@ -124,10 +139,14 @@ impl<T: Message + Name + Default> Operation<T> {
                 None => self.subject = Some(name),
             }
         }
+        Ok(())
+    }
+
+    /// Keeps an answer. A stale answer never turns a finished operation back into a running one.
+    fn keep(&mut self, latest: longrunning::Operation) {
         if latest.done || !self.is_done() {
             self.latest = Some(latest);
         }
-        Ok(())
     }
 
     /// Waits for the end, however long that takes, and returns what the operation ended with.
@@ -272,6 +291,14 @@ impl Absence {
     /// Whether NOT_FOUND was the last answer.
     pub(crate) fn is_suspected(&self) -> bool {
         self.since.is_some()
+    }
+}
+
+/// What an operation ended with, if it ended well.
+fn response(operation: &longrunning::Operation) -> Option<&Any> {
+    match &operation.result {
+        Some(operation::Result::Response(response)) => Some(response),
+        _ => None,
     }
 }
 

@@ -6,6 +6,8 @@
 
 use std::marker::PhantomData;
 
+use http::uri::PathAndQuery;
+
 pub use self::google::{api, cloud::run, iam, longrunning, rpc, r#type};
 
 /// The descriptors of everything here with their options, as an encoded `google.protobuf.FileDescriptorSet`.
@@ -15,18 +17,18 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descrip
 #[derive(Debug)]
 pub(crate) struct Method<Request, Answer> {
     /// `/PACKAGE.SERVICE/METHOD`.
-    pub(crate) path: &'static str,
+    pub(crate) path: PathAndQuery,
     messages: PhantomData<fn(Request) -> Answer>,
 }
 
 impl<Request, Answer> Method<Request, Answer> {
     const fn new(path: &'static str) -> Self {
-        Self { path, messages: PhantomData }
+        Self { path: PathAndQuery::from_static(path), messages: PhantomData }
     }
 
     /// The same method with other types for its messages, such as one that keeps the bytes of an answer.
-    pub(crate) const fn with_messages<OtherRequest, OtherAnswer>(&self) -> Method<OtherRequest, OtherAnswer> {
-        Method::new(self.path)
+    pub(crate) fn with_messages<OtherRequest, OtherAnswer>(&self) -> Method<OtherRequest, OtherAnswer> {
+        Method { path: self.path.clone(), messages: PhantomData }
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) use self::{
 use crate::{
     call::{Call, Caller, Failure},
     error::Result,
-    name::{ExecutionName, JobName, Location, OperationName, TaskName},
+    name::{ExecutionName, JobName, Location, OperationName, TaskName, text},
     proto::{
         longrunning::{GetOperationRequest, Operation, WaitOperationRequest},
         methods::{executions, jobs, operations, tasks},
@@ -41,18 +41,17 @@ pub(crate) const MOST_TASKS: usize = 10_000;
 /// Jobs.
 impl Caller {
     pub(crate) async fn get_job(&self, name: &JobName) -> Result<Job> {
-        let message = GetJobRequest { name: name.to_string() };
+        let message = GetJobRequest { name: text(name) };
         let call = Call::new("read job", name, &jobs::GET_JOB, Routing::location(name.location()), &message);
         about("read job", name, self.read(&call).await?)
     }
 
     pub(crate) fn list_jobs(&self, location: &Location) -> BoxStream<'static, Result<Job>> {
-        let message =
-            ListJobsRequest { parent: location.to_string(), page_size: PAGE_SIZE, ..ListJobsRequest::default() };
+        let message = ListJobsRequest { parent: text(location), page_size: PAGE_SIZE, ..ListJobsRequest::default() };
         items(self.pages(
             List {
                 verb: "list jobs of",
-                parent: location.to_string(),
+                parent: text(location),
                 collection: "jobs",
                 routing: Routing::location(location),
                 message,
@@ -68,7 +67,7 @@ impl Caller {
 
     pub(crate) async fn create_job(&self, name: &JobName, job: Job) -> Result<Operation> {
         let message = CreateJobRequest {
-            parent: name.location().to_string(),
+            parent: text(name.location()),
             // The id travels beside the job, and the service refuses a job that carries a name as well.
             job: Some(Job { name: String::new(), ..job }),
             job_id: name.id().to_owned(),
@@ -85,7 +84,7 @@ impl Caller {
     }
 
     pub(crate) async fn delete_job(&self, name: &JobName) -> Result<Operation> {
-        let message = DeleteJobRequest { name: name.to_string(), ..DeleteJobRequest::default() };
+        let message = DeleteJobRequest { name: text(name), ..DeleteJobRequest::default() };
         let call = Call::new("delete job", name, &jobs::DELETE_JOB, Routing::location(name.location()), &message);
         self.once(&call, self.rpc_timeout).await
     }
@@ -99,8 +98,9 @@ impl Caller {
 /// Executions and tasks.
 impl Caller {
     pub(crate) async fn get_execution(&self, name: &ExecutionName) -> Result<Execution> {
-        let message = GetExecutionRequest { name: name.to_string() };
-        let call = Call::new("read execution", name, &executions::GET_EXECUTION, Routing::name(name), &message);
+        let message = GetExecutionRequest { name: text(name) };
+        let call =
+            Call::new("read execution", name, &executions::GET_EXECUTION, Routing::name(&message.name), &message);
         about("read execution", name, self.read(&call).await?)
     }
 
@@ -110,11 +110,11 @@ impl Caller {
 
     /// The executions of a job by pages of this size at most: the service may have a maximum of its own.
     pub(crate) fn execution_pages(&self, job: &JobName, page_size: i32) -> BoxStream<'static, Result<Vec<Execution>>> {
-        let message = ListExecutionsRequest { parent: job.to_string(), page_size, ..ListExecutionsRequest::default() };
+        let message = ListExecutionsRequest { parent: text(job), page_size, ..ListExecutionsRequest::default() };
         self.pages(
             List {
                 verb: "list executions of",
-                parent: job.to_string(),
+                parent: text(job),
                 collection: "executions",
                 routing: Routing::parent(job),
                 message,
@@ -129,30 +129,29 @@ impl Caller {
     }
 
     pub(crate) async fn cancel_execution(&self, name: &ExecutionName) -> Result<Operation> {
-        let message = CancelExecutionRequest { name: name.to_string(), ..CancelExecutionRequest::default() };
-        let call = Call::new("cancel", name, &executions::CANCEL_EXECUTION, Routing::name(name), &message);
+        let message = CancelExecutionRequest { name: text(name), ..CancelExecutionRequest::default() };
+        let call = Call::new("cancel", name, &executions::CANCEL_EXECUTION, Routing::name(&message.name), &message);
         self.once(&call, self.rpc_timeout).await
     }
 
     pub(crate) async fn delete_execution(&self, name: &ExecutionName) -> Result<Operation> {
-        let message = DeleteExecutionRequest { name: name.to_string(), ..DeleteExecutionRequest::default() };
-        let call = Call::new("delete", name, &executions::DELETE_EXECUTION, Routing::name(name), &message);
+        let message = DeleteExecutionRequest { name: text(name), ..DeleteExecutionRequest::default() };
+        let call = Call::new("delete", name, &executions::DELETE_EXECUTION, Routing::name(&message.name), &message);
         self.once(&call, self.rpc_timeout).await
     }
 
     pub(crate) async fn get_task(&self, name: &TaskName) -> Result<Task> {
-        let message = GetTaskRequest { name: name.to_string() };
-        let call = Call::new("read task", name, &tasks::GET_TASK, Routing::name(name), &message);
+        let message = GetTaskRequest { name: text(name) };
+        let call = Call::new("read task", name, &tasks::GET_TASK, Routing::name(&message.name), &message);
         about("read task", name, self.read(&call).await?)
     }
 
     pub(crate) fn list_tasks(&self, execution: &ExecutionName) -> BoxStream<'static, Result<Task>> {
-        let message =
-            ListTasksRequest { parent: execution.to_string(), page_size: PAGE_SIZE, ..ListTasksRequest::default() };
+        let message = ListTasksRequest { parent: text(execution), page_size: PAGE_SIZE, ..ListTasksRequest::default() };
         items(self.pages(
             List {
                 verb: "list tasks of",
-                parent: execution.to_string(),
+                parent: text(execution),
                 collection: "tasks",
                 routing: Routing::parent(execution),
                 message,
@@ -170,16 +169,17 @@ impl Caller {
 /// Operations.
 impl Caller {
     pub(crate) async fn get_operation(&self, name: &OperationName) -> Result<Operation> {
-        let message = GetOperationRequest { name: name.to_string() };
-        let call = Call::new("read operation", name, &operations::GET_OPERATION, Routing::name(name), &message);
+        let message = GetOperationRequest { name: text(name) };
+        let call =
+            Call::new("read operation", name, &operations::GET_OPERATION, Routing::name(&message.name), &message);
         about("read operation", name, self.read(&call).await?)
     }
 
     /// One long poll: the service answers when the operation is done, and after `hold` at the latest.
     pub(crate) async fn wait_operation(&self, name: &OperationName, hold: Duration) -> Result<Operation> {
-        let message =
-            WaitOperationRequest { name: name.to_string(), timeout: prost_types::Duration::try_from(hold).ok() };
-        let call = Call::new("wait for operation", name, &operations::WAIT_OPERATION, Routing::name(name), &message);
+        let message = WaitOperationRequest { name: text(name), timeout: prost_types::Duration::try_from(hold).ok() };
+        let call =
+            Call::new("wait for operation", name, &operations::WAIT_OPERATION, Routing::name(&message.name), &message);
         about("wait for operation", name, self.once(&call, hold + self.rpc_timeout).await?)
     }
 }

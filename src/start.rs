@@ -13,7 +13,7 @@ pub use self::{key::StartKey, token::StartToken};
 use crate::{
     call::{Caller, Failure},
     error::{Error, ErrorKind, Result, is_refusal},
-    name::JobName,
+    name::{JobName, text},
     operation::{Operation, name_in},
     proto::{
         longrunning,
@@ -225,7 +225,7 @@ impl RunBuilder {
         }
         // Without overrides the permission run.jobs.run is enough; an empty message would need more.
         let overrides = (overrides != Overrides::default()).then_some(overrides);
-        Ok(RunJobRequest { name: self.job.to_string(), overrides, ..RunJobRequest::default() })
+        Ok(RunJobRequest { name: text(&self.job), overrides, ..RunJobRequest::default() })
     }
 }
 
@@ -323,7 +323,7 @@ fn accepted(caller: &Caller, job: &JobName, answer: longrunning::Operation) -> R
     let name = name_in::<Execution>(metadata).map_err(|cause| unnamed(job).with_source(cause))?;
     let execution = job.own_execution(&name).ok_or_else(|| unnamed(job).with_source(foreign(&name)))?;
     // Without a proper operation the execution's name is enough to go on with.
-    let operation = Operation::answered(caller.clone(), job.location(), &execution, answer).ok();
+    let operation = Operation::started(caller.clone(), &execution, answer).ok();
     Ok(Run::started(caller.clone(), execution, operation))
 }
 

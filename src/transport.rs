@@ -75,6 +75,8 @@ struct Shared {
     credentials: Credentials,
     /// The headers that every request has.
     headers: HeaderMap,
+    /// The same with room for those of one call of a verb.
+    unary_headers: HeaderMap,
     scheme: uri::Scheme,
     authority: uri::Authority,
 }
@@ -91,7 +93,7 @@ pub(crate) struct Options {
 
 /// A unary request: an encoded message with its gRPC prefix, and what its headers say of it.
 pub(crate) struct Unary {
-    pub(crate) path: &'static str,
+    pub(crate) path: uri::PathAndQuery,
     pub(crate) params: HeaderValue,
     pub(crate) message: Bytes,
     /// The largest answer that is read, in bytes.
@@ -132,8 +134,10 @@ impl Transport {
 
     fn over(connect: Connect, server: &Uri, options: Options) -> Result<Self> {
         let quota_project = options.quota_project.as_deref().or(options.credentials.quota_project());
+        let headers = headers::common(quota_project)?;
         Ok(Self(Arc::new(Shared {
-            headers: headers::common(quota_project)?,
+            unary_headers: headers::with_slots(&headers),
+            headers,
             pool: Pool::new(connect, options.connections),
             credentials: options.credentials,
             scheme: server.scheme().cloned().unwrap_or(uri::Scheme::HTTPS),
@@ -161,12 +165,11 @@ impl Transport {
     pub(crate) async fn unary(&self, call: &Unary, limit: Duration, told: HeaderValue) -> Result<Chunks, Failure> {
         let mut exchange = Exchange::default();
         let outcome = timeout(limit, async {
-            let (lease, mut headers, token) = self.0.prepare().await?;
+            let (lease, mut headers, token) = self.0.prepare(&self.0.unary_headers).await?;
             exchange.token = token;
             headers.insert(headers::GRPC_TIMEOUT, told);
             headers.insert(headers::REQUEST_PARAMS, call.params.clone());
-            let path = uri::PathAndQuery::from_static(call.path);
-            let request = self.0.request(path, headers);
+            let request = self.0.request(call.path.clone(), headers);
             exchange.unary(lease, request, call.message.clone(), call.most).await
         });
         let outcome = outcome.await.ok();
@@ -175,13 +178,12 @@ impl Transport {
 }
 
 impl Shared {
-    /// An open connection with a slot for one call, the headers that every request has, and the generation of the
-    /// token among them.
-    async fn prepare(&self) -> Result<(Lease, HeaderMap, Option<u64>)> {
+    /// An open connection with a slot for one call, these headers with a token, and the generation of the token.
+    async fn prepare(&self, headers: &HeaderMap) -> Result<(Lease, HeaderMap, Option<u64>)> {
         let lease = self.pool.lease().await;
         let token = self.credentials.authorization();
         let token = if lease.opened().is_some() { token.await? } else { try_join(lease.open(), token).await?.1 };
-        let mut headers = self.headers.clone();
+        let mut headers = headers.clone();
         let generation = token.as_ref().map(|token| token.generation);
         if let Some(token) = token {
             headers.insert(AUTHORIZATION, token.value);
@@ -207,7 +209,7 @@ impl Shared {
     async fn call(&self, request: Request<Body>) -> Result<Response<Answer>, Status> {
         let (head, body) = request.into_parts();
         let body = whole(body).await?;
-        let (lease, ours, _) = self.prepare().await.map_err(Error::into_status)?;
+        let (lease, ours, _) = self.prepare(&self.headers).await.map_err(Error::into_status)?;
         let mut headers = head.headers;
         headers.extend(ours);
         let path = head.uri.path_and_query().cloned().unwrap_or(uri::PathAndQuery::from_static("/"));

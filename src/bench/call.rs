@@ -103,6 +103,8 @@ pub(crate) struct Names {
     pub(crate) job: String,
     pub(crate) operation: String,
     pub(crate) execution: String,
+    /// How many executions the first page of a list has.
+    pub(crate) listed: usize,
 }
 
 impl Ask {

@@ -60,8 +60,8 @@ pub(crate) trait Caller: Send + 'static {
                 Call::Poll => expect(&names.operation, &self.poll(&names.operation).await?),
                 Call::Get => expect(&names.execution, &self.get(&names.execution).await?),
                 Call::List => match self.list(&names.job).await? {
-                    PAGE => Ok(()),
-                    other => Err(format!("a page has {other} executions in place of {PAGE}").into()),
+                    count if count == names.listed => Ok(()),
+                    count => Err(format!("a page has {count} executions in place of {}", names.listed).into()),
                 },
             }
         }

@@ -35,7 +35,7 @@ pub(crate) struct Answers {
 
 /// What the answers are about.
 pub(crate) fn names() -> Names {
-    Names { job: JOB.to_owned(), operation: OPERATION.to_owned(), execution: execution_name(0) }
+    Names { job: JOB.to_owned(), operation: OPERATION.to_owned(), execution: execution_name(0), listed: PAGE }
 }
 
 impl Answers {

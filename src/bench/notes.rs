@@ -22,7 +22,7 @@ pub(crate) fn of(level: &Level, samples: &[ArmSample], cold: bool, clock_us: f64
     for (arm, sample) in level.arms.iter().zip(samples) {
         let said = [
             failures(arm),
-            repeats(arm, rpcs_per_call(level)),
+            requests(arm, rpcs_per_call(level)),
             connections(arm).filter(|_| !cold),
             alone(arm, level.in_flight),
             dropped(arm),
@@ -52,11 +52,17 @@ fn failures(arm: &ArmReport) -> Option<String> {
     Some(format!("{}: {failed} of {all} calls failed, most with \"{cause}\"{verdict}", arm.arm))
 }
 
-fn repeats(arm: &ArmReport, rpcs_per_call: u64) -> Option<String> {
-    let calls = (arm.answered + arm.failed()) * rpcs_per_call;
-    let requests = arm.server?.requests;
-    (requests as f64 > 1.01 * calls as f64 && calls > 0)
-        .then(|| format!("{}: {requests} requests for {calls} RPCs; its latencies hold second tries", arm.arm))
+/// More requests than RPCs are second tries; fewer went to another server, or to a cache.
+fn requests(arm: &ArmReport, rpcs_per_call: u64) -> Option<String> {
+    let (answered, failed) = (arm.answered * rpcs_per_call, arm.failed() * rpcs_per_call);
+    let (requests, rpcs) = (arm.server?.requests, answered + failed);
+    if requests as f64 > 1.01 * rpcs as f64 {
+        Some(format!("{}: {requests} requests for {rpcs} RPCs; its latencies hold second tries", arm.arm))
+    } else if (requests as f64) < 0.99 * answered as f64 {
+        Some(format!("{}: {requests} requests for {rpcs} RPCs; something else than this server answered", arm.arm))
+    } else {
+        None
+    }
 }
 
 fn connections(arm: &ArmReport) -> Option<String> {
@@ -150,7 +156,7 @@ mod tests {
     }
 
     fn level(samples: &[ArmSample], clock_us: f64) -> Level {
-        let mut report = Report { clock_us, ..Report::new(&Plan::default()) };
+        let mut report = Report { clock_us, ..Report::new(&Plan::default(), "neutral server") };
         report.add(&Plan::default(), Call::Poll, Duration::ZERO, 16, samples);
         report.levels.remove(0)
     }
@@ -207,6 +213,24 @@ mod tests {
     }
 
     #[test]
+    fn an_arm_that_another_server_answers_is_noticed() {
+        let level = planted(|observed| observed.counters = Some(Counters::default()));
+        assert_noted(&level, "verbs: 0 requests for 1500 RPCs; something else than this server answered");
+    }
+
+    #[test]
+    fn a_cold_start_in_one_arm_only_is_noticed() {
+        let mut samples = [arm(Arm::Bare, |_| {}), arm(Arm::Verbs, |_| {})];
+        samples[1].rounds[0].counters =
+            Some(Counters { requests: 100, peak: 16, connections: 1, ..Counters::default() });
+        let notes = self::level(&samples, 0.03).notes;
+        assert!(
+            notes.contains(&"verbs: opened 1 connections while it was measured; they are in its latencies".to_owned()),
+            "{notes:?}"
+        );
+    }
+
+    #[test]
     fn a_new_connection_for_each_call_is_noticed() {
         let level =
             planted(|observed| observed.counters = observed.counters.map(|seen| Counters { connections: 100, ..seen }));
@@ -245,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outlier_and_an_unquiet_machine_are_told_of() {
+    fn an_outlier_and_an_unquiet_machine_are_noticed() {
         let mut samples = [arm(Arm::Bare, |_| {}), arm(Arm::Verbs, |_| {})];
         samples[1].rounds[3].round.sample.latencies[7] = 90_000 * US;
         samples[0].rounds[9].round.sample.latencies.fill(400 * US);

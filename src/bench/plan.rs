@@ -12,6 +12,16 @@ use super::{
 /// More calls in flight than one machine's sockets and the server's windows are made for.
 const MOST_IN_FLIGHT: usize = 4_096;
 
+/// More rounds narrow no interval that matters, and all latencies are kept.
+const MOST_ROUNDS: usize = 1_000;
+
+/// A shorter round has no median; a longer one is no longer in turns.
+const SHORTEST_ROUND: Duration = Duration::from_millis(1);
+const LONGEST_ROUND: Duration = Duration::from_secs(60);
+
+/// More round-trip time than a network adds.
+const FARTHEST: Duration = Duration::from_secs(10);
+
 /// What is to be measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -73,33 +83,52 @@ impl Plan {
     }
 
     /// Whether it can be carried out at this server.
-    pub(crate) fn check_at(&self, site: &Site) -> Result<()> {
+    ///
+    /// # Errors
+    /// What is wrong with it, before anything runs.
+    pub fn check_at(&self, site: &Site) -> Result<()> {
         self.check()?;
         if !site.can_be_asked() && self.distances.iter().any(|distance| !distance.is_zero()) {
             return Err(Error::new("only the neutral server can be far away; leave the distances out"));
         }
-        Ok(())
+        let needs_a_start = |call: &&Call| call.starts() || **call == Call::Poll;
+        match self.calls.iter().find(needs_a_start).filter(|_| !site.may_start()) {
+            Some(call) => Err(Error::new(format!(
+                "{call} would start executions of {} at {}; without permission to start, only get and list are measured",
+                site.names().job,
+                site.address()
+            ))),
+            None => Ok(()),
+        }
     }
 
     fn problems(&self) -> impl Iterator<Item = String> {
         let Self { arms, calls, in_flight, distances, pace, rounds, round, .. } = self;
-        let widths = in_flight.iter().filter(|width| !(1..=MOST_IN_FLIGHT).contains(*width));
-        let rate = match pace {
-            Pace::PerSecond(rate) if !(0.1..=1e6).contains(rate) => Some(*rate),
-            _ => None,
-        };
+        let rate = rate_of(pace);
+        let missing = [("arm", arms.is_empty()), ("call", calls.is_empty()), ("distance", distances.is_empty())];
+        let no_width = ("number of calls in flight", in_flight.is_empty());
+        let missing = missing.into_iter().chain([no_width]).find(|(_, is_empty)| *is_empty);
+        let width = in_flight.iter().find(|width| !(1..=MOST_IN_FLIGHT).contains(*width));
         [
-            arms.is_empty().then(|| "there is no arm; name at least one".to_owned()),
-            repeated(arms).map(|arm| format!("the arm {arm} is named twice")),
-            calls.is_empty().then(|| "there is no call; name at least one".to_owned()),
-            in_flight.is_empty().then(|| "nothing is in flight; name at least one number".to_owned()),
-            widths.min().map(|width| format!("{width} in flight cannot be; from 1 to {MOST_IN_FLIGHT} can")),
-            rate.map(|rate| format!("{rate} calls a second cannot be; from 0.1 to 1000000 can")),
-            (self.cold && rate_of(pace).is_some()).then(|| "cold calls have no open loop; choose one".to_owned()),
-            distances.is_empty().then(|| "there is no distance; 0 is one".to_owned()),
-            distances.iter().find(|far| far.as_secs() >= 10).map(|_| "a distance of 10 s or more is none".to_owned()),
-            (*rounds == 0).then(|| "0 rounds measure nothing; 5 or more give an interval".to_owned()),
-            round.is_zero().then(|| "a round of 0 s measures nothing".to_owned()),
+            missing.map(|(what, _)| format!("no {what} is given; give at least one")),
+            repeated(arms).map(|arm| format!("the arm {arm} is given twice")),
+            repeated(calls).map(|call| format!("the call {call} is given twice")),
+            repeated(in_flight).map(|width| format!("{width} in flight is given twice")),
+            repeated(distances).map(|far| format!("the distance {far:?} is given twice")),
+            width.map(|width| format!("{width} calls in flight cannot be measured; choose 1 to {MOST_IN_FLIGHT}")),
+            rate.filter(|rate| !(0.1..=1e6).contains(rate))
+                .map(|rate| format!("a rate of {rate} calls a second cannot be kept; choose 0.1 to 1000000")),
+            (self.cold && rate.is_some()).then(|| "cold calls have no open loop; choose one of the two".to_owned()),
+            distances
+                .iter()
+                .find(|far| **far > FARTHEST)
+                .map(|far| format!("a distance of {far:?} is too far; choose up to {FARTHEST:?}")),
+            (!(1..=MOST_ROUNDS).contains(rounds)).then(|| {
+                format!("{rounds} rounds cannot be measured; choose 1 to {MOST_ROUNDS}, 5 or more for an interval")
+            }),
+            (!(SHORTEST_ROUND..=LONGEST_ROUND).contains(round)).then(|| {
+                format!("a round of {round:?} cannot be measured; choose {SHORTEST_ROUND:?} to {LONGEST_ROUND:?}")
+            }),
         ]
         .into_iter()
         .flatten()
@@ -115,8 +144,8 @@ fn rate_of(pace: &Pace) -> Option<f64> {
     if let Pace::PerSecond(rate) = pace { Some(*rate) } else { None }
 }
 
-fn repeated(arms: &[Arm]) -> Option<Arm> {
-    arms.iter().enumerate().find(|(at, arm)| arms[..*at].contains(arm)).map(|(_, arm)| *arm)
+fn repeated<T: PartialEq>(values: &[T]) -> Option<&T> {
+    values.iter().enumerate().find(|(at, value)| values[..*at].contains(value)).map(|(_, value)| value)
 }
 
 #[cfg(test)]
@@ -124,21 +153,39 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nothing_is_started_where_that_is_not_permitted() {
+        let plan = |call| Plan { calls: vec![Call::Get, call], ..Plan::default() };
+        let site = |may_start| Site::at("127.0.0.1:1", "projects/p/locations/r/jobs/j", may_start);
+        for call in [Call::StartPoll, Call::Start(3), Call::Poll] {
+            plan(call).check_at(&site(true)).expect("permitted");
+            let error = plan(call).check_at(&site(false)).expect_err("not permitted").to_string();
+            assert!(error.starts_with(&format!("{call} would start executions of projects/p/")), "{error}");
+        }
+        plan(Call::List).check_at(&site(false)).expect("reads only");
+    }
+
+    #[test]
     fn a_plan_that_cannot_be_carried_out_is_refused_with_the_reason() {
         let plan = Plan::default();
         plan.check().expect("the default");
         for (wrong, word) in [
             (Plan { arms: vec![], ..plan.clone() }, "no arm"),
-            (Plan { arms: vec![Arm::Raw, Arm::Raw], ..plan.clone() }, "twice"),
+            (Plan { arms: vec![Arm::Raw, Arm::Raw], ..plan.clone() }, "the arm raw is given twice"),
             (Plan { calls: vec![], ..plan.clone() }, "no call"),
-            (Plan { in_flight: vec![1, 0], ..plan.clone() }, "0 in flight"),
-            (Plan { in_flight: vec![5_000], ..plan.clone() }, "5000 in flight"),
-            (Plan { pace: Pace::PerSecond(0.0), ..plan.clone() }, "0 calls a second"),
-            (Plan { pace: Pace::PerSecond(f64::NAN), ..plan.clone() }, "NaN calls a second"),
+            (Plan { calls: vec![Call::Get, Call::Get], ..plan.clone() }, "the call get is given twice"),
+            (Plan { in_flight: vec![], ..plan.clone() }, "no number of calls in flight"),
+            (Plan { in_flight: vec![1, 0], ..plan.clone() }, "0 calls in flight"),
+            (Plan { in_flight: vec![5_000], ..plan.clone() }, "5000 calls in flight"),
+            (Plan { in_flight: vec![8, 8], ..plan.clone() }, "8 in flight is given twice"),
+            (Plan { pace: Pace::PerSecond(0.0), ..plan.clone() }, "a rate of 0 calls"),
+            (Plan { pace: Pace::PerSecond(f64::NAN), ..plan.clone() }, "a rate of NaN calls"),
             (Plan { pace: Pace::PerSecond(9.0), cold: true, ..plan.clone() }, "open loop"),
-            (Plan { distances: vec![Duration::from_secs(10)], ..plan.clone() }, "distance"),
+            (Plan { distances: vec![Duration::from_secs(11)], ..plan.clone() }, "a distance of 11s"),
+            (Plan { distances: vec![Duration::ZERO; 2], ..plan.clone() }, "the distance 0ns is given twice"),
             (Plan { rounds: 0, ..plan.clone() }, "0 rounds"),
-            (Plan { round: Duration::ZERO, ..plan }, "round of 0 s"),
+            (Plan { rounds: 1_001, ..plan.clone() }, "1001 rounds"),
+            (Plan { round: Duration::ZERO, ..plan.clone() }, "a round of 0ns"),
+            (Plan { round: Duration::MAX, ..plan }, "a round of"),
         ] {
             let error = wrong.check().expect_err(word).to_string();
             assert!(error.contains(word), "{error}");

@@ -1,4 +1,4 @@
-//! Servers in processes of their own, so that their processor time is not the client's.
+//! Servers as child processes, so that their processor time is told apart from the client's.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -14,13 +14,29 @@ use super::{
     server::{COUNTERS, Counters, DISTANCE},
 };
 
+const NEUTRAL: &str = "neutral server";
+
 /// The server that all arms of a measurement call.
 #[derive(Debug)]
 pub struct Site {
+    /// What a report calls it.
+    title: String,
     address: String,
-    /// What the calls are about; only the job, where the rest has to be started first.
+    /// What the calls are about; only the job, where the rest has to be found or started first.
     names: Names,
-    child: Option<Mutex<Process>>,
+    may_start: bool,
+    server: Server,
+}
+
+/// Who runs the server.
+#[derive(Debug)]
+enum Server {
+    /// A neutral server of ours, which can be asked for its counters and to be far away.
+    Neutral(Mutex<Process>),
+    /// Another child process.
+    Child { _until_dropped: Process },
+    /// Somebody else.
+    Elsewhere,
 }
 
 impl Site {
@@ -30,18 +46,32 @@ impl Site {
     /// When the program cannot be started or does not print an address.
     pub fn launch(command: Command) -> Result<Self> {
         let (process, address) = Process::start(command)?;
-        Ok(Self { address, names: canned::names(), child: Some(Mutex::new(process)) })
+        let server = Server::Neutral(Mutex::new(process));
+        Ok(Self { title: NEUTRAL.to_owned(), address, names: canned::names(), may_start: true, server })
+    }
+
+    /// Starts another server, such as an emulator, that prints `HOST:PORT` first and ends when its standard input does.
+    /// Executions of `job` are started there. A report calls it `title`.
+    ///
+    /// # Errors
+    /// When the program cannot be started or does not print an address.
+    pub fn launch_other(command: Command, title: impl Into<String>, job: impl Into<String>) -> Result<Self> {
+        let (process, address) = Process::start(command)?;
+        let server = Server::Child { _until_dropped: process };
+        Ok(Self { title: title.into(), server, ..Self::at(address, job, true) })
     }
 
     /// A neutral server that runs already, at `HOST:PORT`. It is not asked what it has counted.
     pub fn neutral(address: impl Into<String>) -> Self {
-        Self { address: address.into(), names: canned::names(), child: None }
+        let (title, address) = (NEUTRAL.to_owned(), address.into());
+        Self { title, address, names: canned::names(), may_start: true, server: Server::Elsewhere }
     }
 
-    /// A plaintext server at `HOST:PORT` that serves gRPC and REST, such as an emulator. Starts executions of `job` there.
-    pub fn at(address: impl Into<String>, job: impl Into<String>) -> Self {
-        let names = Names { job: job.into(), ..Names::default() };
-        Self { address: address.into(), names, child: None }
+    /// A plaintext server at `HOST:PORT` that serves gRPC and REST. With `may_start`, executions of `job` are started there;
+    /// without, calls that need that are refused.
+    pub fn at(address: impl Into<String>, job: impl Into<String>, may_start: bool) -> Self {
+        let (address, names) = (address.into(), Names { job: job.into(), ..Names::default() });
+        Self { title: address.clone(), address, names, may_start, server: Server::Elsewhere }
     }
 
     /// `HOST:PORT`.
@@ -49,9 +79,19 @@ impl Site {
         &self.address
     }
 
+    /// What a report calls it.
+    pub(crate) fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// Whether executions may be started there.
+    pub(crate) fn may_start(&self) -> bool {
+        self.may_start
+    }
+
     /// Whether the server can be asked for its counters, and to be far away.
     pub(crate) fn can_be_asked(&self) -> bool {
-        self.child.is_some()
+        matches!(self.server, Server::Neutral(_))
     }
 
     pub(crate) fn names(&self) -> &Names {
@@ -63,13 +103,15 @@ impl Site {
         if round_trip.is_zero() {
             return Ok(self.address.clone());
         }
-        let child = self.child.as_ref().ok_or_else(|| Error::new("only the neutral server can be far away"))?;
+        let Server::Neutral(child) = &self.server else {
+            return Err(Error::new("only the neutral server can be far away"));
+        };
         locked(child).ask(&format!("{DISTANCE} {}", round_trip.as_micros()))
     }
 
-    /// What the server has counted since the last time; none where it is not ours.
+    /// What the server has counted since the last time; only the neutral server counts.
     pub(crate) fn counters(&self) -> Result<Option<Counters>> {
-        let Some(child) = &self.child else { return Ok(None) };
+        let Server::Neutral(child) = &self.server else { return Ok(None) };
         Ok(Some(serde_json::from_str(&locked(child).ask(COUNTERS)?)?))
     }
 }
@@ -91,6 +133,10 @@ impl Process {
     pub(crate) fn start(mut command: Command) -> Result<(Self, String)> {
         let program = command.get_program().to_string_lossy().into_owned();
         let failed = |cause: &dyn std::fmt::Display| Error::new(format!("cannot start the server {program}: {cause}"));
+        // In its own process group, because Ctrl-C on a terminal reaches a whole group: the interrupted client still asks
+        // the server for its counters. The server ends when its standard input does.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = started.map_err(|cause| failed(&cause))?;
         let stdout = child.stdout.take().ok_or_else(|| failed(&"it has no output"))?;
@@ -112,7 +158,8 @@ impl Process {
     fn ask(&mut self, question: &str) -> Result<String> {
         let stdin = self.child.stdin.as_mut().ok_or_else(|| Error::new("the server cannot be asked"))?;
         writeln!(stdin, "{question}")?;
-        self.line()
+        let answer = self.line()?;
+        if answer.is_empty() { Err(Error::new("the server has ended before the measurement has")) } else { Ok(answer) }
     }
 }
 

@@ -3,8 +3,13 @@
 mod folder;
 mod hgrm;
 mod html;
+mod lag;
 mod svg;
 mod table;
+
+#[cfg(test)]
+#[path = "../../tests/schema.rs"]
+mod schema;
 
 use std::{
     collections::BTreeMap,
@@ -38,6 +43,8 @@ pub struct Report {
     pub version: &'static str,
     /// When it began, in UTC.
     pub began: String,
+    /// What was called: `neutral server`, `emulator`, or an address.
+    pub server: String,
     /// Where it was made.
     pub machine: Machine,
     /// The smallest step of the clock for latencies, in microseconds.
@@ -48,7 +55,7 @@ pub struct Report {
     pub round_ms: u64,
     /// Whether each call connects first.
     pub cold: bool,
-    /// Whether it was broken off: the last level has fewer rounds.
+    /// Whether it was interrupted: the last level has fewer rounds.
     pub interrupted: bool,
     /// The levels, in the order in which they were measured.
     pub levels: Vec<Level>,
@@ -135,7 +142,7 @@ pub struct Latency {
     pub max: f64,
 }
 
-/// A ratio, and the interval in which it lies with 99 in 100.
+/// A ratio, and the interval in which that of another run falls.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Ratio {
     /// The median of the rounds.
@@ -147,11 +154,12 @@ pub struct Ratio {
 }
 
 impl Report {
-    pub(crate) fn new(plan: &Plan) -> Self {
+    pub(crate) fn new(plan: &Plan, server: &str) -> Self {
         Self {
             format: 1,
             version: env!("CARGO_PKG_VERSION"),
-            began: prost_types::Timestamp::from(SystemTime::now()).to_string(),
+            began: prost_types::Timestamp { nanos: 0, ..SystemTime::now().into() }.to_string(),
+            server: server.to_owned(),
             machine: Machine::here(),
             clock_us: microseconds(meter::resolution(std::time::Instant::now).as_nanos() as u64),
             rounds: plan.rounds,
@@ -289,7 +297,7 @@ mod tests {
     /// Two levels of two arms, the second twice as slow; at 1 in flight nothing of the second was answered.
     fn report() -> Report {
         let plan = Plan::default();
-        let mut report = Report::new(&plan);
+        let mut report = Report::new(&plan, "neutral server");
         let arm = |arm, times: Vec<u64>| {
             let failures =
                 if times.is_empty() { BTreeMap::from([("<b>refused</b>".to_owned(), 3)]) } else { BTreeMap::new() };
@@ -322,50 +330,7 @@ mod tests {
     #[test]
     fn the_json_is_what_the_schema_describes() {
         let report: serde_json::Value = serde_json::from_str(&report().json()).expect("JSON");
-        let schema: serde_json::Value =
-            serde_json::from_str(include_str!("../../docs/bench.schema.json")).expect("a schema");
-        assert_described(&report, &schema, &schema, "report");
-    }
-
-    /// Each key is described, each required one is there, and each type is one of those named.
-    fn assert_described(value: &serde_json::Value, schema: &serde_json::Value, root: &serde_json::Value, at: &str) {
-        use serde_json::Value;
-        if let Some(name) = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
-            return assert_described(value, &root["$defs"][name], root, at);
-        }
-        if let Some(choices) = schema["anyOf"].as_array() {
-            let other = choices.iter().find(|choice| choice["type"] != "null").expect("another choice");
-            if !value.is_null() {
-                assert_described(value, other, root, at);
-            }
-            return;
-        }
-        let kind = match value {
-            Value::Null => "null",
-            Value::Bool(_) => "boolean",
-            Value::Number(number) if number.is_f64() => "number",
-            Value::Number(_) => "integer",
-            Value::String(_) => "string",
-            Value::Array(_) => "array",
-            Value::Object(_) => "object",
-        };
-        let allowed = match &schema["type"] {
-            Value::Array(kinds) => kinds.iter().any(|allowed| allowed == kind),
-            allowed => allowed == kind || (allowed == "number" && kind == "integer"),
-        };
-        assert!(allowed, "{at} is a {kind}, the schema says {}", schema["type"]);
-        for item in value.as_array().into_iter().flatten() {
-            assert_described(item, &schema["items"], root, at);
-        }
-        let Some(fields) = value.as_object() else { return };
-        for required in schema["required"].as_array().into_iter().flatten() {
-            assert!(fields.contains_key(required.as_str().unwrap_or_default()), "{at} lacks {required}");
-        }
-        for (name, field) in fields {
-            let described = schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]);
-            assert!(described.is_object(), "{at}.{name} is not described");
-            assert_described(field, described, root, &format!("{at}.{name}"));
-        }
+        schema::assert_described(&report, include_str!("../../docs/bench.schema.json"));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The measurement: arms in turns, round by round, level by level. Prints nothing.
 
-use std::ops::ControlFlow;
+use std::{fmt::Display, ops::ControlFlow};
 
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join_all};
 use tokio::time::Instant;
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
     round::{Round, Sample, Work},
     sample::{ArmSample, Observed},
 };
+use crate::{client::Client, name::JobName};
 
 /// How far a measurement is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +40,10 @@ pub type Watcher<'a> = dyn FnMut(Progress) -> ControlFlow<()> + Send + 'a;
 /// When the plan cannot be carried out or the server cannot be reached. Calls that fail are part of the report.
 pub async fn run(plan: &Plan, site: &Site, watcher: &mut Watcher<'_>) -> Result<Report> {
     plan.check_at(site)?;
-    let names = prepare(plan, site).await?;
-    let mut report = Report::new(plan);
+    let mut report = Report::new(plan, site.title());
     let mut progress = Progress { done: 0, of: plan.steps(), call: Call::StartPoll, in_flight: 0 };
     for &call in &plan.calls {
-        let ask = Ask::new(call, names.clone());
+        let ask = Ask::new(call, prepare(call, site).await?);
         for &distance in &plan.distances {
             let address = site.at_distance(distance)?;
             for &in_flight in &plan.in_flight {
@@ -75,21 +75,39 @@ pub async fn repeat(arm: Arm, call: Call, in_flight: usize, calls: u64, site: &S
     }
 }
 
-/// Starts what the calls are about, where the server is not the neutral one.
-async fn prepare(plan: &Plan, site: &Site) -> Result<Names> {
-    let mut names = site.names().clone();
-    if !names.operation.is_empty() {
+/// What a call is about: what the neutral server answers with; elsewhere executions that are started first, or found where
+/// nothing may be started.
+async fn prepare(call: Call, site: &Site) -> Result<Names> {
+    let names = site.names().clone();
+    if call.starts() || !names.operation.is_empty() {
         return Ok(names);
     }
-    let failed = |cause: &dyn std::fmt::Display| Error::new(format!("nothing can be started: {cause}"));
-    let client = crate::client::Client::builder().emulator(site.address()).build().await.map_err(|e| failed(&e))?;
-    let job = names.job.parse().map_err(|cause| failed(&cause))?;
-    for _ in 0..if plan.calls.contains(&Call::List) { PAGE } else { 1 } {
-        let run = client.run(&job).start().await.map_err(|cause| failed(&cause))?;
+    let unusable = |cause: &dyn Display| Error::new(format!("cannot prepare calls to {}: {cause}", site.address()));
+    let client = Client::builder().emulator(site.address()).build().await.map_err(|cause| unusable(&cause))?;
+    let job: JobName = names.job.parse().map_err(|cause| unusable(&cause))?;
+    let count = if call == Call::List { PAGE } else { 1 };
+    let prepared = if site.may_start() { started(&client, &job, count).await } else { found(&client, &job).await };
+    let names = prepared.map_err(|cause| unusable(&cause))?;
+    if names.execution.is_empty() {
+        return Err(unusable(&format!("{job} has no execution yet")));
+    }
+    Ok(names)
+}
+
+async fn started(client: &Client, job: &JobName, count: usize) -> crate::Result<Names> {
+    let mut names = Names { job: job.to_string(), listed: PAGE, ..Names::default() };
+    for _ in 0..count {
+        let run = client.run(job).start().await?;
         names.execution = run.execution().to_string();
         names.operation = run.operation().map(ToString::to_string).unwrap_or_default();
     }
     Ok(names)
+}
+
+async fn found(client: &Client, job: &JobName) -> crate::Result<Names> {
+    let executions: Vec<_> = client.executions(job).take(PAGE).try_collect().await?;
+    let execution = executions.first().map(|execution| execution.name.clone()).unwrap_or_default();
+    Ok(Names { job: job.to_string(), execution, listed: executions.len(), ..Names::default() })
 }
 
 /// One level: a call, a distance and a number in flight.
@@ -185,4 +203,58 @@ enum Contestant {
     Warm(Box<dyn Lanes>),
     /// Connects for each call.
     Cold(Arm),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, time::Duration};
+
+    use super::*;
+    use crate::bench::{canned, server};
+
+    /// Two arms and three short rounds at a neutral server.
+    async fn level(plan: &Plan, watcher: &mut Watcher<'_>) -> (Vec<ArmSample>, ControlFlow<()>) {
+        let address = server::spawn().await;
+        let (site, ask) = (Site::neutral(&*address), Ask::new(Call::Poll, canned::names()));
+        let stage = Stage { plan, site: &site, ask: &ask, address: &address, in_flight: 2 };
+        let mut progress = Progress { done: 0, of: plan.steps(), call: Call::Poll, in_flight: 2 };
+        stage.level(&mut progress, watcher).await.expect("a level")
+    }
+
+    fn plan(cold: bool) -> Plan {
+        let arms = vec![Arm::Verbs, Arm::Rest];
+        let (calls, in_flight, round) = (vec![Call::Poll], vec![2], Duration::from_millis(5));
+        Plan { arms, calls, in_flight, round, rounds: 3, cold, ..Plan::default() }
+    }
+
+    #[tokio::test]
+    async fn arms_take_turns_and_the_round_that_warms_up_does_not_count() {
+        let mut told = Vec::new();
+        let mut watcher = |progress: Progress| {
+            told.push((progress.done, progress.of));
+            ControlFlow::Continue(())
+        };
+        let (samples, ended) = level(&plan(false), &mut watcher).await;
+        assert_eq!(samples.iter().map(|sample| sample.rounds.len()).collect::<Vec<_>>(), [3, 3]);
+        assert_eq!((told, ended), ((1..=8).map(|done| (done, 8)).collect(), ControlFlow::Continue(())));
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_level_has_the_rounds_until_then() {
+        let mut watcher = |progress: Progress| match progress.done {
+            5 => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        };
+        let (samples, ended) = level(&plan(false), &mut watcher).await;
+        assert_eq!(samples.iter().map(|sample| sample.rounds.len()).sum::<usize>(), 3);
+        assert_eq!(ended, ControlFlow::Break(()));
+    }
+
+    #[tokio::test]
+    async fn cold_calls_connect_and_are_answered() {
+        let (samples, _) = level(&plan(true), &mut |_| ControlFlow::Continue(())).await;
+        for sample in samples {
+            assert_eq!((sample.failures(), sample.answered() > 0), (BTreeMap::new(), true), "{}", sample.arm);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! Knows streams, formats and terminals, and no command. Text from elsewhere is made safe here; a closed pipe is a
 //! quiet end, not an error.
 
+mod bar;
 mod progress;
 
 use std::{
@@ -15,7 +16,7 @@ use comfy_table::{Table, presets};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-pub(super) use self::progress::Progress;
+pub(super) use self::{bar::Bar, progress::Progress};
 use super::{
     exit::Exit,
     failure::Failure,

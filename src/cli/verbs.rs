@@ -3,6 +3,7 @@
 //! The program's help, completions and manual are made of this list. A verb is one file: its flags, what they mean, and
 //! how it is carried out. Nothing but the program's front uses this module.
 
+mod bench;
 mod emulator;
 mod recover;
 
@@ -124,6 +125,8 @@ pub(super) enum Command {
     Recover(recover::Recover),
     /// Run an emulator of the Cloud Run Jobs API on this machine until interrupted.
     Emulator(emulator::Serve),
+    /// Measure gRPC against REST: the same calls, in turns, against one server on this machine.
+    Bench(Box<bench::Bench>),
 }
 
 /// `runjob jobs ...`
@@ -199,6 +202,7 @@ impl Command {
             Self::Operations(Operations::Delete(typed)) => call(typed, context, printer).await,
             Self::Recover(typed) => recover::run(typed, context, printer).await,
             Self::Emulator(typed) => emulator::run(typed, context, printer).await,
+            Self::Bench(typed) => bench::run(*typed, context, printer).await,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use base64::{Engine as _, alphabet, engine};
 use bytes::{Buf, BufMut as _, Bytes, BytesMut};
 use h2::RecvStream;
-use http::{HeaderMap, Response, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::{Body, Frame};
 use percent_encoding::percent_decode;
 use tonic::{Code, Status, metadata::MetadataMap};
@@ -26,9 +26,9 @@ const PREFIX: usize = 5;
 /// How much of an error page is shown: enough for its title.
 const LONGEST_EXCERPT: usize = 200;
 
-const GRPC_STATUS: &str = "grpc-status";
-const GRPC_MESSAGE: &str = "grpc-message";
-const GRPC_DETAILS: &str = "grpc-status-details-bin";
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
 /// gRPC peers send binary values with padding or without.
 const BASE64: engine::GeneralPurpose = engine::GeneralPurpose::new(
@@ -101,7 +101,7 @@ fn status(mut headers: HeaderMap) -> Option<Status> {
     let text = percent_decode(text).decode_utf8_lossy().into_owned();
     // Details that cannot be read are dropped; the code counts.
     let details = headers.get(GRPC_DETAILS).and_then(|details| BASE64.decode(details).ok()).unwrap_or_default();
-    [GRPC_STATUS, GRPC_MESSAGE, GRPC_DETAILS].iter().for_each(|name| _ = headers.remove(*name));
+    [GRPC_STATUS, GRPC_MESSAGE, GRPC_DETAILS].iter().for_each(|name| _ = headers.remove(name));
     drop_unreadable(&mut headers);
     Some(Status::with_details_and_metadata(code, text, details.into(), MetadataMap::from_headers(headers)))
 }
@@ -160,6 +160,9 @@ impl Chunks {
     }
 
     fn prefix(&self) -> Option<(u8, usize)> {
+        if let Some(&[compressed, a, b, c, d]) = self.first.first_chunk() {
+            return Some((compressed, u32::from_be_bytes([a, b, c, d]) as usize));
+        }
         let mut bytes = std::iter::once(&self.first).chain(&self.rest).flatten();
         let mut next = || bytes.next().copied();
         let (compressed, length) = (next()?, [next()?, next()?, next()?, next()?]);

@@ -114,7 +114,7 @@ where
     let broken = |cause| Error::new(ErrorKind::Unreachable, format!("no connection to the service: {cause}"));
     let (requests, connection) = settings().handshake(wire).await.map_err(broken)?;
     let (wanted, unwanted) = oneshot::channel();
-    tokio::spawn(drive(connection, Arc::clone(&ledger), unwanted));
+    tokio::spawn(watch(connection, Arc::clone(&ledger), unwanted));
     if !is_known {
         // A peer that says nothing at all may be one that waits for a request.
         let _ = timeout(INTRODUCTION, peer).await;
@@ -135,25 +135,31 @@ fn settings() -> client::Builder {
     builder
 }
 
-/// Drives the connection until the peer closes it or falls silent, or until it is no longer wanted. It takes no new
-/// calls afterwards.
-async fn drive<S>(
+/// Watches over the task that drives the connection, and ends it when the peer falls silent or the connection is no longer
+/// wanted. A task of its own: the one that drives it runs for every frame, and has no timer to look at.
+async fn watch<S>(
     mut connection: client::Connection<Wire<S>, Bytes>,
     ledger: Arc<Ledger>,
     unwanted: oneshot::Receiver<()>,
 ) where
-    S: AsyncRead + AsyncWrite + Send + Unpin,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let _retires = Retires(Arc::clone(&ledger));
     let pings = connection.ping_pong();
+    let retires = Retires(Arc::clone(&ledger));
+    let driver = tokio::spawn(async move {
+        let _retires = retires;
+        // h2 tells the calls how it ended.
+        let _ = connection.await;
+    });
+    let end = driver.abort_handle();
     let silent = pin!(keep_alive(pings, &ledger));
     let unneeded = pin!(async {
         // The sender sends nothing: it goes when the last call has gone.
         let _ = unwanted.await;
         sleep(GOODBYE).await;
     });
-    // h2 tells the calls how it ended.
-    future::select(connection, future::select(silent, unneeded)).await;
+    future::select(driver, future::select(silent, unneeded)).await;
+    end.abort();
 }
 
 /// Returns when the peer owes an answer and gives no sign of life (gRFC A8).
@@ -171,7 +177,7 @@ async fn keep_alive(pings: Option<PingPong>, ledger: &Ledger) {
     }
 }
 
-/// Retires a connection when its driver ends, be it with the runtime.
+/// Retires a connection when its driver ends, with the runtime at the latest.
 struct Retires(Arc<Ledger>);
 
 impl Drop for Retires {

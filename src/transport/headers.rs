@@ -34,6 +34,15 @@ pub(super) fn common(quota_project: Option<&str>) -> Result<HeaderMap> {
     Ok(headers)
 }
 
+/// These headers with a slot for each that a call adds: to fill one does not move the others.
+pub(super) fn with_slots(common: &HeaderMap) -> HeaderMap {
+    // An insert into a full map makes it grow, even when it replaces a value.
+    let mut headers = HeaderMap::with_capacity(2 * common.len());
+    headers.extend(common.clone());
+    [GRPC_TIMEOUT, REQUEST_PARAMS].into_iter().for_each(|name| _ = headers.insert(name, HeaderValue::from_static("")));
+    headers
+}
+
 /// The limit as the service is told, in milliseconds: eight digits of them are more than a day
 /// (gRPC over HTTP/2, Timeout).
 pub(crate) fn grpc_timeout(limit: Duration) -> HeaderValue {

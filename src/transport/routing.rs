@@ -7,7 +7,7 @@ use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tonic::{Request, metadata::AsciiMetadataValue};
 
-use crate::name::Location;
+use crate::name::{Location, text};
 
 /// All but the unreserved characters of RFC 3986, so that the slashes of a name are encoded as Google's clients do.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -64,7 +64,13 @@ impl Routing {
     }
 
     fn of(field: &str, value: &impl Display) -> Self {
-        Self(format!("{field}={}", utf8_percent_encode(&value.to_string(), RESERVED)))
+        let value = text(value);
+        // Each slash of a name becomes three characters.
+        let mut header = String::with_capacity(field.len() + 1 + value.len() * 3 / 2);
+        header.push_str(field);
+        header.push('=');
+        header.extend(utf8_percent_encode(&value, RESERVED));
+        Self(header)
     }
 }
 

@@ -7,7 +7,7 @@ import json
 from importlib import resources
 from pathlib import Path
 
-LIST = Path(__file__).parents[2] / "src/emulator/rest/rest_only.txt"
+LIST = Path(__file__).parents[2] / "proto/rest_only.txt"
 PREFIX = "GoogleCloudRunV2"
 PACKAGE = ".google.cloud.run.v2."
 

@@ -1,7 +1,7 @@
 //! The numbered cases of a start and of a wait that meet trouble. Each is told once and looked at three ways: what the
 //! library says, what the program ends with, and how many starts the emulator's ledger has.
 //!
-//! docs/reliability.md has the table of all of them; the cases that are tested elsewhere are named there.
+//! docs/cases.md has the table of all of them; the cases that are tested elsewhere are named there.
 
 mod claims;
 mod ends;

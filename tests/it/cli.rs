@@ -1,6 +1,7 @@
 //! The program as a user meets it: the real binary, its exact output, its exit status.
 
 mod bad_input;
+mod bench;
 mod execute;
 mod interrupt;
 mod lost_output;

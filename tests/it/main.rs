@@ -5,4 +5,6 @@ mod cli;
 mod client;
 #[path = "../program.rs"]
 mod program;
+#[path = "../schema.rs"]
+mod schema;
 mod wire;

@@ -66,8 +66,7 @@ impl Proxy {
                  default_backend emulator
              backend emulator
                  http-request set-header host localhost
-                 server emulator {emulator} proto h2
-             "
+                 server emulator {emulator} proto h2\n"
         );
         fs::write(folder.path().join("configuration"), configuration).expect("a file");
         let mut command = Command::new("haproxy");
@@ -107,8 +106,10 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        // Both end their workers at once when they are told to end.
-        self.signal("TERM");
-        let _ = self.process.wait();
+        // Both end their workers at once when they are told to end. One that has ended already needs no telling.
+        if matches!(self.process.try_wait(), Ok(None)) {
+            self.signal("TERM");
+            let _ = self.process.wait();
+        }
     }
 }

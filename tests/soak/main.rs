@@ -1,7 +1,7 @@
 //! The client under trouble for as long as anybody likes: nothing is lost, nothing is doubled, and nothing grows.
 //!
 //! `RUNJOB_SOAK_MINUTES=20 cargo test --release --test soak -- --ignored --nocapture`; `RUNJOB_SOAK_SEED` draws other
-//! faults. What is checked, and what it does not show, is in docs/reliability.md.
+//! faults. What is checked, and what it does not show, is in docs/trials.md.
 
 mod audit;
 mod book;
@@ -39,7 +39,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const LINE: usize = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "it takes minutes; docs/reliability.md says how to run it"]
+#[ignore = "it takes minutes; docs/trials.md says how to run it"]
 async fn a_client_loses_nothing_doubles_nothing_and_grows_by_nothing_however_long_it_is_disturbed() {
     let time = MINUTE * setting("RUNJOB_SOAK_MINUTES").max(1);
     let seed = setting("RUNJOB_SOAK_SEED");

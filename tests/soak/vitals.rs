@@ -83,7 +83,7 @@ impl Quarter {
     }
 }
 
-/// What may be more in the last quarter than in the second: see docs/reliability.md.
+/// What may be more in the last quarter than in the second: see docs/trials.md.
 pub(crate) fn check(quarters: &[Quarter; 4]) {
     let [_, before, _, after] = quarters;
     let memory = before.client.memory + before.client.memory / 10 + 8 * 1024;

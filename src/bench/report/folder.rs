@@ -9,13 +9,14 @@ use std::{
 use super::Report;
 use crate::bench::error::{Error, Result};
 
-const PAGE: &str = "report.html";
-
 /// Where the files of a report go.
 #[derive(Clone, Debug)]
 pub struct Folder(PathBuf);
 
 impl Folder {
+    /// The file name of the page.
+    pub const PAGE: &str = "report.html";
+
     /// Makes the folder, unless it is there, and an empty page in it.
     ///
     /// # Errors
@@ -23,7 +24,7 @@ impl Folder {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let folder = Self(path.into());
         fs::create_dir_all(&folder.0).map_err(|cause| unwritable(&folder.0, &cause))?;
-        folder.write(PAGE, "")?;
+        folder.write(Self::PAGE, "")?;
         Ok(folder)
     }
 
@@ -32,7 +33,7 @@ impl Folder {
     /// # Errors
     /// When a file cannot be written.
     pub fn save(&self, report: &Report) -> Result<()> {
-        self.write(PAGE, &report.html())?;
+        self.write(Self::PAGE, &report.html())?;
         self.write("report.json", &report.json())?;
         self.write("report.md", &report.table())?;
         report.hgrm().iter().try_for_each(|(name, text)| self.write(name, text))

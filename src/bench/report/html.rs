@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use super::{
-    ArmReport, Level, Report,
+    ArmReport, Level, Report, lag,
     svg::{Axis, Plot, escaped, grouped},
     table,
 };
@@ -11,33 +11,21 @@ use crate::bench::caller::Arm;
 
 const STYLE: &str = include_str!("page.css");
 
-/// What REST can do that gRPC cannot, and the other way round, on 2026-11-25: the discovery document of run/v2 (revision
-/// 20261031) beside the published protos.
-const LAG: [(&str, &str, &str); 6] = [
-    ("a delayed start (delayExecution)", "yes", "no: no field number is published"),
-    ("a disk as an empty directory (medium DISK)", "yes", "no: no enum value is published"),
-    ("sandboxes, workload identity, file stores", "yes", "no: no field numbers are published"),
-    ("export of an execution's status", "yes", "no: no such method is published"),
-    ("many calls on one connection", "over HTTP/2 only", "yes"),
-    ("a deadline that the service is told", "no", "yes"),
-];
-
 pub(super) fn page(report: &Report) -> String {
     let mut body = String::new();
     for call in distinct(report.levels.iter().map(|level| level.call.clone())) {
         let levels: Vec<&Level> = report.levels.iter().filter(|level| level.call == call).collect();
         body += &section(&call, &levels);
     }
-    let broken_off =
-        if report.interrupted { "<p class=\"note\">Broken off: the last level has fewer rounds.</p>" } else { "" };
+    let interrupted = if report.interrupted { "<p>Interrupted: the last level has fewer rounds.</p>" } else { "" };
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\"><title>runjob bench</title><style>{STYLE}</style></head>\
-         <body><h1>runjob bench: gRPC against REST</h1><p>{}</p>{broken_off}{}{body}{}</body></html>\n",
+         <body><h1>runjob bench: gRPC against REST</h1><p>{}</p>{interrupted}{}{body}{}</body></html>\n",
         escaped(&table::heading(report)),
         legend(report),
-        lag(),
+        lag::section(),
     )
 }
 
@@ -201,13 +189,4 @@ fn notes(levels: &[&Level]) -> String {
     }
     let items: String = notes.iter().map(|note| format!("<li>{}</li>", escaped(note))).collect();
     format!("<h3>To be known of these figures</h3><ul>{items}</ul>")
-}
-
-fn lag() -> String {
-    let rows: String =
-        LAG.iter().map(|(what, rest, grpc)| format!("<tr><td>{what}<td>{rest}<td>{grpc}</tr>")).collect();
-    format!(
-        "<section><h2>What only one of them can do (jobs, 2026-11-25)</h2><div class=\"scroll\"><table><thead><tr><th>what<th>REST<th>gRPC</tr>\
-         </thead><tbody>{rows}</tbody></table></div></section>"
-    )
 }

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 /// The size of every plot, in units that the page scales.
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 320.0;
-const LEFT: f64 = 64.0;
+const LEFT: f64 = 92.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 12.0;
-const BOTTOM: f64 = 44.0;
+const BOTTOM: f64 = 52.0;
 
 /// An axis: what it shows, from where to where, and its marks.
 #[derive(Clone, Debug)]
@@ -151,18 +151,18 @@ impl Plot {
             let y = self.at_y(*value);
             let _ = write!(text, "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/>");
             let _ =
-                write!(text, "<text x=\"{}\" y=\"{:.1}\" class=\"end\">{}</text>", LEFT - 6.0, y + 4.0, escaped(mark));
+                write!(text, "<text x=\"{}\" y=\"{:.1}\" class=\"end\">{}</text>", LEFT - 6.0, y + 5.0, escaped(mark));
         }
         for (value, mark) in &self.x.marks {
             let x = self.at_x(*value);
-            let _ = write!(text, "<text x=\"{x:.1}\" y=\"{}\" class=\"mid\">{}</text>", bottom + 16.0, escaped(mark));
+            let _ = write!(text, "<text x=\"{x:.1}\" y=\"{}\" class=\"mid\">{}</text>", bottom + 18.0, escaped(mark));
         }
         let (title, middle) = (escaped(&self.x.title), (LEFT + right) / 2.0);
         let _ = write!(text, "<text x=\"{middle}\" y=\"{}\" class=\"mid title\">{title}</text>", HEIGHT - 8.0);
         let (title, middle) = (escaped(&self.y.title), (TOP + bottom) / 2.0);
         let _ = write!(
             text,
-            "<text transform=\"translate(12 {middle}) rotate(-90)\" class=\"mid title\">{title}</text>\
+            "<text transform=\"translate(14 {middle}) rotate(-90)\" class=\"mid title\">{title}</text>\
              <path class=\"axis\" d=\"M{LEFT} {TOP}V{bottom}H{right}\"/>"
         );
         text

@@ -29,13 +29,13 @@ pub(super) fn table(report: &Report) -> String {
 }
 
 pub(super) fn heading(report: &Report) -> String {
-    let Report { version, began, machine, rounds, round_ms, cold, interrupted, .. } = report;
+    let Report { version, began, server, machine, rounds, round_ms, cold, interrupted, .. } = report;
     let connections = if *cold { "a new connection for each call" } else { "kept connections" };
-    let broken_off = if *interrupted { "; broken off" } else { "" };
+    let interrupted = if *interrupted { "; interrupted" } else { "" };
     let model = machine.model.as_deref().unwrap_or(machine.arch);
     format!(
-        "runjob {version}, {began}, {} processors ({model}, {}), {rounds} rounds of {round_ms} ms in turns, \
-         {connections}{broken_off}",
+        "runjob {version}, {began}, {server}, {} processors ({model}, {}), {rounds} rounds of {round_ms} ms in turns, \
+         {connections}{interrupted}",
         machine.processors, machine.os
     )
 }

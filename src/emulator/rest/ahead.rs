@@ -1,5 +1,5 @@
 //! Where REST is ahead of the protos: takes the fields that only REST has out of a request's JSON, and puts them back into
-//! the JSON of answers. Which fields these are stands in `rest_only.txt`.
+//! the JSON of answers. Which fields these are stands in `proto/rest_only.txt`.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use tonic::Status;
 use super::json::{field, invalid};
 use crate::emulator::{rest_only::RestOnly, state::DELAYED_EXECUTION_EXCEEDING_DURATION_LIMIT};
 
-const LIST: &str = include_str!("rest_only.txt");
+const LIST: &str = include_str!("../../../proto/rest_only.txt");
 
 /// The elements of the list: a kind, where it is, and its type or name.
 static ELEMENTS: LazyLock<Vec<[&str; 3]>> = LazyLock::new(|| {

@@ -1,7 +1,7 @@
 //! Starts in trials: each meets faults, and what its caller was told is compared with the emulator's ledger.
 //!
 //! Three series: every fault at every attempt; faults drawn from a seed, in process; and the same over sockets. Beside our
-//! client a naive one goes through the same trials, to show that they can fail. `docs/reliability.md` has the results.
+//! client a naive one goes through the same trials, to show that they can fail. `docs/trials.md` has the results.
 
 mod cut;
 mod mishap;
@@ -124,7 +124,7 @@ async fn over_sockets(next: &(impl Fn(usize) -> Vec<Trial> + Sync), callers: usi
     }
 }
 
-/// What `docs/reliability.md` says it cannot exclude, and so none of the other trials has: here it shows that they would
+/// What `docs/reliability.md` says cannot be excluded, and so none of the other trials has: here it shows that they would
 /// tell. A caller with a key comes back after the refusal, and finds its start.
 #[test]
 fn a_service_that_denies_what_it_has_done_is_believed_and_caught() {

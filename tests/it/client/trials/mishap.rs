@@ -86,7 +86,7 @@ impl Mishap {
         before.chain(after).filter(|mishap| !lies.contains(mishap)).collect()
     }
 
-    /// What `docs/reliability.md` says it cannot exclude, and all that no trial asks of the client: a peer that has
+    /// What `docs/reliability.md` says cannot be excluded, and all that no trial asks of the client: a peer that has
     /// started something, and then says by its code or by HTTP/2 that it has not.
     pub(super) fn lies() -> Vec<Self> {
         let refusals = REFUSALS.map(|code| Self::After(Kind::Answer(code, Advice::None)));
