@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Client, Credentials, Location, Result,
-    emulator::{Emulator, OutputReader},
+    emulator::{Emulator, OutputReader, host},
 };
 
 /// A client, and the emulator that it speaks to when that is ours.
@@ -85,6 +85,7 @@ fn not_an_address(variable: &str) -> Failure {
 }
 
 async fn start(location: &Location) -> Result<Emulator, Failure> {
+    host::take_over();
     // No other process can reach it, so a job may choose its own command.
     let builder = Emulator::builder().no_listener().location(location.clone()).allow_command(true);
     Ok(builder.start().await?)

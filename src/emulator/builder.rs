@@ -18,6 +18,7 @@ use super::{
     controls::Controls,
     engine::{Driver, Engine},
     error::EmulatorError,
+    host::Room,
     iam::{Caller, Iam, Token},
     logs::Logs,
     rest,
@@ -25,11 +26,11 @@ use super::{
         Backend, GRACE,
         images::{Images, sample_jobs},
         output::{OutputReader, OutputSender},
-        process::{Groups, ProcessRuntime},
+        process::{ProcessRuntime, Setup},
     },
     seed::Seed,
     server::{
-        self,
+        self, Crowd,
         connector::Connector,
         gate::{Exposure, Panic, Rules},
     },
@@ -247,13 +248,16 @@ impl EmulatorBuilder {
             };
             let listener = server::bind(listen).await?;
             addr = Some(listener.local_addr().map_err(|error| EmulatorError::listen(listen, error))?);
-            let connections = server::accept(listener);
+            let crowd = Crowd::new(Room::of_this_process().connections);
+            let connections = server::accept(listener, Arc::clone(&crowd));
             let (routes, api) = (routes.clone(), Arc::clone(&api));
             let logs = Arc::clone(&logs);
-            workers.spawn(server::serve(connections, routes, api, rules(exposure), logs, stopped.clone()));
+            workers.spawn(server::serve(connections, crowd, routes, api, rules(exposure), logs, stopped.clone()));
         }
         let (connector, calls) = Connector::new();
-        workers.spawn(server::serve(server::dialled(calls), routes, api, rules(Exposure::None), logs, stopped.clone()));
+        // What this process dials is for this process to bound.
+        let (connections, crowd) = (server::dialled(calls), Crowd::new(usize::MAX));
+        workers.spawn(server::serve(connections, crowd, routes, api, rules(Exposure::None), logs, stopped.clone()));
         workers.spawn(drive(driver, Arc::clone(&engine), stopped, Arc::clone(&panic)));
         Ok(Emulator { addr, connector, controls, output, stop, panic, workers })
     }
@@ -299,14 +303,15 @@ impl EmulatorBuilder {
         }
         images.resolve()?;
         let root = self.homes().map_err(EmulatorError::homes)?;
-        Ok(Backend::Live(Arc::new(ProcessRuntime {
+        let setup = Setup {
             images,
             allow_command: self.allow_command,
             output: output.clone(),
             grace: GRACE,
-            groups: Arc::new(Groups::new(root.path())),
+            processes: Room::of_this_process().processes,
             root,
-        })))
+        };
+        Ok(Backend::Live(Arc::new(ProcessRuntime::new(setup)?)))
     }
 }
 

@@ -29,7 +29,10 @@ use crate::{
         store::{Opened, Store},
     },
     name::OperationName,
-    proto::{longrunning::Operation, run::v2::Container},
+    proto::{
+        longrunning::Operation,
+        run::v2::{Container, EnvVar},
+    },
 };
 
 #[derive(Debug)]
@@ -198,6 +201,11 @@ impl Engine {
     /// Whether a job may have this container here.
     pub(crate) fn admits(&self, container: &Container) -> Result<(), Inadmissible> {
         self.backend.admits(container)
+    }
+
+    /// Whether a caller may set these variables here.
+    pub(crate) fn admits_variables(&self, variables: &[EnvVar]) -> Result<(), Inadmissible> {
+        self.backend.admits_variables(variables)
     }
 
     /// Ends all attempts by force, before it returns, and sends everybody home who waits.

@@ -48,14 +48,18 @@ impl EmulatorError {
         Self::new("the emulator cannot make a temporary directory for its tasks: check TMPDIR", Some(error.into()))
     }
 
+    pub(crate) fn thread(error: io::Error) -> Self {
+        Self::new("the emulator cannot start a thread: end other programs, or raise `ulimit -u`", Some(error.into()))
+    }
+
     pub(crate) fn unwritable(dir: &Path, error: impl Into<Source>) -> Self {
         let hint = "it needs a directory that it can write to, with room";
         Self::new(format!("the emulator cannot keep its state in {}: {hint}", dir.display()), Some(error.into()))
     }
 
-    pub(crate) fn unreadable(dir: &Path, error: impl Into<Source>) -> Self {
-        let hint = "use another directory, or remove it";
-        Self::new(format!("the state in {} cannot be read: {hint}", dir.display()), Some(error.into()))
+    pub(crate) fn unreadable(file: &Path, error: impl Into<Source>) -> Self {
+        let hint = "it is left as it is; put back a copy of it, move it away to start afresh, or use another directory";
+        Self::new(format!("the state in {} cannot be used: {hint}", file.display()), Some(error.into()))
     }
 
     pub(crate) fn in_use(dir: &Path) -> Self {

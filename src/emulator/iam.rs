@@ -11,7 +11,8 @@ use std::{
     fmt,
 };
 
-use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use http::{HeaderMap, header::AUTHORIZATION};
+use subtle::ConstantTimeEq as _;
 
 pub(crate) use self::{needs::Needs, roles::ACT_AS};
 use crate::{
@@ -48,10 +49,8 @@ impl From<String> for Token {
 impl Token {
     /// Whether a call carries it. How long that takes says nothing about how much of it was right.
     pub(crate) fn is_in(&self, headers: &HeaderMap) -> bool {
-        let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        let given = given.and_then(|given| given.strip_prefix(b"Bearer ")).unwrap_or_default();
-        let differences = given.iter().zip(self.0.as_bytes()).fold(0, |all, (one, other)| all | (one ^ other));
-        given.len() == self.0.len() && !given.is_empty() && differences == 0
+        let given = headers.get(AUTHORIZATION).and_then(|given| bearer(given.as_bytes())).unwrap_or_default();
+        !given.is_empty() && given.ct_eq(self.0.as_bytes()).into()
     }
 }
 
@@ -109,8 +108,8 @@ impl Iam {
             return Ok(Caller::Unchecked);
         }
         let authorization = authorization.ok_or_else(Refusal::no_credentials)?;
-        let token = authorization.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let member = token.and_then(|(_, token)| self.callers.get(&Token(token.trim().to_owned())));
+        let token = bearer(authorization.as_bytes()).and_then(|token| str::from_utf8(token).ok());
+        let member = token.and_then(|token| self.callers.get(&Token(token.to_owned())));
         member.cloned().map(Caller::Member).ok_or_else(Refusal::bad_credentials)
     }
 
@@ -121,6 +120,12 @@ impl Iam {
         let granted = members.filter_map(|member| self.grants.get(member)).any(|all| all.contains(permission));
         granted || policy.is_some_and(|policy| policy.bindings.iter().any(|binding| binds(binding, member, permission)))
     }
+}
+
+/// The token in `Bearer TOKEN`. Upper and lower case of the scheme are the same (RFC 9110, 11.1).
+fn bearer(authorization: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = authorization.split_at(authorization.iter().position(|byte| *byte == b' ')?);
+    scheme.eq_ignore_ascii_case(b"bearer").then(|| token.trim_ascii_start())
 }
 
 /// A policy that a job may have.
@@ -179,11 +184,29 @@ mod tests {
     fn a_caller_is_known_by_the_bearer_token_only() {
         let iam = iam("roles/run.viewer");
         assert_eq!(iam.identify(Some("Bearer secret")), Ok(alice()));
-        assert_eq!(iam.identify(Some("bearer secret")), Ok(alice()));
+        for right in ["bearer secret", "BEARER secret", "bEaReR secret", "Bearer  secret"] {
+            assert_eq!(iam.identify(Some(right)), Ok(alice()), "{right}");
+        }
         for wrong in [None, Some("secret"), Some("Basic secret"), Some("Bearer Secret"), Some("Bearer ")] {
             assert!(iam.identify(wrong).is_err(), "{wrong:?}");
         }
         assert_eq!(Iam::default().identify(None), Ok(Caller::Unchecked));
+    }
+
+    #[test]
+    fn a_required_token_is_found_behind_the_scheme_in_any_case() {
+        let carries = |given: &str| {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, given.parse().expect("a value"))]);
+            Token::from("secret".to_owned()).is_in(&headers)
+        };
+        for right in ["Bearer secret", "bearer secret", "BEARER   secret"] {
+            assert!(carries(right), "{right}");
+        }
+        for wrong in ["secret", "Bearersecret", "Basic secret", "bearer Secret", "bearer secret ", "bearer ", "bearer"]
+        {
+            assert!(!carries(wrong), "{wrong:?}");
+        }
+        assert!(!Token::from(String::new()).is_in(&HeaderMap::new()));
     }
 
     #[test]

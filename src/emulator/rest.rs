@@ -22,7 +22,6 @@ use std::{
     mem,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -44,14 +43,12 @@ use self::{
     route::Routes,
 };
 use crate::{
-    emulator::{EmulatorError, server::gate::Rules},
+    emulator::{EmulatorError, server::gate::Rules, service::BODY_LIMIT},
     proto::DESCRIPTORS,
 };
 
 /// Bytes in the body of one request, as for a gRPC message.
 const MAX_BODY: usize = 4 * 1024 * 1024;
-/// How long a body may take to come in.
-const BODY_LIMIT: Duration = Duration::from_secs(30);
 /// Where the emulator's own pages are, which are no part of the API.
 const OWN_PAGES: &str = "/emulator/";
 

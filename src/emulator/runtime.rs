@@ -5,7 +5,9 @@ pub(crate) mod images;
 pub(crate) mod output;
 pub(crate) mod process;
 pub(crate) mod simulated;
+mod spawner;
 mod survivors;
+mod variables;
 
 use std::{fmt, future::pending, sync::Arc, time::Duration};
 
@@ -15,7 +17,7 @@ use tokio::sync::{oneshot, watch};
 use self::simulated::Simulation;
 use crate::{
     emulator::state::{AttemptId, Ending, Launch},
-    proto::run::v2::Container,
+    proto::run::v2::{Container, EnvVar},
 };
 
 /// Between SIGTERM and SIGKILL, as on the service.
@@ -33,6 +35,14 @@ impl Backend {
     pub(crate) fn admits(&self, container: &Container) -> Result<(), Inadmissible> {
         match self {
             Self::Live(runtime) => runtime.admits(container),
+            Self::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// Whether a caller may set these variables here. A simulation has nothing that would read them.
+    pub(crate) fn admits_variables(&self, variables: &[EnvVar]) -> Result<(), Inadmissible> {
+        match self {
+            Self::Live(runtime) => runtime.admits_variables(variables),
             Self::Simulated(_) => Ok(()),
         }
     }
@@ -57,6 +67,9 @@ pub(crate) trait Runner: fmt::Debug + Send + Sync {
     /// Whether a job may have this container.
     fn admits(&self, container: &Container) -> Result<(), Inadmissible>;
 
+    /// Whether a caller may set these variables.
+    fn admits_variables(&self, variables: &[EnvVar]) -> Result<(), Inadmissible>;
+
     /// Runs one attempt to its end. Dropping the future ends the attempt as well, by force.
     fn run(&self, launch: Launch, control: Control) -> BoxFuture<'static, Ending>;
 
@@ -65,13 +78,31 @@ pub(crate) trait Runner: fmt::Debug + Send + Sync {
 }
 
 /// Why a container cannot run here.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Inadmissible {
-    /// Nobody has the image: on the service, too, a missing image.
+    /// There is no such image: on the service, too, a missing image.
     ImageMissing,
     /// The container names its own command, which the operator has not allowed.
     CommandNotAllowed,
+    /// A variable could choose what is run.
+    Variable { name: String, why: &'static str },
 }
+
+impl fmt::Display for Inadmissible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ImageMissing => f.write_str("There is no such image."),
+            Self::CommandNotAllowed => write!(f, "{ONLY_IMAGES}"),
+            Self::Variable { name, why } => {
+                write!(f, "The environment variable {} is refused: {why}. {ONLY_IMAGES}", name.escape_default())
+            }
+        }
+    }
+}
+
+/// What the operator of the emulator decides.
+const ONLY_IMAGES: &str =
+    "The emulator runs an image's own command only; start it with --allow-command to change that.";
 
 /// How an attempt and its driver talk while it runs.
 #[derive(Debug)]

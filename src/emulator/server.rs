@@ -2,6 +2,7 @@
 
 mod accept;
 pub(crate) mod connector;
+mod crowd;
 mod deadline;
 mod fate;
 pub(crate) mod gate;
@@ -42,7 +43,10 @@ use crate::{
     },
 };
 
-pub(crate) use self::accept::{accept, bind};
+pub(crate) use self::{
+    accept::{accept, bind},
+    crowd::Crowd,
+};
 
 /// The services that reflection lists; its own come by themselves.
 const SERVED: [&str; 5] = [
@@ -93,6 +97,7 @@ pub(crate) async fn routes(controls: &Arc<Controls>) -> Result<Routes, EmulatorE
 /// Serves connections until `stop` turns true.
 pub(crate) async fn serve<I>(
     connections: impl Stream<Item = io::Result<I>>,
+    crowd: Arc<Crowd>,
     routes: Routes,
     api: Arc<rest::Api>,
     rules: Arc<Rules>,
@@ -115,7 +120,10 @@ where
             Deadlines(Fates(V1::new(v2, Arc::clone(&rules), Arc::clone(&logs))))
         }))
         .add_routes(routes)
-        .serve_with_incoming_shutdown(connections.map(|socket| socket.map(Tapped::new)), stopped)
+        .serve_with_incoming_shutdown(
+            connections.map(|socket| socket.map(|socket| Tapped::new(socket, crowd.enter()))),
+            stopped,
+        )
         .await
         .map_err(EmulatorError::serve)
 }

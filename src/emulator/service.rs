@@ -7,7 +7,11 @@ mod operations;
 mod page;
 mod tasks;
 
-use std::{str::FromStr, sync::Arc, time::SystemTime};
+use std::{
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use prost_types::Timestamp;
 use tonic::{Request, service::Routes};
@@ -31,6 +35,8 @@ pub(crate) use self::jobs::define;
 
 /// Of one request or answer.
 pub(crate) const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+/// How long the body of a request may take to come in: that is 4 MiB at 1 Mbit/s.
+pub(crate) const BODY_LIMIT: Duration = Duration::from_secs(30);
 
 /// All services of the API over one engine.
 pub(crate) fn routes(engine: &Arc<Engine>) -> Routes {

@@ -3,9 +3,11 @@
 //! One thread writes. It takes all that has come up since it last looked into one transaction, so that many events share
 //! the cost of one. It knows neither what the rows mean nor what follows from them.
 
+mod check;
 mod disk;
 
 use std::{
+    error::Error as StdError,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread::{self, JoinHandle},
@@ -18,6 +20,8 @@ use crate::emulator::{
     EmulatorError,
     state::{Change, Machine},
 };
+
+type Failure = Box<dyn StdError + Send + Sync>;
 
 /// What has to be on disk, and what waits for that.
 type Batch<T> = (Vec<Change>, T);

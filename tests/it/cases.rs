@@ -6,7 +6,9 @@
 mod claims;
 mod ends;
 pub(crate) mod metadata;
+mod shared_server;
 mod starts;
+mod state_files;
 pub(crate) mod tls;
 mod tokens;
 mod waits;

@@ -18,7 +18,7 @@ mod server;
 
 use std::{
     io::Read,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -29,7 +29,7 @@ use crate::program::{Running, line, runjob};
 pub(crate) const JOBS: &str = "projects/demo/locations/us-central1/jobs";
 
 /// What the program did with this command line and an empty environment.
-fn ran(line: &str) -> Ran {
+pub(crate) fn ran(line: &str) -> Ran {
     Ran::of(runjob(line))
 }
 
@@ -106,7 +106,7 @@ impl Running {
 }
 
 /// `runjob emulator` in a separate process, stopped when dropped.
-struct Server {
+pub(crate) struct Server {
     running: Running,
     variable: String,
     /// Where the programs that call it keep their start log.
@@ -114,7 +114,7 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with("")
     }
 
@@ -122,21 +122,41 @@ impl Server {
         Self::over(Running::start(runjob(&format!("emulator --listen=127.0.0.1:0 {flags}"))))
     }
 
+    /// With these flags, started by a shell after these words.
+    pub(crate) fn limited(words: &str, flags: &str) -> Self {
+        let mut command = Command::new("/bin/sh");
+        let line = format!("{words}; exec {} emulator --listen=127.0.0.1:0 {flags}", env!("CARGO_BIN_EXE_runjob"));
+        command.env_clear().args(["-c", &line]).stdin(Stdio::null());
+        Self::over(Running::start(command))
+    }
+
     /// The emulator that this program is.
-    fn over(mut running: Running) -> Self {
+    pub(crate) fn over(mut running: Running) -> Self {
         let variable = running.line_of_stdout();
         Self { running, variable, state: tempfile::tempdir().expect("a directory") }
     }
 
+    pub(crate) fn address(&self) -> &str {
+        self.variable.split_once('=').expect("a variable").1
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.running.child.id()
+    }
+
+    pub(crate) fn line_of_stderr(&mut self, wanted: &str) -> String {
+        self.running.line_of_stderr(wanted)
+    }
+
     /// The program with this command line, sent to the emulator as its first line of output says.
-    fn command(&self, line: &str) -> Command {
+    pub(crate) fn command(&self, line: &str) -> Command {
         let (name, value) = self.variable.split_once('=').expect("a variable");
         let mut command = runjob(line);
         command.env(name, value).env("XDG_STATE_HOME", self.state.path());
         command
     }
 
-    fn ran(&self, line: &str) -> Ran {
+    pub(crate) fn ran(&self, line: &str) -> Ran {
         Ran::of(self.command(line))
     }
 }

@@ -19,7 +19,7 @@ use crate::{
         context::Context, exit::Exit, failure::Failure, flags::values, interrupt::Interrupt, printer::Printer,
         show::output,
     },
-    emulator::{Clock, Emulator, EmulatorBuilder, EmulatorError, OutputReader, Runtime, Simulation, Startup},
+    emulator::{Clock, Emulator, EmulatorBuilder, EmulatorError, OutputReader, Runtime, Simulation, Startup, host},
 };
 
 /// `runjob emulator`
@@ -151,6 +151,7 @@ fn image(typed: &str) -> Result<(String, Vec<String>), Failure> {
 /// Serves until Ctrl-C or SIGTERM. Says on stdout how to reach it, and on stderr what its tasks write.
 pub(in crate::cli) async fn run(typed: Serve, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
     let serve = typed.resolve(context)?;
+    host::take_over();
     let mut interrupt = Interrupt::listen()?;
     let token = serve.require_token.as_deref().map(make_token).transpose()?;
     let emulator = start(serve, token).await?;

@@ -21,6 +21,7 @@ use rustix::process::{Resource, Rlimit, prlimit};
 use tempfile::TempDir;
 use tokio::{
     process::{Child, Command},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::{JoinSet, spawn_blocking},
     time::timeout,
 };
@@ -29,11 +30,16 @@ use super::{
     Control, Inadmissible, Runner, Stop,
     images::Images,
     output::{AttemptOutput, OutputSender, Stream},
+    spawner::Spawner,
     survivors::{self, Watchdog},
+    variables,
 };
 use crate::{
-    emulator::state::{Ending, Launch},
-    proto::run::v2::{Container, env_var::Values},
+    emulator::{
+        EmulatorError,
+        state::{Ending, Launch},
+    },
+    proto::run::v2::{Container, EnvVar, env_var::Values},
 };
 
 /// The PATH of a task whose job sets none.
@@ -43,19 +49,33 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 /// Bytes of one file of a task: twice the memory that a job gets by default, where its files are on the service.
 #[cfg(target_os = "linux")]
 const MAX_FILE: u64 = 1024 * 1024 * 1024;
-/// Variables with these prefixes choose code for a program to load.
-const LOADER_PREFIXES: [&str; 2] = ["LD_", "DYLD_"];
 
+/// Tasks as processes.
 #[derive(Debug)]
 pub(crate) struct ProcessRuntime {
-    pub(crate) images: Images,
+    images: Images,
     /// Whether a container's own `command` is run.
+    allow_command: bool,
+    output: OutputSender,
+    grace: Duration,
+    turns: Turns,
+    /// Holds the homes of all tasks.
+    root: TempDir,
+    groups: Arc<Groups>,
+    spawner: Arc<Spawner>,
+}
+
+/// What a process runtime is made of.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) images: Images,
     pub(crate) allow_command: bool,
     pub(crate) output: OutputSender,
     pub(crate) grace: Duration,
-    /// Holds the homes of all tasks.
+    /// Processes at a time; more wait for their turn.
+    pub(crate) processes: usize,
+    /// Becomes the place of all homes.
     pub(crate) root: TempDir,
-    pub(crate) groups: Arc<Groups>,
 }
 
 impl Runner for ProcessRuntime {
@@ -63,35 +83,45 @@ impl Runner for ProcessRuntime {
         match (self.images.command(&container.image), container.command.is_empty()) {
             (None, _) => Err(Inadmissible::ImageMissing),
             (Some(_), false) if !self.allow_command => Err(Inadmissible::CommandNotAllowed),
-            (Some(_), _) => Ok(()),
+            (Some(_), _) => self.admits_variables(&container.env),
         }
     }
 
+    fn admits_variables(&self, variables: &[EnvVar]) -> Result<(), Inadmissible> {
+        let names = variables.iter().filter(|_| !self.allow_command).map(|variable| &variable.name);
+        let refused = names.filter_map(|name| Some((name, variables::refusal(name)?))).next();
+        refused.map_or(Ok(()), |(name, why)| Err(Inadmissible::Variable { name: name.clone(), why }))
+    }
+
     fn run(&self, launch: Launch, control: Control) -> BoxFuture<'static, Ending> {
-        let home = TempDir::new_in(self.root.path());
         let containers = launch.template.template.iter().flat_map(|task| &task.containers);
         let commands: Result<Vec<_>, _> = containers.map(|container| self.command(&launch, container)).collect();
         let output = self.output.of(launch.id);
-        let (groups, grace) = (Arc::clone(&self.groups), self.grace);
+        let (turns, groups, spawner) = (self.turns.clone(), Arc::clone(&self.groups), Arc::clone(&self.spawner));
+        let grace = self.grace;
         Box::pin(async move {
-            let home = match home {
-                Ok(home) => home,
-                Err(error) => return Ending::NotStarted(format!("there is no place for its home: {error}")),
+            let Control { started, mut stop } = control;
+            let begin = async {
+                let commands = commands?;
+                let turn = turns.take(commands.len()).await;
+                let home = Home::new(&groups.homes)?;
+                let processes = spawner.spawn(home.give_to(commands), &groups).await;
+                Ok::<_, String>((turn, home, processes?))
             };
-            let ending = match commands.and_then(|commands| spawn(commands, home.path(), &groups)) {
-                Err(why) => Ending::NotStarted(why),
-                Ok(processes) => {
-                    // A driver that is gone needs no report.
-                    _ = control.started.send(());
-                    watch_all(processes, &output, &control.stop, grace).await
-                }
+            let (turn, home, processes) = tokio::select! {
+                biased;
+                begun = begin => match begun {
+                    Ok(begun) => begun,
+                    Err(why) => return Ending::NotStarted(why),
+                },
+                () = stop.asked() => return Ending::NotStarted("it was stopped while it waited for its turn".to_owned()),
             };
-            // Apart, since nobody knows how much there is to remove; what cannot be removed goes with the root.
-            let clean = move || {
-                survivors::kill(home.path());
-                drop(home);
-            };
-            _ = spawn_blocking(clean).await;
+            // A driver that is gone needs no report.
+            _ = started.send(());
+            let ending = watch_all(processes, &output, &stop, grace).await;
+            home.clean().await;
+            // Cleaning needs files as well.
+            drop(turn);
             ending
         })
     }
@@ -105,6 +135,13 @@ impl Runner for ProcessRuntime {
 }
 
 impl ProcessRuntime {
+    pub(crate) fn new(setup: Setup) -> Result<Self, EmulatorError> {
+        let Setup { images, allow_command, output, grace, processes, root } = setup;
+        let spawner = Arc::new(Spawner::start().map_err(EmulatorError::thread)?);
+        let groups = Arc::new(Groups::new(root.path()));
+        Ok(Self { images, allow_command, output, grace, turns: Turns::new(processes), root, groups, spawner })
+    }
+
     /// The command line and the environment of a container, and nothing of this process's own.
     fn command(&self, launch: &Launch, container: &Container) -> Result<Command, String> {
         let mapped = self.images.command(&container.image);
@@ -113,13 +150,14 @@ impl ProcessRuntime {
         let Some((program, arguments)) = entrypoint.split_first() else {
             return Err(format!("image '{}' is not mapped to a command", container.image));
         };
+        // Asked again: the job can be from a time when more was allowed.
+        if let Err(refused @ Inadmissible::Variable { .. }) = self.admits_variables(&container.env) {
+            return Err(refused.to_string());
+        }
         let mut command = Command::new(program);
         command.args(arguments).args(&container.args).env_clear().env("PATH", PATH);
         for variable in &container.env {
             let name = &variable.name;
-            if !self.allow_command && LOADER_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
-                return Err(format!("environment variable {name} is refused, it would load code of its own"));
-            }
             match &variable.values {
                 Some(Values::ValueSource(_)) => return Err(format!("{name} is a secret, and the emulator has none")),
                 Some(Values::Value(value)) => command.env(name, value),
@@ -138,6 +176,53 @@ impl ProcessRuntime {
             .process_group(0)
             .kill_on_drop(true);
         Ok(command)
+    }
+}
+
+/// How many processes run at a time. The tasks that wait get their turn in order.
+#[derive(Clone, Debug)]
+struct Turns {
+    free: Arc<Semaphore>,
+    total: usize,
+}
+
+impl Turns {
+    fn new(processes: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(processes)), total: processes }
+    }
+
+    /// The turn of a task of so many processes. One of more than there may be at all runs alone.
+    async fn take(&self, processes: usize) -> OwnedSemaphorePermit {
+        let count = u32::try_from(processes.min(self.total)).unwrap_or(u32::MAX);
+        Arc::clone(&self.free).acquire_many_owned(count).await.expect("it is never closed")
+    }
+}
+
+/// The home of one task, and what has it for its own.
+#[derive(Debug)]
+struct Home(TempDir);
+
+impl Home {
+    fn new(homes: &Path) -> Result<Self, String> {
+        TempDir::new_in(homes).map(Self).map_err(|error| format!("there is no place for its home: {error}"))
+    }
+
+    /// The job may have set a HOME; the one it gets is its own.
+    fn give_to(&self, mut commands: Vec<Command>) -> Vec<Command> {
+        for command in &mut commands {
+            command.env("HOME", self.0.path()).current_dir(self.0.path());
+        }
+        commands
+    }
+
+    /// Ends what is left of the task, and removes what it left.
+    async fn clean(self) {
+        // Apart, since nobody knows how much there is to remove; what cannot be removed goes with the root.
+        let clean = move || {
+            survivors::kill(self.0.path());
+            drop(self);
+        };
+        _ = spawn_blocking(clean).await;
     }
 }
 
@@ -163,7 +248,7 @@ impl Groups {
     }
 
     /// Starts a process as the leader of a new group, unless nothing may start any more.
-    fn spawn(self: &Arc<Self>, command: &mut Command) -> io::Result<Process> {
+    pub(super) fn spawn(self: &Arc<Self>, command: &mut Command) -> io::Result<Process> {
         // Held over the spawn: a group is either refused or seen by `close`.
         let mut registry = self.lock();
         if registry.closed {
@@ -218,8 +303,9 @@ fn kill(pid: i32) {
     }
 }
 
+/// A running process that does not outlive this value.
 #[derive(Debug)]
-struct Process {
+pub(super) struct Process {
     child: Child,
     group: Group,
 }
@@ -242,17 +328,6 @@ impl Drop for Group {
             registry.watchdog.iter_mut().for_each(|watchdog| watchdog.ended(pid));
         }
     }
-}
-
-/// Starts all containers of a task, or none.
-fn spawn(commands: Vec<Command>, home: &Path, groups: &Arc<Groups>) -> Result<Vec<Process>, String> {
-    let start = |mut command: Command| {
-        let program = command.as_std().get_program().to_string_lossy().into_owned();
-        // The job may have set a HOME; the one it gets is its own.
-        let command = command.env("HOME", home).current_dir(home);
-        groups.spawn(command).map_err(|error| format!("{program}: {error}"))
-    };
-    commands.into_iter().map(start).collect()
 }
 
 /// Waits for all containers of a task; the first that fails ends the others by force and speaks for the task.
@@ -333,14 +408,9 @@ mod tests {
         let mut images = Images::default();
         images.insert("shell".to_owned(), ["/bin/sh", "-c", script].map(str::to_owned).to_vec());
         let root = tempfile::tempdir().expect("a place");
-        ProcessRuntime {
-            images,
-            allow_command: false,
-            output: OutputSender::new(),
-            grace,
-            groups: Arc::new(Groups::new(root.path())),
-            root,
-        }
+        let output = OutputSender::new();
+        ProcessRuntime::new(Setup { images, allow_command: false, output, grace, processes: 1, root })
+            .expect("a thread")
     }
 
     fn launch() -> Launch {
@@ -365,6 +435,37 @@ mod tests {
         ask.send_replace(true);
         assert_eq!(attempt.await.expect("no panic"), Ending::Signalled(9));
         assert!(asked.elapsed() >= grace);
+    }
+
+    #[tokio::test]
+    async fn an_attempt_waits_for_its_turn_and_can_be_stopped_meanwhile() {
+        let runtime = runtime("exec sleep 1000", GRACE);
+        let begin = || {
+            let (started, has_started) = oneshot::channel();
+            let (ask, stop) = Stop::new();
+            (tokio::spawn(runtime.run(launch(), Control { started, stop })), has_started, ask)
+        };
+        let (first, first_started, end_first) = begin();
+        first_started.await.expect("it has its turn");
+        let (second, mut second_started, end_second) = begin();
+        let (third, third_started, end_third) = begin();
+        end_second.send_replace(true);
+        assert!(matches!(second.await.expect("no panic"), Ending::NotStarted(why) if why.contains("its turn")));
+        assert!(second_started.try_recv().is_err());
+        end_first.send_replace(true);
+        first.await.expect("no panic");
+        third_started.await.expect("it has its turn");
+        end_third.send_replace(true);
+        third.await.expect("no panic");
+    }
+
+    #[tokio::test]
+    async fn a_task_of_more_processes_than_may_run_still_gets_its_turn() {
+        let turns = Turns::new(2);
+        let all = turns.take(5).await;
+        assert_eq!(turns.free.available_permits(), 0);
+        drop(all);
+        assert_eq!(turns.free.available_permits(), 2);
     }
 
     #[tokio::test]

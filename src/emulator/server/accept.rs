@@ -1,6 +1,4 @@
-//! Connections as they come in: so many at a time, and a system that has no more to give is waited for.
-//!
-//! A connection beyond the limit is not refused: it waits in the system's own queue until another one ends.
+//! Connections as they come in: room is made for each of them, and a system that has no more to give is waited for.
 
 use std::{
     io,
@@ -15,15 +13,13 @@ use futures_util::{Stream, stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep},
 };
 
+use super::crowd::Crowd;
 use crate::emulator::EmulatorError;
 
-/// Connections at a time: well below the files that a process may usually open.
-const MAX_CONNECTIONS: usize = 512;
-/// What a connection has to say, and by when, to keep its place: HTTP/2 begins with so many bytes, and any other request
+/// What a connection has to say, and by when, to stay: HTTP/2 begins with so many bytes, and any other request
 /// that makes sense has more. From then on HTTP has its own limits.
 const GREETING: usize = 24;
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,10 +32,8 @@ pub(crate) async fn bind(addr: SocketAddr) -> Result<TcpListener, EmulatorError>
 }
 
 /// What comes in on a listener; it never ends, and never fails.
-pub(crate) fn accept(listener: TcpListener) -> impl Stream<Item = io::Result<Admitted>> {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    stream::unfold((listener, places), |(listener, places)| async {
-        let place = Arc::clone(&places).acquire_owned().await.ok()?;
+pub(crate) fn accept(listener: TcpListener, crowd: Arc<Crowd>) -> impl Stream<Item = io::Result<Admitted>> {
+    stream::unfold((listener, crowd), |(listener, crowd)| async {
         let socket = loop {
             match listener.accept().await {
                 Ok((socket, _)) => break socket,
@@ -47,20 +41,20 @@ pub(crate) fn accept(listener: TcpListener) -> impl Stream<Item = io::Result<Adm
                 Err(_) => sleep(PAUSE).await,
             }
         };
+        crowd.make_room().await;
         // Without it answers are only slower.
         _ = socket.set_nodelay(true);
         let silence = Some(Silence { heard: 0, end: Box::pin(sleep(PATIENCE)) });
-        Some((Ok(Admitted { socket, silence, _place: place }), (listener, places)))
+        Some((Ok(Admitted { socket, silence }), (listener, crowd)))
     })
 }
 
-/// A connection that holds its place among all.
+/// A connection that has to say something soon.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     socket: TcpStream,
     /// Until the other side has said what it wants.
     silence: Option<Silence>,
-    _place: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]

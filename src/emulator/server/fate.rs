@@ -13,9 +13,10 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::BoxFuture;
+use futures_util::{future::BoxFuture, stream};
 use http::{HeaderValue, Request, Response, Version, header};
-use http_body_util::{BodyExt as _, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use tonic::body::Body;
 use tower::Service;
 
@@ -24,6 +25,8 @@ use crate::emulator::fault::Reason;
 
 /// The five bytes before a gRPC message.
 const PREFIX: usize = 5;
+/// Health and reflection answer with streams, message by message as they are taken.
+const STREAMS: &str = "/grpc.";
 /// A byte that no varint ends with and no JSON has.
 const GARBAGE: u8 = 0xff;
 
@@ -86,7 +89,7 @@ pub(crate) struct Fates<S>(pub(crate) S);
 
 impl<S> Service<Request<Body>> for Fates<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     type Response = Response<Body>;
@@ -102,15 +105,24 @@ where
         let Some(place) = line.enter() else {
             return Box::pin(async { Err(Reset::new(Reason::RefusedStream)) });
         };
+        let busy = line.busy();
         let way = Way { line, place, is_http2: request.version() == Version::HTTP_2 };
         let fate = Fate::default();
         request.extensions_mut().insert(fate.clone());
-        let answer = self.0.call(request);
+        let has_end = !request.uri().path().starts_with(STREAMS);
+        // The clone has not been asked whether it is ready, and this one has.
+        let waiting = self.0.clone();
+        let mut inner = mem::replace(&mut self.0, waiting);
         Box::pin(async move {
-            let Ok(mut response) = answer.await;
+            way.line.room().await;
+            let Ok(mut response) = inner.call(request).await;
             for ending in fate.take() {
                 response = way.carry_out(ending, response).await?;
             }
+            if has_end {
+                response = rewrite(response, |bytes, _| way.line.hold(bytes)).await;
+            }
+            drop(busy);
             Ok(response)
         })
     }
@@ -126,8 +138,8 @@ struct Way {
 impl Way {
     async fn carry_out(&self, ending: Ending, mut response: Response<Body>) -> Result<Response<Body>, Reset> {
         match ending {
-            Ending::Truncate => Ok(rewrite(response, |bytes, _| bytes.truncate(bytes.len() / 2)).await),
-            Ending::Corrupt => Ok(rewrite(response, |bytes, message| bytes[message..].fill(GARBAGE)).await),
+            Ending::Truncate => Ok(rewrite(response, |bytes, _| bytes.slice(..bytes.len() / 2)).await),
+            Ending::Corrupt => Ok(rewrite(response, corrupt).await),
             Ending::GoAway(_) if !self.is_http2 => {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 Ok(response)
@@ -152,22 +164,34 @@ impl Way {
     }
 }
 
-/// Changes the bytes of an answer; the change is told where its message begins. Headers and trailers stay.
-async fn rewrite(response: Response<Body>, change: impl FnOnce(&mut BytesMut, usize)) -> Response<Body> {
+fn corrupt(bytes: Bytes, message: usize) -> Bytes {
+    let mut bytes = BytesMut::from(bytes);
+    bytes[message..].fill(GARBAGE);
+    bytes.freeze()
+}
+
+/// Makes other bytes of those of an answer, knowing where its message begins. Headers and trailers stay.
+async fn rewrite(response: Response<Body>, change: impl FnOnce(Bytes, usize) -> Bytes) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     let is_grpc =
         head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     // An answer of this process that breaks off is as broken as it should be.
     let Ok(body) = body.collect().await else { return Response::from_parts(head, Body::empty()) };
     let trailers = body.trailers().cloned();
-    let mut bytes = BytesMut::from(body.to_bytes());
+    let bytes = body.to_bytes();
     let message = if is_grpc { PREFIX.min(bytes.len()) } else { 0 };
-    change(&mut bytes, message);
-    head.headers.remove(header::CONTENT_LENGTH);
-    let body = Full::new(Bytes::from(bytes));
+    let length = bytes.len();
+    let bytes = change(bytes, message);
+    if bytes.len() != length {
+        head.headers.remove(header::CONTENT_LENGTH);
+    }
     let body = match trailers {
-        Some(trailers) => Body::new(body.with_trailers(async { Some(Ok(trailers)) })),
-        None => Body::new(body),
+        // Without a length, as gRPC servers answer.
+        Some(trailers) => {
+            let frames = [Frame::data(bytes), Frame::trailers(trailers)].map(Ok::<_, Infallible>);
+            Body::new(StreamBody::new(stream::iter(frames)))
+        }
+        None => Body::new(Full::new(bytes)),
     };
     Response::from_parts(head, body)
 }

@@ -1,4 +1,4 @@
-//! A connection that can be cut, or told to close, from where its calls are answered.
+//! A connection that can be cut, or told to close, from where its calls are answered, and that counts what it is busy with.
 //!
 //! hyper gives no hold on a connection, so that this one lies below it: it watches the frames of HTTP/2 pass by, and puts
 //! a GOAWAY between two of them. Knows frames by their heads only.
@@ -10,11 +10,15 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::oneshot,
+    sync::{Notify, oneshot},
+    time::Instant,
 };
 use tonic::transport::server::Connected;
+
+use super::crowd::{Crowd, Usage};
 
 /// What a client says before its first frame.
 const PREFACE: usize = 24;
@@ -23,10 +27,29 @@ const HEAD: usize = 9;
 const HEADERS: u8 = 1;
 const GOAWAY: u8 = 7;
 const ALL_STREAMS: u32 = u32::MAX >> 1;
+const NO_ERROR: u32 = 0;
+/// What every HTTP/2 connection begins with, and no method of HTTP/1.1.
+const HTTP2: &[u8] = b"PRI";
+
+/// Bytes of answers that a connection may leave unread before its calls have to wait: a client that reads never gets there,
+/// and the largest answer may still lie beside.
+const UNREAD: usize = 1024 * 1024;
+/// From here on it is given up: that many answers come up at a time only for calls that have waited elsewhere.
+const MAX_UNREAD: usize = 16 * 1024 * 1024;
 
 /// The hold on a connection, in the extensions of its requests.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Line(Arc<Mutex<State>>);
+pub(crate) struct Line(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    id: u64,
+    /// The connections that this one is among.
+    crowd: Option<Arc<Crowd>>,
+    state: Mutex<State>,
+    /// Told when answers were taken.
+    taken: Notify,
+}
 
 /// Where among the calls of its connection a call is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,9 +60,10 @@ pub(crate) struct Place {
     stream: Option<u32>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     cut: bool,
+    usage: Usage,
     /// Whether a GOAWAY has said that calls from now on have no effect.
     closed: bool,
     /// How many streams the client has opened, and which one was the last.
@@ -55,7 +79,80 @@ struct State {
     waker: Option<Waker>,
 }
 
+impl Default for State {
+    fn default() -> Self {
+        let now = Instant::now();
+        Self {
+            cut: false,
+            usage: Usage { calls: 0, used: now, unread: 0, taken: now, given_up: false },
+            closed: false,
+            streams: 0,
+            newest: 0,
+            calls: 0,
+            muddled: false,
+            insert: Vec::new(),
+            inserted: None,
+            waker: None,
+        }
+    }
+}
+
 impl Line {
+    pub(super) fn new(id: u64, crowd: Option<Arc<Crowd>>) -> Self {
+        Self(Arc::new(Inner { id, crowd, ..Inner::default() }))
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        self.lock().usage
+    }
+
+    /// Counts a call until its answer is there.
+    pub(super) fn busy(&self) -> Busy {
+        let mut state = self.lock();
+        state.usage.calls += 1;
+        state.usage.used = Instant::now();
+        Busy(self.clone())
+    }
+
+    /// Waits until the other side has taken enough of the answers before.
+    pub(super) async fn room(&self) {
+        loop {
+            let taken = self.0.taken.notified();
+            if self.usage().unread < UNREAD {
+                return;
+            }
+            taken.await;
+        }
+    }
+
+    /// Counts bytes of an answer until they are written, or dropped.
+    pub(super) fn hold(&self, bytes: Bytes) -> Bytes {
+        if bytes.is_empty() {
+            return bytes;
+        }
+        let excessive = {
+            let Usage { unread, taken, .. } = &mut self.lock().usage;
+            if *unread == 0 {
+                *taken = Instant::now();
+            }
+            *unread += bytes.len();
+            *unread > MAX_UNREAD
+        };
+        let held = Held { line: self.clone(), bytes };
+        if excessive {
+            self.give_up();
+        }
+        self.0.crowd.iter().for_each(|crowd| crowd.add_unread(held.bytes.len()));
+        Bytes::from_owner(held)
+    }
+
+    /// Ends the connection to make room; what it has not sent yet can be sent again elsewhere, as it is told if it listens.
+    pub(super) fn give_up(&self) {
+        let mut state = self.lock();
+        state.usage.given_up = true;
+        state.wake();
+    }
+
     /// A call comes in; gives nothing if calls must have no effect any more.
     pub(crate) fn enter(&self) -> Option<Place> {
         let mut state = self.lock();
@@ -96,16 +193,57 @@ impl Line {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A call that is not answered yet.
+#[derive(Debug)]
+pub(super) struct Busy(Line);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let usage = &mut self.0.lock().usage;
+        usage.calls -= 1;
+        usage.used = Instant::now();
+    }
+}
+
+/// Bytes of an answer that the other side has not taken.
+#[derive(Debug)]
+struct Held {
+    line: Line,
+    bytes: Bytes,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        {
+            let usage = &mut self.line.lock().usage;
+            usage.unread -= self.bytes.len();
+            usage.taken = Instant::now();
+        }
+        self.line.0.crowd.iter().for_each(|crowd| crowd.remove_unread(self.bytes.len()));
+        self.line.0.taken.notify_waiters();
+    }
+}
+
+/// The frame that says that no stream after this one was taken.
+fn go_away(last: u32, reason: u32) -> Vec<u8> {
+    let head = [0, 0, 8, GOAWAY, 0, 0, 0, 0, 0];
+    [&head[..], &last.to_be_bytes(), &reason.to_be_bytes()].concat()
 }
 
 impl State {
     fn insert(&mut self, last: u32, reason: u32) -> oneshot::Receiver<()> {
         let (tell, told) = oneshot::channel();
-        self.insert.extend([0, 0, 8, GOAWAY, 0, 0, 0, 0, 0]);
-        self.insert.extend(last.to_be_bytes());
-        self.insert.extend(reason.to_be_bytes());
+        self.insert.extend(go_away(last, reason));
         self.inserted = Some(tell);
         self.wake();
         told
@@ -123,21 +261,38 @@ impl State {
 pub(crate) struct Tapped<S> {
     socket: S,
     line: Line,
+    /// Known from the first bytes on.
+    is_http2: Option<bool>,
     incoming: Frames,
     outgoing: Frames,
 }
 
 impl<S> Tapped<S> {
-    pub(crate) fn new(socket: S) -> Self {
+    pub(crate) fn new(socket: S, line: Line) -> Self {
         let incoming = Frames { left: PREFACE, ..Frames::default() };
-        Self { socket, line: Line::default(), incoming, outgoing: Frames::default() }
+        Self { socket, line, is_http2: None, incoming, outgoing: Frames::default() }
+    }
+}
+
+impl<S> Drop for Tapped<S> {
+    fn drop(&mut self) {
+        let Inner { id, crowd, .. } = &*self.line.0;
+        crowd.iter().for_each(|crowd| crowd.leave(*id));
     }
 }
 
 impl<S: AsyncWrite + Unpin> Tapped<S> {
-    /// Fails if the connection was cut; else sees to it that the next cut, or insertion, is noticed.
-    fn check(&self, context: &Context<'_>) -> io::Result<()> {
-        let mut state = self.line.lock();
+    /// Fails if the connection was cut or given up; else sees to it that the next cut, or insertion, is noticed.
+    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let Self { socket, line, is_http2, outgoing, .. } = self;
+        let mut state = line.lock();
+        if state.usage.given_up && !state.cut {
+            state.cut = true;
+            if *is_http2 == Some(true) && outgoing.is_between() {
+                // One that takes no bytes does not get these either.
+                _ = Pin::new(socket).poll_write(context, &go_away(state.newest, NO_ERROR));
+            }
+        }
         if state.cut {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
@@ -174,8 +329,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tapped<S> {
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.socket).poll_read(context, buffer))?;
+        let read = &buffer.filled()[before..];
+        if this.is_http2.is_none() && !read.is_empty() {
+            this.is_http2 = Some(read.starts_with(HTTP2));
+        }
         let mut state = this.line.lock();
-        this.incoming.pass(&buffer.filled()[before..], |kind, stream| {
+        this.incoming.pass(read, |kind, stream| {
             // Else these are trailers.
             if kind == HEADERS && stream > state.newest {
                 state.newest = stream;
@@ -298,7 +457,7 @@ mod tests {
     }
 
     /// A GOAWAY of no error that covers every stream.
-    fn go_away() -> Vec<u8> {
+    fn covering_all() -> Vec<u8> {
         frame(GOAWAY, 0, &[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0])
     }
 
@@ -324,7 +483,7 @@ mod tests {
     #[tokio::test]
     async fn a_goaway_comes_between_two_frames() {
         let (near, far) = duplex(1000);
-        let mut tapped = Tapped::new(near);
+        let mut tapped = Tapped::new(near, Line::default());
         let line = tapped.connect_info();
         let (first, second) = (frame(HEADERS, 1, b"abcdef"), frame(0, 1, b"x"));
         tapped.write_all(&first[..11]).await.expect("open");
@@ -333,13 +492,13 @@ mod tests {
         tapped.write_all(&[&first[11..], &second].concat()).await.expect("open");
         said.await.expect("no panic");
         drop(tapped);
-        assert_eq!(everything(far).await, [first, go_away(), second].concat());
+        assert_eq!(everything(far).await, [first, covering_all(), second].concat());
     }
 
     #[tokio::test]
     async fn a_goaway_comes_between_two_frames_that_are_written_in_pieces() {
         let (near, far) = duplex(1000);
-        let mut tapped = Tapped::new(near);
+        let mut tapped = Tapped::new(near, Line::default());
         let line = tapped.connect_info();
         let (first, second) = (frame(HEADERS, 1, b"abcdef"), frame(0, 1, b"x"));
         let pieces = [IoSlice::new(&first[..3]), IoSlice::new(&first[3..11])];
@@ -352,13 +511,13 @@ mod tests {
         assert_eq!(tapped.write_vectored(&pieces[1..]).await.expect("open"), second.len());
         said.await.expect("no panic");
         drop(tapped);
-        assert_eq!(everything(far).await, [first, go_away(), second].concat());
+        assert_eq!(everything(far).await, [first, covering_all(), second].concat());
     }
 
     /// A connection whose client has opened these streams.
     async fn opened(streams: &[u8]) -> (Tapped<DuplexStream>, DuplexStream) {
         let (near, mut far) = duplex(1000);
-        let mut tapped = Tapped::new(near);
+        let mut tapped = Tapped::new(near, Line::default());
         let heads = streams.iter().flat_map(|stream| frame(HEADERS, *stream, b""));
         let bytes: Vec<u8> = [0; PREFACE].into_iter().chain(heads).collect();
         far.write_all(&bytes).await.expect("open");
@@ -406,9 +565,70 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_line_that_is_given_up_says_what_it_has_not_taken() {
+        let (near, mut far) = duplex(1000);
+        let mut tapped = Tapped::new(near, Line::default());
+        let line = tapped.connect_info();
+        let bytes = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(HEADERS, 5, b"")].concat();
+        far.write_all(&bytes).await.expect("open");
+        tapped.read_exact(&mut vec![0; bytes.len()]).await.expect("open");
+        line.give_up();
+        assert!(tapped.read_u8().await.is_err());
+        drop(tapped);
+        assert_eq!(everything(far).await, frame(GOAWAY, 0, &[0, 0, 0, 5, 0, 0, 0, 0]));
+    }
+
+    #[tokio::test]
+    async fn no_frame_is_said_where_it_would_be_no_frame() {
+        for first in [&b"GET / HTTP/1.1\r\n"[..], b""] {
+            let (near, mut far) = duplex(1000);
+            let mut tapped = Tapped::new(near, Line::default());
+            far.write_all(first).await.expect("open");
+            tapped.read_exact(&mut vec![0; first.len()]).await.expect("open");
+            tapped.connect_info().give_up();
+            assert!(tapped.read_u8().await.is_err());
+            drop(tapped);
+            assert_eq!(everything(far).await, b"");
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_wait_while_answers_are_unread() {
+        let line = Line::default();
+        let small = line.hold(Bytes::from_static(&[0; 10]));
+        line.room().await;
+        let large = line.hold(Bytes::from(vec![0; UNREAD]));
+        let waiting = tokio::spawn({
+            let line = line.clone();
+            async move { line.room().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        // A part of it is no room yet.
+        let part = large.slice(5..);
+        drop(large);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(part);
+        waiting.await.expect("no panic");
+        assert_eq!(line.usage().unread, small.len());
+    }
+
+    #[tokio::test]
+    async fn a_line_with_too_much_unread_is_given_up() {
+        let line = Line::default();
+        let first = line.hold(Bytes::from(vec![0; MAX_UNREAD]));
+        assert!(!line.usage().given_up);
+        let second = line.hold(Bytes::from_static(b"x"));
+        assert!(line.usage().given_up);
+        drop((first, second));
+        assert_eq!(line.usage().unread, 0);
+    }
+
+    #[tokio::test]
     async fn a_cut_line_is_dead_in_both_directions() {
         let (near, _far) = duplex(1000);
-        let mut tapped = Tapped::new(near);
+        let mut tapped = Tapped::new(near, Line::default());
         tapped.connect_info().cut();
         assert!(tapped.read_u8().await.is_err());
         assert!(tapped.write_u8(0).await.is_err());

@@ -14,6 +14,7 @@ use axum::body::{self, Body};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Extensions, HeaderMap, Request, Response};
+use tokio::time::timeout;
 use tonic::{Code, Status};
 use tower::Service;
 
@@ -26,7 +27,7 @@ use crate::emulator::{
     fault::{Action, Lag, Point},
     journal::{Call, Entry},
     rpc::Rpc,
-    service::MAX_MESSAGE,
+    service::{BODY_LIMIT, MAX_MESSAGE},
 };
 
 /// Whether it is compressed, and how long it is.
@@ -68,8 +69,8 @@ where
         let controls = Arc::clone(&self.controls);
         Box::pin(async move {
             let (mut head, body) = request.into_parts();
-            let Ok(message) = body::to_bytes(body, PREFIX + MAX_MESSAGE).await else {
-                let text = format!("The request is longer than {MAX_MESSAGE} bytes, or did not come in.");
+            let Ok(Ok(message)) = timeout(BODY_LIMIT, body::to_bytes(body, PREFIX + MAX_MESSAGE)).await else {
+                let text = format!("The request is longer than {MAX_MESSAGE} bytes, or did not come in in time.");
                 return Ok(Status::out_of_range(text).into_http());
             };
             let fate = head.extensions.get::<Fate>().cloned().unwrap_or_default();

@@ -82,6 +82,13 @@ impl Jobs for JobsService {
     async fn run_job(&self, request: Request<RunJobRequest>) -> Result<Response<Operation>, Status> {
         let delay = rest_only(&request, "overrides").and_then(|overrides| overrides.flag(&["delayExecution"]));
         let (caller, RunJobRequest { name: job, validate_only, overrides, .. }) = admit(&self.0, request)?;
+        let changes = overrides.iter().flat_map(|overrides| &overrides.container_overrides);
+        for (index, change) in changes.enumerate() {
+            let refused = |why: Inadmissible| {
+                Refusal::invalid(format!("overrides.container_overrides[{index}].env"), why.to_string())
+            };
+            self.0.admits_variables(&change.env).map_err(refused)?;
+        }
         let request = RunRequest { caller, job: name(&self.0, "name", &job)?, overrides, delay, validate_only };
         Ok(Response::new(self.0.apply(|machine, now| machine.run_job(&request, now))?))
     }
@@ -140,11 +147,10 @@ pub(crate) fn define(
         match engine.admits(container) {
             Ok(()) => {}
             Err(Inadmissible::ImageMissing) => missing_image = missing_image.or_else(|| Some(container.image.clone())),
-            Err(Inadmissible::CommandNotAllowed) => {
-                let field = format!("template.template.containers[{index}].command");
-                let text =
-                    "The emulator runs an image's own command only; start it with --allow-command to change that.";
-                return Err(Refusal::invalid(field, text));
+            Err(refused) => {
+                let field = if refused == Inadmissible::CommandNotAllowed { "command" } else { "env" };
+                let field = format!("template.template.containers[{index}].{field}");
+                return Err(Refusal::invalid(field, refused.to_string()));
             }
         }
     }

@@ -1,10 +1,12 @@
 //! The directory and the database in it. Knows rows, not what they mean.
 //!
+//! A database that is there is read on a checked copy in memory first, so that one that cannot be read is not touched. A
+//! new one gets its name when it is whole.
+//!
 //! redb because what is asked of it is to survive a kill at any moment: a commit is one switch of a root page after a
 //! sync, so there is no log to replay, and nothing of ours has to be right for it.
 
 use std::{
-    error::Error as StdError,
     fs::{self, DirBuilder, OpenOptions},
     io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
@@ -13,8 +15,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redb::{Builder, Database, DatabaseError, ReadableTable as _, TableDefinition, TableError};
+use redb::{
+    Builder, Database, DatabaseError, ReadableTable as _, StorageBackend as _, TableDefinition, TableError,
+    backends::FileBackend,
+};
 
+use super::{Failure, check};
 use crate::emulator::{
     EmulatorError,
     state::{Change, Machine, Restoration, Table},
@@ -22,8 +28,11 @@ use crate::emulator::{
 
 /// The database in the directory.
 const FILE: &str = "state.redb";
+/// What it is called until it is whole.
+const NEW_FILE: &str = "state.redb.new";
 /// Counted up when rows of before cannot be read any more.
 const FORMAT: u64 = 2;
+const FORMAT_KEY: &str = "format";
 /// Of the database's pages in memory; the machine is in memory anyway.
 const CACHE: usize = 16 * 1024 * 1024;
 
@@ -34,8 +43,6 @@ const LETTING_GO: Duration = Duration::from_secs(1);
 type Rows = TableDefinition<'static, (u64, u32), &'static [u8]>;
 const ABOUT: TableDefinition<'static, &str, u64> = TableDefinition::new("about");
 
-type Failure = Box<dyn StdError + Send + Sync>;
-
 #[derive(Debug)]
 pub(super) struct Disk {
     dir: PathBuf,
@@ -45,11 +52,14 @@ pub(super) struct Disk {
 impl Disk {
     pub(super) fn open(dir: &Path, fresh: Machine) -> Result<(Self, Machine), EmulatorError> {
         make_private(dir)?;
-        let database = claim(dir)?;
-        let disk = Self { dir: dir.to_owned(), database };
-        disk.check_format()?;
-        let machine = disk.read(fresh).map_err(|error| EmulatorError::unreadable(dir, error))?;
-        Ok((disk, machine))
+        let (database, machine) = match claim(dir)? {
+            Claimed::New(file) => (make(dir, file).map_err(|error| EmulatorError::unwritable(dir, error))?, fresh),
+            Claimed::Old(file) => {
+                let machine = read(&file, fresh).map_err(|error| EmulatorError::unreadable(&dir.join(FILE), error))?;
+                (reopen(file).map_err(|error| EmulatorError::unwritable(dir, error))?, machine)
+            }
+        };
+        Ok((Self { dir: dir.to_owned(), database }, machine))
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -80,66 +90,106 @@ impl Disk {
         }
         Ok(transaction.commit()?)
     }
+}
 
-    /// Says in a new database how it is written, and refuses one that is written otherwise.
-    fn check_format(&self) -> Result<(), EmulatorError> {
-        let format = || -> Result<u64, Failure> {
-            let transaction = self.database.begin_write()?;
-            let format = {
-                let mut about = transaction.open_table(ABOUT)?;
-                let present = about.get("format")?.map(|format| format.value());
-                if present.is_none() {
-                    about.insert("format", FORMAT)?;
-                }
-                present.unwrap_or(FORMAT)
-            };
-            transaction.commit()?;
-            Ok(format)
+/// The file of the database, which no other emulator has.
+#[derive(Debug)]
+enum Claimed {
+    New(FileBackend),
+    Old(FileBackend),
+}
+
+/// Makes an empty database, which says how it is written.
+fn make(dir: &Path, file: FileBackend) -> Result<Database, Failure> {
+    // Of an emulator that was killed here.
+    file.set_len(0)?;
+    let database = builder().create_with_backend(file)?;
+    let transaction = database.begin_write()?;
+    transaction.open_table(ABOUT)?.insert(FORMAT_KEY, FORMAT)?;
+    transaction.commit()?;
+    fs::rename(dir.join(NEW_FILE), dir.join(FILE))?;
+    fs::File::open(dir)?.sync_all()?;
+    Ok(database)
+}
+
+/// What a file holds that is whole and that this version can read. The file stays as it is.
+fn read(file: &FileBackend, fresh: Machine) -> Result<Machine, Failure> {
+    let length = file.len()?;
+    let bytes = file.read(0, usize::try_from(length)?)?;
+    let copy = check::copy(bytes)?;
+    let transaction = copy.begin_read()?;
+    let format = match transaction.open_table(ABOUT) {
+        Err(TableError::TableDoesNotExist(_)) => None,
+        about => about?.get(FORMAT_KEY)?.map(|format| format.value()),
+    };
+    if format != Some(FORMAT) {
+        return Err("another version of runjob wrote it".into());
+    }
+    let mut restoration = Restoration::new(fresh);
+    for table in Table::ALL {
+        let rows = match transaction.open_table(rows(table)) {
+            Err(TableError::TableDoesNotExist(_)) => continue,
+            rows => rows?,
         };
-        match format().map_err(|error| EmulatorError::unwritable(&self.dir, error))? {
-            FORMAT => Ok(()),
-            _ => Err(EmulatorError::unreadable(&self.dir, "another version of runjob wrote it")),
+        for row in rows.iter()? {
+            let (key, value) = row?;
+            let (serial, index) = key.value();
+            let added = restoration.add(table, serial, value.value());
+            added.map_err(|error| format!("row {serial}.{index} of {}: {error}", table.name()))?;
         }
     }
+    restoration.finish()
+}
 
-    fn read(&self, fresh: Machine) -> Result<Machine, Failure> {
-        let transaction = self.database.begin_read()?;
-        let mut restoration = Restoration::new(fresh);
-        for table in Table::ALL {
-            let rows = match transaction.open_table(rows(table)) {
-                Err(TableError::TableDoesNotExist(_)) => continue,
-                rows => rows?,
-            };
-            for row in rows.iter()? {
-                let (key, value) = row?;
-                let (serial, index) = key.value();
-                let added = restoration.add(table, serial, value.value());
-                added.map_err(|error| format!("row {serial}.{index} of {}: {error}", table.name()))?;
-            }
-        }
-        restoration.finish()
-    }
+/// The database in a file that was read before.
+fn reopen(file: FileBackend) -> Result<Database, Failure> {
+    let mut trusted = file.read(check::TRUSTED.start as u64, check::TRUSTED.len())?;
+    check::distrust(&mut trusted);
+    file.write(check::TRUSTED.start as u64, &trusted)?;
+    Ok(builder().create_with_backend(file)?)
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE);
+    builder
 }
 
 fn rows(table: Table) -> Rows {
     TableDefinition::new(table.name())
 }
 
-/// The database, for this emulator alone.
-fn claim(dir: &Path) -> Result<Database, EmulatorError> {
-    let opened = || -> Result<Database, DatabaseError> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(dir.join(FILE))?;
-        Builder::new().set_cache_size(CACHE).create_file(file)
-    };
+/// The file, for this emulator alone.
+fn claim(dir: &Path) -> Result<Claimed, EmulatorError> {
     let give_up = Instant::now() + LETTING_GO;
     loop {
-        match opened() {
+        match try_claim(dir) {
             Err(DatabaseError::DatabaseAlreadyOpen) if Instant::now() < give_up => thread::sleep(LETTING_GO / 20),
             Err(DatabaseError::DatabaseAlreadyOpen) => return Err(EmulatorError::in_use(dir)),
-            opened => return opened.map_err(|error| EmulatorError::unwritable(dir, error)),
+            Err(error) if exists(&dir.join(FILE)) => return Err(EmulatorError::unreadable(&dir.join(FILE), error)),
+            claimed => return claimed.map_err(|error| EmulatorError::unwritable(dir, error)),
         }
     }
+}
+
+fn try_claim(dir: &Path) -> Result<Claimed, DatabaseError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    let (file, new) = (dir.join(FILE), dir.join(NEW_FILE));
+    if !exists(&file) {
+        let claimed = FileBackend::new(options.clone().create(true).truncate(false).open(new)?)?;
+        // Another emulator may have been faster, and then this is a file that it does not know.
+        return if exists(&file) { Err(DatabaseError::DatabaseAlreadyOpen) } else { Ok(Claimed::New(claimed)) };
+    }
+    if !fs::metadata(&file)?.is_file() {
+        return Err(io::Error::other("it is no file").into());
+    }
+    Ok(Claimed::Old(FileBackend::new(options.open(file)?)?))
+}
+
+/// Also a link to nowhere, in whose place nothing may be made.
+fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// Makes the directory, for this user alone. One that is there is made private if it is ours or empty, and refused if

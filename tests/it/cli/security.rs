@@ -14,14 +14,6 @@ use std::{
 
 use super::{Ran, Running, Server, ran, runjob};
 
-/// `runjob emulator` with these flags, started by a shell after these words.
-fn limited(words: &str, flags: &str) -> Running {
-    let mut command = Command::new("/bin/sh");
-    let line = format!("{words}; exec {} emulator --listen=127.0.0.1:0 {flags}", env!("CARGO_BIN_EXE_runjob"));
-    command.env_clear().args(["-c", &line]).stdin(Stdio::null());
-    Running::start(command)
-}
-
 fn has_gone(process: &str) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.is_empty() || stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z'))
@@ -110,7 +102,7 @@ fn an_address_that_is_not_loopback_needs_a_token_and_the_token_is_private() {
 /// Case 50: without files to open it waits, and goes on.
 #[test]
 fn an_emulator_that_can_open_no_more_files_serves_who_is_there() {
-    let server = Server::over(limited("ulimit -n 48", ""));
+    let server = Server::limited("ulimit -n 48", "");
     let address = server.variable.split_once('=').expect("a variable").1.to_owned();
     assert_eq!(server.ran("jobs list").status, 0);
     let crowd: Vec<_> = (0..200).map(|_| TcpStream::connect(&address).expect("the system takes it")).collect();
@@ -125,10 +117,8 @@ fn an_emulator_without_room_says_so_and_starts_nothing_that_it_cannot_keep() {
     let place = tempfile::tempdir().expect("a place");
     let dir = place.path().join("state");
     // A full disk, as far as this process can tell: no file may grow beyond 2 MiB.
-    let mut server = Server::over(limited(
-        "trap '' XFSZ; ulimit -f 4096",
-        &format!("--runtime=simulated --data-dir={}", dir.display()),
-    ));
+    let mut server =
+        Server::limited("trap '' XFSZ; ulimit -f 4096", &format!("--runtime=simulated --data-dir={}", dir.display()));
     let mut started = Vec::new();
     let failed = loop {
         let mut command = server.command("execute echo --tasks=1000");

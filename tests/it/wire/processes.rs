@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, env, fs, path::Path};
 
 use runjob::{
-    emulator::{AttemptId, Emulator, Output, OutputLine, OutputReader, Stream},
+    emulator::{AttemptId, Emulator, Output, OutputLine, OutputReader, Simulated, Stream},
     proto::run::v2::{
         CancelExecutionRequest, Execution,
         run_job_request::{Overrides, overrides::ContainerOverride},
@@ -91,15 +91,45 @@ async fn a_task_sees_its_own_environment_and_nothing_else() {
     assert_eq!(seen, BTreeMap::from(expected));
 }
 
-/// DESIGN 7.5: a variable that chooses code to load never reaches the program.
+/// DESIGN 7.4: a variable that chooses code to load never reaches the program, and nothing starts.
 #[tokio::test]
 async fn a_job_cannot_load_code_into_a_mapped_command() {
     let mut api = Api::real().await;
     let change = ContainerOverride { env: vec![variable("LD_PRELOAD", "/tmp/x.so")], ..ContainerOverride::default() };
     let overrides = Overrides { container_overrides: vec![change], ..Overrides::default() };
-    let operation = api.run_with("fail", overrides).await.expect("accepted");
-    let done = api.wait(&operation).await;
-    assert!(error(&done).1.contains("LD_PRELOAD is refused"), "{}", error(&done).1);
+    let refused = api.run_with("fail", overrides).await.expect_err("it could load code");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().contains("LD_PRELOAD is refused"), "{}", refused.message());
+    assert!(refused.message().contains("--allow-command"), "{}", refused.message());
+    assert_eq!(api.emulator.ledger(), []);
+}
+
+/// DESIGN 7.4: also where the job is from an emulator that allowed more.
+#[tokio::test]
+async fn a_job_from_before_cannot_load_code_either() {
+    let dir = tempfile::tempdir().expect("a place");
+    let mut definition = job("echo", |_, task| task.retries = retries(0));
+    let task = definition.template.as_mut().and_then(|template| template.template.as_mut()).expect("it has one");
+    task.containers[0].env = vec![variable("BASH_ENV", "/tmp/x")];
+    let mut open = Api::start(Emulator::builder().data_dir(dir.path()).allow_command(true)).await;
+    open.create("open", definition).await.expect("it is allowed");
+    open.emulator.stop().await.expect("it did not panic");
+
+    let mut strict = Api::start(Emulator::builder().data_dir(dir.path())).await;
+    let operation = strict.run("open").await;
+    let done = strict.wait(&operation).await;
+    assert!(error(&done).1.contains("BASH_ENV is refused"), "{}", error(&done).1);
+}
+
+/// On the service any name will do, and a simulation has nothing that could take code from it.
+#[tokio::test]
+async fn a_simulated_job_has_any_variable() {
+    let mut api = Api::simulated(|_, _| Simulated::exits(0)).await;
+    let env = vec![variable("BASH_ENV", "/tmp/x"), variable("a.b-c", "d")];
+    let change = ContainerOverride { env, ..ContainerOverride::default() };
+    let overrides = Overrides { container_overrides: vec![change], ..Overrides::default() };
+    let operation = api.run_with("echo", overrides).await.expect("accepted");
+    response::<Execution>(&api.wait(&operation).await);
 }
 
 #[tokio::test]
