@@ -26,7 +26,10 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::{BoxFuture, try_join};
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, try_join},
+};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header::AUTHORIZATION, uri};
 use http_body::Body as _;
 use tokio::time::timeout;
@@ -170,7 +173,14 @@ impl Shared {
     async fn prepare(&self, headers: &HeaderMap) -> Result<(Lease, HeaderMap, Option<u64>)> {
         let lease = self.pool.lease().await;
         let token = self.credentials.authorization();
-        let token = if lease.opened().is_some() { token.await? } else { try_join(lease.open(), token).await?.1 };
+        let token = if lease.opened().is_some() {
+            token.await?
+        } else {
+            // Of two errors the token's is told: it stays when the network comes back.
+            let (opened, token) = try_join(lease.open().map(Ok), token).await?;
+            opened?;
+            token
+        };
         let mut headers = headers.clone();
         let generation = token.as_ref().map(|token| token.generation);
         if let Some(token) = token {

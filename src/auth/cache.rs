@@ -42,7 +42,7 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    held: Option<Held>,
+    held: Option<CachedToken>,
     /// The fetch that all waiters share.
     flight: Option<Flight>,
     /// Counts the tokens.
@@ -50,14 +50,14 @@ struct State {
 }
 
 #[derive(Clone)]
-struct Held {
+struct CachedToken {
     authorization: Authorization,
     renew: Instant,
     end: Instant,
 }
 
 /// `None` is a fetch whose runtime has ended before it had.
-type Flight = Shared<BoxFuture<'static, Option<Result<Held, TokenError>>>>;
+type Flight = Shared<BoxFuture<'static, Option<Result<CachedToken, TokenError>>>>;
 
 impl Cache {
     pub(super) fn new(source: impl Source + 'static) -> Self {
@@ -80,7 +80,7 @@ impl Cache {
         }
     }
 
-    async fn fetched(&self) -> Result<Held, TokenError> {
+    async fn fetched(&self) -> Result<CachedToken, TokenError> {
         // Twice: the runtime of the first fetch may have ended under it.
         for _ in 0..2 {
             let flight = self.0.flight(&mut self.0.lock());
@@ -133,7 +133,7 @@ impl Inner {
     }
 
     /// Keeps the outcome of a fetch. After a failure the old token is served on.
-    fn keep(&self, outcome: Result<(AccessToken, HeaderValue), TokenError>) -> Result<Held, TokenError> {
+    fn keep(&self, outcome: Result<(AccessToken, HeaderValue), TokenError>) -> Result<CachedToken, TokenError> {
         let now = Instant::now();
         let mut state = self.lock();
         // A caller that comes from here on must not join a flight that has landed.
@@ -142,7 +142,7 @@ impl Inner {
             Ok((token, value)) => {
                 state.generation += 1;
                 let end = now + token.life();
-                let held = Held {
+                let held = CachedToken {
                     authorization: Authorization { value, generation: state.generation },
                     renew: end - MARGIN.min(token.life() / 2),
                     end,

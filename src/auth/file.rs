@@ -10,7 +10,7 @@ use super::{
     cache::Cache,
     carried::{Carried, UserFile},
     external::{External, ExternalFile, ExternalUser, ExternalUserFile, Subject},
-    finder::Setup,
+    finder::SourceSetup,
     impersonated::{self, Impersonated},
     key::{KeyFile, SelfSigned},
 };
@@ -40,7 +40,7 @@ struct ImpersonatedFile {
 }
 
 /// The credentials in this text of a file.
-pub(super) async fn credentials(setup: &Setup, text: &str) -> Result<Credentials, String> {
+pub(super) async fn credentials(setup: &SourceSetup, text: &str) -> Result<Credentials, String> {
     let value: Value = serde_json::from_str(text)
         .map_err(|why| format!("it is not JSON, at line {} column {}", why.line(), why.column()))?;
     let header: Header = read_value(&value)?;
@@ -62,7 +62,7 @@ pub(super) async fn credentials(setup: &Setup, text: &str) -> Result<Credentials
 }
 
 /// A source that needs no other credentials.
-async fn simple(setup: &Setup, kind: &str, value: &Value) -> Result<(&'static str, Cache), String> {
+async fn simple(setup: &SourceSetup, kind: &str, value: &Value) -> Result<(&'static str, Cache), String> {
     Ok(match kind {
         "service_account" => ("service account", key(setup, read_value(value)?).await?),
         "authorized_user" => {
@@ -82,7 +82,7 @@ async fn simple(setup: &Setup, kind: &str, value: &Value) -> Result<(&'static st
 }
 
 /// A key signs its own tokens, unless its file names another issuer than Google that the caller trusts.
-async fn key(setup: &Setup, file: KeyFile) -> Result<Cache, String> {
+async fn key(setup: &SourceSetup, file: KeyFile) -> Result<Cache, String> {
     let Some(named) = &file.token_uri else { return SelfSigned::new(file).map(Cache::new) };
     let url = setup.trust.issuer("token_uri", named)?;
     match setup.trust.has(&url) {
@@ -91,7 +91,7 @@ async fn key(setup: &Setup, file: KeyFile) -> Result<Cache, String> {
     }
 }
 
-fn external(setup: &Setup, file: ExternalFile) -> Result<Cache, String> {
+fn external(setup: &SourceSetup, file: ExternalFile) -> Result<Cache, String> {
     let subject = Subject::new(&file, &setup.trust, &*setup.env)?;
     let url = setup.trust.issuer("token_url", &file.token_url)?;
     let account = file.service_account_impersonation_url.clone();
@@ -109,7 +109,7 @@ fn external(setup: &Setup, file: ExternalFile) -> Result<Cache, String> {
     }))
 }
 
-async fn impersonated(setup: &Setup, value: &Value) -> Result<Cache, String> {
+async fn impersonated(setup: &SourceSetup, value: &Value) -> Result<Cache, String> {
     let file: ImpersonatedFile = read_value(value)?;
     let url = setup.trust.issuer("service_account_impersonation_url", &file.service_account_impersonation_url)?;
     let header: Header =

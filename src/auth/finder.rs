@@ -32,7 +32,7 @@ const LONGEST_PATH: usize = 256;
 pub(crate) type Env = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// What every source is made with.
-pub(super) struct Setup {
+pub(super) struct SourceSetup {
     pub(super) http: Http,
     pub(super) trust: Trust,
     pub(super) env: Env,
@@ -200,7 +200,7 @@ impl CredentialsBuilder {
         }
     }
 
-    fn setup(&self) -> Result<Setup> {
+    fn setup(&self) -> Result<SourceSetup> {
         let mut trust = Trust::default();
         if let Some(universe) = self.universe.clone().or_else(|| (self.env)("GOOGLE_CLOUD_UNIVERSE_DOMAIN")) {
             trust.universe = universe;
@@ -209,7 +209,7 @@ impl CredentialsBuilder {
         let listed = listed.split(',').filter(|server| !server.trim().is_empty());
         self.trusted.iter().map(String::as_str).chain(listed).for_each(|server| trust.add(server));
         let proxies = Proxies::find(self.proxy.as_deref(), &*self.env)?;
-        Ok(Setup { http: Http::new(self.roots.clone(), proxies), trust, env: Arc::clone(&self.env) })
+        Ok(SourceSetup { http: Http::new(self.roots.clone(), proxies), trust, env: Arc::clone(&self.env) })
     }
 
     fn finished(self, mut credentials: Credentials) -> Credentials {
@@ -220,7 +220,7 @@ impl CredentialsBuilder {
     }
 }
 
-impl Setup {
+impl SourceSetup {
     /// What Google's libraries look for, in their order.
     async fn find(&self) -> Result<Credentials> {
         if let Some(path) = (self.env)(VARIABLE) {

@@ -72,6 +72,7 @@ const SHARED_NAMES: [(&str, &[&str]); 5] = [
             "Stage",
             "State",
             "Variables",
+            "Way",
         ],
     ),
     (
@@ -90,6 +91,7 @@ const SHARED_NAMES: [(&str, &[&str]); 5] = [
             "Progress",
             "Report",
             "Result",
+            "Server",
         ],
     ),
     (

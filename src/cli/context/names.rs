@@ -106,7 +106,7 @@ impl Context<'_> {
     }
 
     /// The first that is set.
-    fn find(&self, setting: &Setting, scope: Scope) -> Result<Found, Failure> {
+    fn find(&self, setting: &NameSource, scope: Scope) -> Result<Found, Failure> {
         if let Some(value) = (setting.flag)(self.global) {
             return Ok(Found { what: setting.what, value: value.clone(), origin: Origin::Flag(setting.typed) });
         }
@@ -129,7 +129,7 @@ impl Context<'_> {
 }
 
 /// Where a project or a region is looked for.
-struct Setting {
+struct NameSource {
     what: &'static str,
     /// How the help shows its value.
     placeholder: &'static str,
@@ -141,7 +141,7 @@ struct Setting {
     demo: &'static str,
 }
 
-const PROJECT: Setting = Setting {
+const PROJECT: NameSource = NameSource {
     what: "project",
     placeholder: "ID",
     flag: |global| &global.project,
@@ -151,7 +151,7 @@ const PROJECT: Setting = Setting {
     demo: DEMO_PROJECT,
 };
 
-const REGION: Setting = Setting {
+const REGION: NameSource = NameSource {
     what: "region",
     placeholder: "REGION",
     flag: |global| &global.region,
@@ -161,7 +161,7 @@ const REGION: Setting = Setting {
     demo: DEMO_REGION,
 };
 
-impl Setting {
+impl NameSource {
     fn unknown(&self) -> Failure {
         let Self { what, placeholder, variables: [_, variable], .. } = self;
         Failure::usage(format!("no {what} is known"))

@@ -126,8 +126,8 @@ async fn settings_that_do_not_go_together_are_refused() {
     for (builder, why) in [
         (builder().endpoint("http://127.0.0.1:1").dial(dialer), "plaintext"),
         (builder().dial(dialer).proxy("http://127.0.0.1:1"), "proxy has no part"),
-        (builder().connector(dialer).proxy("http://127.0.0.1:1"), "proxy has no part"),
-        (builder().connector(dialer).dial(dialer), "leave one out"),
+        (Client::builder().connector(dialer).proxy("http://127.0.0.1:1"), "leave the proxy out"),
+        (Client::builder().connector(dialer).dial(dialer), "leave one of them out"),
         (builder().proxy("socks5://canary"), "names no proxy"),
     ] {
         let text = refused(builder).await;
