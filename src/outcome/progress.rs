@@ -132,6 +132,19 @@ impl Progress {
     }
 }
 
+/// `running, 1 of 2 tasks done`; while there is trouble, `waiting; ` and its error.
+impl Display for Progress {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.trouble {
+            None => {
+                let done = [self.succeeded, self.failed, self.cancelled].map(u64::from).iter().sum::<u64>();
+                write!(f, "{}, {done} of {} tasks done", self.phase, self.tasks)
+            }
+            Some(trouble) => write!(f, "waiting; {}", trouble.error),
+        }
+    }
+}
+
 impl Display for Phase {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.pad(match self {

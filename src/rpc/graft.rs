@@ -74,7 +74,7 @@ pub(super) fn graft(message: &str, read: &[u8], before: &[u8], changed: &[u8]) -
     // Unknown fields first: where one of them is a member of a oneof, a member that the caller has set counts instead.
     let unknown = read.iter().filter(|part| !fields.contains_key(&part.number));
     let mut bytes: Vec<u8> = unknown.flat_map(|part| part.whole).copied().collect();
-    let mut origins = HashMap::<u32, VecDeque<Origin>>::new();
+    let mut origins = HashMap::<u32, VecDeque<Preserved>>::new();
     for part in &changed {
         match (fields.get(&part.number), part.payload) {
             (Some(Field { message: Some(inner), is_repeated, .. }), Some(payload)) => {
@@ -96,7 +96,7 @@ pub(super) fn graft(message: &str, read: &[u8], before: &[u8], changed: &[u8]) -
 
 /// What an embedded message was before the change.
 #[derive(Default)]
-struct Origin {
+struct Preserved {
     read: Vec<u8>,
     before: Vec<u8>,
 }
@@ -130,12 +130,12 @@ fn payloads<'a>(parts: &[WireField<'a>], number: u32) -> Vec<&'a [u8]> {
 }
 
 /// Of a field that is not a list: encoded messages behind each other are one message.
-fn merged(read: &[&[u8]], before: &[&[u8]]) -> VecDeque<Origin> {
-    VecDeque::from([Origin { read: read.concat(), before: before.concat() }])
+fn merged(read: &[&[u8]], before: &[&[u8]]) -> VecDeque<Preserved> {
+    VecDeque::from([Preserved { read: read.concat(), before: before.concat() }])
 }
 
 /// For each element of a changed list what it was before.
-fn by_element(message: &str, read: &[&[u8]], before: &[&[u8]], changed: &[&[u8]]) -> VecDeque<Origin> {
+fn by_element(message: &str, read: &[&[u8]], before: &[&[u8]], changed: &[&[u8]]) -> VecDeque<Preserved> {
     let name = |element| name_in(message, element);
     let rules: [&dyn Fn(usize, usize) -> bool; 3] = [
         &|old, new| before[old] == changed[new],
@@ -151,8 +151,10 @@ fn by_element(message: &str, read: &[&[u8]], before: &[&[u8]], changed: &[&[u8]]
             }
         }
     }
-    let origin =
-        |old: usize| Origin { read: read.get(old).copied().unwrap_or_default().to_vec(), before: before[old].to_vec() };
+    let origin = |old: usize| Preserved {
+        read: read.get(old).copied().unwrap_or_default().to_vec(),
+        before: before[old].to_vec(),
+    };
     origins.into_iter().map(|old| old.map(origin).unwrap_or_default()).collect()
 }
 

@@ -127,7 +127,10 @@ impl Source {
     /// The types that it defines outside of functions and of implementations.
     fn types(&self) -> impl Iterator<Item = &str> {
         self.code.lines().filter_map(|line| {
-            let line = line.strip_prefix("pub").map_or(line, |rest| rest.split_once(' ').map_or("", |(_, rest)| rest));
+            let line = line.strip_prefix("pub").map_or(line, |rest| {
+                // The visibility may have words of its own.
+                rest.strip_prefix('(').and_then(|rest| rest.split_once(')')).map_or(rest, |(_, rest)| rest).trim_start()
+            });
             let (keyword, rest) = line.split_once(' ')?;
             let is_type = ["struct", "enum", "trait", "type", "union"].contains(&keyword);
             is_type.then(|| rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default())
@@ -259,7 +262,9 @@ fn a_forbidden_import_would_be_seen() {
     let source = Source { path: "emulator/state.rs".to_owned(), code: code(text) };
     assert_eq!(source.module(), "emulator");
     assert_eq!(source.imports().into_iter().collect::<Vec<_>>(), ["call", "cli", "run"]);
-    let source =
-        Source { path: "a.rs".to_owned(), code: "pub(crate) struct One;\nenum Two {}\n    type In = ();".to_owned() };
-    assert_eq!(source.types().collect::<Vec<_>>(), ["One", "Two"]);
+    let source = Source {
+        path: "a.rs".to_owned(),
+        code: "pub(in crate::cli) struct One;\nenum Two {}\npub struct Three(());\n    type In = ();".to_owned(),
+    };
+    assert_eq!(source.types().collect::<Vec<_>>(), ["One", "Two", "Three"]);
 }

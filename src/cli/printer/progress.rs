@@ -42,11 +42,7 @@ impl<'a> ProgressLine<'a> {
 
     /// Shows how far the execution with this id is, unless it is as it was.
     pub(in crate::cli) fn show(&mut self, id: &str, now: &Progress) {
-        let done = [now.succeeded, now.failed, now.cancelled].map(u64::from).iter().sum::<u64>();
-        let state = match &now.trouble {
-            None => format!("{id}: {}, {done} of {} tasks done", now.phase, now.tasks),
-            Some(trouble) => format!("{id}: waiting; {}", trouble.error),
-        };
+        let state = format!("{id}: {now}");
         if state != self.state {
             self.state = state;
             self.write();
