@@ -5,7 +5,7 @@
 //! true. docs/adversary.md says which faults are drawn, and what was found.
 //!
 //! ```sh
-//! RUNJOB_ADVERSARY_SEED=1 RUNJOB_ADVERSARY_CONVERSATIONS=250000 cargo test --release --test adversary -- --nocapture
+//! RUNJOB_ADVERSARY_SEED=1 RUNJOB_ADVERSARY_CONVERSATIONS=250000 cargo test --profile bench --test adversary -- --nocapture
 //! RUNJOB_ADVERSARY_SEED=1 RUNJOB_ADVERSARY_ONLY=4711 cargo test --test adversary client -- --nocapture
 //! ```
 

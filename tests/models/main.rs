@@ -2,7 +2,7 @@
 //! lost or late, and in each state what docs/reliability.md claims.
 //!
 //! ```sh
-//! cargo test --release --test models -- --include-ignored --nocapture
+//! cargo test --profile bench --test models -- --include-ignored --nocapture
 //! ```
 //!
 //! Models of the protocols and not the code: that the code sends what its model sends, the other suites show.

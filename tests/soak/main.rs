@@ -1,6 +1,6 @@
 //! The client under trouble for as long as anybody likes: nothing is lost, nothing is doubled, and nothing grows.
 //!
-//! `RUNJOB_SOAK_MINUTES=20 cargo test --release --test soak -- --ignored --nocapture`; `RUNJOB_SOAK_SEED` draws other
+//! `RUNJOB_SOAK_MINUTES=20 cargo test --profile bench --test soak -- --ignored --nocapture`; `RUNJOB_SOAK_SEED` draws other
 //! faults. What is checked, and what it does not show, is in docs/trials.md.
 
 mod audit;

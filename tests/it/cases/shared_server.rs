@@ -73,7 +73,7 @@ fn tasks_wait_for_their_turn_where_few_files_can_be_opened() {
     }
 }
 
-/// Case 3.6 in full: `cargo test --release --test it -- --ignored thousand_tasks`.
+/// Case 3.6 in full: `cargo test --profile bench --test it -- --ignored thousand_tasks`.
 #[test]
 #[ignore = "takes half a minute of all processors"]
 fn two_thousand_tasks_fail_for_no_reason_of_the_emulator() {

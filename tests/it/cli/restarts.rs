@@ -1,7 +1,7 @@
 //! The emulator killed outright, again and again, at points that a seed chooses: what it told its callers is so, and nothing
 //! runs twice.
 //!
-//! `RUNJOB_RESTARTS=1000 cargo test --release killed` does it as often as that.
+//! `RUNJOB_RESTARTS=1000 cargo test --profile bench killed` does it as often as that.
 
 use std::{collections::BTreeSet, env, fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
