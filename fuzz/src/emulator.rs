@@ -42,9 +42,8 @@ pub fn rest(data: &[u8]) {
 }
 
 async fn ask(address: SocketAddr, data: &[u8]) -> Vec<u8> {
-    let (line, body) = data.iter().position(|byte| *byte == b'\n').map_or((data, &b""[..]), |end| {
-        (&data[..end], &data[end + 1..])
-    });
+    let (line, body) =
+        data.iter().position(|byte| *byte == b'\n').map_or((data, &b""[..]), |end| (&data[..end], &data[end + 1..]));
     let line: String = String::from_utf8_lossy(line).chars().filter(|c| !c.is_control()).collect();
     let mut socket = TcpStream::connect(address).await.expect("the emulator listens");
     _ = socket.set_zero_linger();

@@ -150,9 +150,9 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
 /// Writes an input down, under a name that depends on it alone.
 fn keep(target: &str, input: &[u8]) -> PathBuf {
     let artifacts = folder().join("artifacts").join(target);
-    let name = input.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let name = input
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
     let file = artifacts.join(format!("crash-{name:016x}"));
     _ = fs::create_dir_all(&artifacts);
     _ = fs::write(&file, input);
@@ -170,8 +170,20 @@ fn mutant(corpus: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
 }
 
 fn mutate(input: &mut Vec<u8>, corpus: &[Vec<u8>], rng: &mut Rng) {
-    const ODD: [&[u8]; 12] =
-        [b"\0", b"\xff\xff\xff\xff", b"-1", b"9223372036854775807", b"1e999", b"\xf0\x9f\x98\x80", b"\xc3", b"\\u0000", b"\r\n", b"..", b"{\"a\":", b"%2f"];
+    const ODD: [&[u8]; 12] = [
+        b"\0",
+        b"\xff\xff\xff\xff",
+        b"-1",
+        b"9223372036854775807",
+        b"1e999",
+        b"\xf0\x9f\x98\x80",
+        b"\xc3",
+        b"\\u0000",
+        b"\r\n",
+        b"..",
+        b"{\"a\":",
+        b"%2f",
+    ];
     let at = rng.usize(0..=input.len());
     let end = (at + rng.usize(0..=16)).min(input.len());
     match rng.u8(0..8) {
