@@ -2,7 +2,7 @@
 //!
 //! Only the program changes its process, at its start. An emulator inside another program leaves that one as it is.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, getrlimit};
 
 /// Files for what is neither a connection nor a task: the listener, the store, the runtime, the standard streams, and
 /// what is open for a moment, such as the pipes of a process that is being started.
@@ -41,7 +41,10 @@ impl Room {
 /// memory and environment are closed to processes of the same user, such as its tasks.
 ///
 /// A debugger is kept out by that as well, and there is no core dump.
+#[cfg(feature = "cli")]
 pub(crate) fn take_over() {
+    use rustix::process::{Rlimit, setrlimit};
+
     let files = getrlimit(Resource::Nofile);
     // With the old limit less happens at a time.
     _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
