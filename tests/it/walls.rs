@@ -96,7 +96,7 @@ const SHARED_NAMES: [(&str, &[&str]); 5] = [
     ),
     (
         "of the program, as the user has typed it or is told it",
-        &["Broken", "ContainerOverrides", "Failure", "Format", "Start", "Stream", "Target"],
+        &["ContainerOverrides", "Failure", "Format", "Start", "Stream", "Target"],
     ),
     ("private to one file, and the plain word there", &["Flight", "Inner", "Trouble"]),
 ];
