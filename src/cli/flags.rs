@@ -1,6 +1,7 @@
 //! Flags that several verbs share: their syntax, and what their values mean. Knows no verb.
 
 pub(super) mod env_file;
+pub(super) mod file;
 pub(super) mod free_text;
 pub(super) mod global;
 pub(super) mod lists;

@@ -7,13 +7,9 @@
 //! Where python-dotenv skips what it cannot read, and a name without `=`, this refuses them: a start without one of its
 //! variables is worse than no start. Errors name the line, never its text. A file is read up to a bound, and in linear time.
 
-use std::{
-    collections::HashMap,
-    fs::{File, OpenOptions},
-    io::{self, Read},
-    os::unix::fs::OpenOptionsExt,
-};
+use std::{collections::HashMap, path::Path};
 
+use super::file;
 use crate::cli::{environment::Environment, failure::Failure};
 
 /// The most that is read, and the most that the values may come to: what one gRPC message usually may hold.
@@ -25,25 +21,9 @@ const MOST_VARIABLES: usize = 1000;
 /// Reads a file of variables.
 pub(in crate::cli) fn read(path: &str, env: &Environment) -> Result<Vec<(String, String)>, Failure> {
     let unreadable = |error| Failure::usage(format!("--env-file: cannot read {path}: {error}"));
-    let text = open(path).and_then(bounded).map_err(unreadable)?;
+    let text = file::read(Path::new(path), LARGEST).map_err(unreadable)?;
     parse(&text, env)
         .map_err(|Problem { line, what }| Failure::usage(format!("--env-file: {path}, line {line} {what}")))
-}
-
-/// Opens a regular file, and nothing that could keep the reader waiting or never ends.
-fn open(path: &str) -> io::Result<File> {
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
-}
-
-fn bounded(file: File) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    file.take(LARGEST as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > LARGEST {
-        return Err(io::Error::other(format!("it is larger than {LARGEST} bytes")));
-    }
-    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
 }
 
 /// What is wrong, and on which line.
