@@ -6,6 +6,7 @@
 mod bench;
 mod doctor;
 mod emulator;
+mod estimate;
 mod recover;
 
 mod executions {
@@ -126,6 +127,8 @@ pub(super) enum Command {
     Recover(recover::Recover),
     /// Check whether a start with overrides and a wait would work from here: credentials, network, permissions.
     Doctor(doctor::Doctor),
+    /// Estimate what a month of executions costs; with flags alone, without calling anything.
+    Estimate(estimate::Estimate),
     /// Run an emulator of the Cloud Run Jobs API on this machine until interrupted.
     Emulator(emulator::Serve),
     /// Measure gRPC against REST: the same calls, in turns, against one server on this machine.
@@ -205,6 +208,7 @@ impl Command {
             Self::Operations(Operations::Delete(typed)) => call(typed, context, printer).await,
             Self::Recover(typed) => recover::run(typed, context, printer).await,
             Self::Doctor(typed) => doctor::run(typed, context, printer).await,
+            Self::Estimate(typed) => estimate::run(typed, context, printer).await,
             Self::Emulator(typed) => emulator::run(typed, context, printer).await,
             Self::Bench(typed) => bench::run(*typed, context, printer).await,
         }

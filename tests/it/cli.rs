@@ -5,6 +5,7 @@ mod bench;
 mod credentials;
 mod doctor;
 mod empty_root;
+mod estimate;
 mod execute;
 mod interrupt;
 mod lost_output;

@@ -177,7 +177,7 @@ pub(in crate::cli) struct Found {
 }
 
 /// Where a project or a region was found.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(in crate::cli) enum Origin {
     Flag(&'static str),
     /// A variable or gcloud's configuration.
