@@ -11,6 +11,7 @@ mod flags;
 mod follow;
 mod interrupt;
 mod printer;
+mod process;
 mod session;
 mod show;
 mod start_log;

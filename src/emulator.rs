@@ -26,7 +26,7 @@ mod defaults;
 mod engine;
 mod error;
 mod fault;
-pub(crate) mod host;
+mod host;
 mod iam;
 mod journal;
 mod logs;

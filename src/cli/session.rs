@@ -6,10 +6,11 @@ use super::{
     context::{Context, Target},
     failure::Failure,
     printer::Printer,
+    process,
 };
 use crate::{
     Client, Credentials, Location, Result,
-    emulator::{Emulator, OutputReader, host},
+    emulator::{Emulator, OutputReader},
 };
 
 /// A client, and the emulator that it speaks to when that is ours.
@@ -85,7 +86,7 @@ fn not_an_address(variable: &str) -> Failure {
 }
 
 async fn start(location: &Location) -> Result<Emulator, Failure> {
-    host::take_over();
+    process::become_emulator();
     // No other process can reach it, so a job may choose its own command.
     let builder = Emulator::builder().no_listener().location(location.clone()).allow_command(true);
     Ok(builder.start().await?)

@@ -1,6 +1,4 @@
-//! The process that an emulator runs in: how many files it may open, and who may look into it.
-//!
-//! Only the program changes its process, at its start. An emulator inside another program leaves that one as it is.
+//! How many connections and processes of tasks fit into the files that this process may open. Changes nothing about it.
 
 use rustix::process::{Resource, getrlimit};
 
@@ -34,25 +32,6 @@ impl Room {
         let processes = (files.saturating_sub(connections) / FILES_PER_PROCESS).clamp(1, MAX_PROCESSES);
         let count = |count| usize::try_from(count).unwrap_or(usize::MAX);
         Self { connections: count(connections), processes: count(processes) }
-    }
-}
-
-/// Prepares a process that is the emulator and nothing else: it may open as many files as the system allows, and its
-/// memory and environment are closed to processes of the same user, such as its tasks.
-///
-/// A debugger is kept out by that as well, and there is no core dump.
-#[cfg(feature = "cli")]
-pub(crate) fn take_over() {
-    use rustix::process::{Rlimit, setrlimit};
-
-    let files = getrlimit(Resource::Nofile);
-    // With the old limit less happens at a time.
-    _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        // It fails for no process.
-        _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
 }
 

@@ -128,7 +128,7 @@ impl Source {
     fn types(&self) -> impl Iterator<Item = &str> {
         self.code.lines().filter_map(|line| {
             let line = line.strip_prefix("pub").map_or(line, |rest| {
-                // The visibility may have words of its own.
+                // The visibility may name a path, as in `pub(in crate::cli)`.
                 rest.strip_prefix('(').and_then(|rest| rest.split_once(')')).map_or(rest, |(_, rest)| rest).trim_start()
             });
             let (keyword, rest) = line.split_once(' ')?;

@@ -16,10 +16,10 @@ use tokio::select;
 use crate::{
     Location,
     cli::{
-        context::Context, exit::Exit, failure::Failure, flags::values, interrupt::Interrupt, printer::Printer,
+        context::Context, exit::Exit, failure::Failure, flags::values, interrupt::Interrupt, printer::Printer, process,
         show::output,
     },
-    emulator::{Clock, Emulator, EmulatorBuilder, EmulatorError, OutputReader, Runtime, Simulation, Startup, host},
+    emulator::{Clock, Emulator, EmulatorBuilder, EmulatorError, OutputReader, Runtime, Simulation, Startup},
 };
 
 /// `runjob emulator`
@@ -151,7 +151,7 @@ fn image(typed: &str) -> Result<(String, Vec<String>), Failure> {
 /// Serves until Ctrl-C or SIGTERM. Says on stdout how to reach it, and on stderr what its tasks write.
 pub(in crate::cli) async fn run(typed: Serve, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
     let serve = typed.resolve(context)?;
-    host::take_over();
+    process::become_emulator();
     let mut interrupt = Interrupt::listen()?;
     let token = serve.require_token.as_deref().map(make_token).transpose()?;
     let emulator = start(serve, token).await?;

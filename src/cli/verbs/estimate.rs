@@ -1,7 +1,7 @@
 //! `runjob estimate`: what a month of executions costs, by a dated table of prices.
 //!
 //! Here is what an estimate needs, and whether a flag, a job or an execution says it. With only flags nothing is called,
-//! and neither a project nor credentials are looked for. What nobody says is never assumed, least of all a price.
+//! and neither a project nor credentials are looked for. A missing value is an error; no default price is assumed.
 
 mod bill;
 mod decimal;
@@ -85,7 +85,7 @@ impl Estimate {
         let (region, origin) = match &named {
             Some(named) => (named.location().region().to_owned(), None),
             None => {
-                self.check_complete()?;
+                alone(self.cpu, self.memory, self.duration)?;
                 let found = context.region()?;
                 (found.value, Some(found.origin))
             }
@@ -93,21 +93,21 @@ impl Estimate {
         let Self { cpu, memory, tasks, duration, per_day, .. } = self;
         Ok(Meaning { named, region, origin, prices, cpu, memory, tasks, duration, per_day })
     }
+}
 
-    /// Refuses flags that do not say all there is to know.
-    fn check_complete(&self) -> Result<(), Failure> {
-        let flags = [
-            (self.cpu.is_none(), "--cpu=N"),
-            (self.memory.is_none(), "--memory=SIZE"),
-            (self.duration.is_none(), "--duration=D"),
-        ];
-        let missing: Vec<_> = flags.iter().filter_map(|(is_missing, flag)| is_missing.then_some(*flag)).collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let message = format!("without a job or an execution an estimate needs {}", missing.join(", "));
-        Err(Failure::usage(message).hint("for instance: runjob estimate --cpu=2 --memory=4Gi --duration=60s"))
+/// What an estimate needs of the flags where there is neither a job nor an execution.
+fn alone(
+    cpu: Option<Cpu>,
+    memory: Option<Memory>,
+    duration: Option<Duration>,
+) -> Result<(Cpu, Memory, Duration), Failure> {
+    if let (Some(cpu), Some(memory), Some(duration)) = (cpu, memory, duration) {
+        return Ok((cpu, memory, duration));
     }
+    let flags = [(cpu.is_none(), "--cpu=N"), (memory.is_none(), "--memory=SIZE"), (duration.is_none(), "--duration=D")];
+    let missing: Vec<_> = flags.iter().filter_map(|(is_missing, flag)| is_missing.then_some(*flag)).collect();
+    let message = format!("without a job or an execution an estimate needs {}", missing.join(", "));
+    Err(Failure::usage(message).hint("for instance: runjob estimate --cpu=2 --memory=4Gi --duration=60s"))
 }
 
 /// Estimates, and calls the service only about a job or an execution.
@@ -158,19 +158,25 @@ impl Meaning {
 
     /// What the flags say, and what they do not say from the job or the execution.
     fn workload(&self, facts: Option<&Facts>) -> Result<Workload, Failure> {
-        let (cpu, memory) = match (self.cpu, self.memory, facts) {
-            (Some(cpu), Some(memory), _) => (cpu, memory),
-            (cpu, memory, Some(facts)) => {
-                let own = size::of_template(&facts.template).map_err(|what| {
-                    Failure::usage(format!("{} {what}", facts.name))
-                        .hint("give both --cpu=N and --memory=SIZE to estimate it by these alone")
-                })?;
-                (cpu.unwrap_or(own.0), memory.unwrap_or(own.1))
+        let (cpu, memory, duration) = match facts {
+            Some(facts) => {
+                let (cpu, memory) = self.size(facts)?;
+                (cpu, memory, facts.duration)
             }
-            _ => return Err(Failure::usage("an estimate needs --cpu=N and --memory=SIZE")),
+            None => alone(self.cpu, self.memory, self.duration)?,
         };
-        let duration = self.duration.or_else(|| facts.map(|facts| facts.duration)).unwrap_or_default();
         let tasks = self.tasks.or_else(|| facts.map(|facts| facts.tasks)).unwrap_or(1);
         Ok(Workload { cpu, memory, duration, tasks, per_day: self.per_day })
+    }
+
+    fn size(&self, facts: &Facts) -> Result<(Cpu, Memory), Failure> {
+        if let (Some(cpu), Some(memory)) = (self.cpu, self.memory) {
+            return Ok((cpu, memory));
+        }
+        let own = size::of_template(&facts.template).map_err(|what| {
+            Failure::usage(format!("{} {what}", facts.name))
+                .hint("give both --cpu=N and --memory=SIZE to estimate it by these alone")
+        })?;
+        Ok((self.cpu.unwrap_or(own.0), self.memory.unwrap_or(own.1)))
     }
 }

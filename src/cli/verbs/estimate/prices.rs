@@ -10,6 +10,8 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_path_to_error::Track;
+use strsim::levenshtein;
+use time::{Date, format_description::well_known::Iso8601};
 
 use super::dollars::Price;
 use crate::cli::{failure::Failure, flags::file};
@@ -123,7 +125,7 @@ impl Prices {
     }
 
     fn near(&self, wanted: &str) -> Vec<&str> {
-        let mut all: Vec<_> = self.regions().map(|region| (distance(wanted, region), region)).collect();
+        let mut all: Vec<_> = self.regions().map(|region| (levenshtein(wanted, region), region)).collect();
         all.sort_unstable();
         let nearest = all.first().map_or(0, |(distance, _)| *distance);
         if nearest <= NEAR {
@@ -170,8 +172,7 @@ impl Prices {
 
 fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let is_right = |(at, byte): (usize, u8)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() };
-    if text.len() == 10 && text.bytes().enumerate().all(is_right) {
+    if Date::parse(&text, &Iso8601::DATE).is_ok() {
         return Ok(text);
     }
     Err(D::Error::custom("expected a date such as \"2025-08-19\""))
@@ -182,21 +183,6 @@ fn step<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         0 => Err(D::Error::custom("expected 1 or more")),
         step => Ok(step),
     }
-}
-
-/// How many letters have to be changed, added or left out to make one word of the other.
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, letter) in one.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = at + 1;
-        for (index, known) in other.bytes().enumerate() {
-            let changed = diagonal + usize::from(letter != known);
-            diagonal = row[index + 1];
-            row[index + 1] = changed.min(diagonal + 1).min(row[index] + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]
@@ -228,18 +214,12 @@ mod tests {
     }
 
     #[test]
-    fn a_distance_counts_letters() {
-        for (one, other, expected) in [("", "", 0), ("a", "", 1), ("", "ab", 2), ("kitten", "sitting", 3)] {
-            assert_eq!(distance(one, other), expected, "{one} {other}");
-        }
-    }
-
-    #[test]
     fn an_error_says_where_in_the_table_it_is() {
         let cases = [
             ("\"0.000018\"", "0.000018", ["tiers[0].usdPerVcpuSecond", "expected a string"]),
             ("\"0.000018\"", "\"1e-6\"", ["tiers[0].usdPerVcpuSecond", "such as \"0.000018\""]),
             ("\"2025-08-19\"", "\"August\"", ["date", "such as \"2025-08-19\""]),
+            ("\"2025-08-19\"", "\"2025-02-30\"", ["date", "such as \"2025-08-19\""]),
             ("\"stepMillis\": 100", "\"stepMillis\": 0", ["stepMillis", "line 5"]),
             ("\"doubts\"", "\"doubt\"", ["doubt", "unknown field"]),
             ("\"atPricesOf\": \"1\"", "\"atPricesOf\": \"3\"", ["freeTier.atPricesOf", "no tier '3'"]),
