@@ -21,7 +21,7 @@ pub(crate) use crate::transport::Failure;
 use crate::{
     error::{Error, ErrorKind, Result},
     proto::Method,
-    retry::{Evidence, ReadPolicy, Slots, StartPolicy, Throttle},
+    retry::{Evidence, Policies, Slots, Throttle},
     trace,
     transport::{Chunks, Routing, Transport, Unary, grpc_timeout},
 };
@@ -40,6 +40,7 @@ pub(crate) struct Caller {
     pub(crate) rpc_timeout: Duration,
     /// Whether a wait ends at once when the service has never answered, instead of riding that out.
     pub(crate) fail_fast: bool,
+    pub(crate) policies: Policies,
     random: Arc<Mutex<fastrand::Rng>>,
     /// The RPC timeout as a header has it.
     told: HeaderValue,
@@ -121,7 +122,8 @@ impl Caller {
         let random = Arc::new(Mutex::new(random));
         let rpc_timeout = rpc_timeout.min(LONGEST_RPC);
         let told = grpc_timeout(rpc_timeout);
-        Self { transport, rpc_timeout, told, fail_fast: false, random, learned: Arc::new(learned) }
+        let (policies, learned) = (Policies::DEFAULT, Arc::new(learned));
+        Self { transport, rpc_timeout, told, fail_fast: false, policies, random, learned }
     }
 
     /// The same with another RPC timeout.
@@ -181,7 +183,7 @@ impl Caller {
             failures += 1;
             self.throttle().failed();
             let again = is_transient(&error) && self.throttle().allows();
-            match ReadPolicy::DEFAULT.next(failures, error.advice(), self.random()) {
+            match self.policies.read.next(failures, error.advice(), self.random()) {
                 Some(pause) if again => {
                     trace::retry(&call.request.path, pause, &error);
                     sleep(pause).await;
@@ -216,7 +218,7 @@ impl Caller {
             if failure.evidence != Evidence::Rejected || !self.renewed_token(&failure, &mut renewed) {
                 failures += 1;
                 refused += u32::from(failure.evidence == Evidence::Unprocessed);
-                match StartPolicy::DEFAULT.next(failure.evidence, failures, refused, self.random()) {
+                match self.policies.start.next(failure.evidence, failures, refused, self.random()) {
                     Some(pause) if failure.error.may_reconnect() && Instant::now() + pause < deadline => {
                         trace::retry(&call.request.path, pause, &failure.error);
                         sleep(pause).await;

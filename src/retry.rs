@@ -102,6 +102,36 @@ impl StartPolicy {
     }
 }
 
+/// How often the calls of a client are tried.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Policies {
+    pub(crate) read: ReadPolicy,
+    pub(crate) start: StartPolicy,
+}
+
+impl Policies {
+    pub(crate) const DEFAULT: Self = Self { read: ReadPolicy::DEFAULT, start: StartPolicy::DEFAULT };
+
+    /// The longest pause that can be asked for: a longer one is no backoff, and a clock could not tell it.
+    const LONGEST: Duration = Duration::from_secs(3600);
+
+    pub(crate) fn set_attempts(&mut self, most: u32) {
+        (self.read.attempts, self.start.attempts) = (most, most);
+    }
+
+    pub(crate) fn set_backoff(&mut self, first: Duration, longest: Duration) {
+        for backoff in [&mut self.read.backoff, &mut self.start.backoff] {
+            *backoff = Backoff { first: first.min(Self::LONGEST), longest: longest.min(Self::LONGEST), ..*backoff };
+        }
+    }
+
+    /// Whether the pauses do not begin or do not grow.
+    pub(crate) fn has_no_pause(&self) -> bool {
+        let Backoff { first, longest, .. } = self.read.backoff;
+        first.is_zero() || longest < first
+    }
+}
+
 /// Keeps the attempts of all calls together from making a bad time worse (gRFC A6, throttling).
 ///
 /// Each failure takes a token, each success gives a tenth back; while half of them or fewer are left, nothing is

@@ -4,7 +4,7 @@ use std::{
     env,
     fmt::{self, Debug, Formatter},
     mem,
-    num::NonZeroUsize,
+    num::{NonZeroU32, NonZeroUsize},
     time::Duration,
 };
 
@@ -18,6 +18,7 @@ use crate::{
     call::Caller,
     error::{Error, ErrorKind, Result},
     net::{Certificates, Dialer, Identity, OwnDialer, Proxies, Roots, Way},
+    retry::Policies,
     transport::{Options, Target, Transport},
 };
 
@@ -39,6 +40,7 @@ pub struct ClientBuilder {
     own_dialer: Option<OwnDialer>,
     certificates: Certificates,
     connections: NonZeroUsize,
+    policies: Policies,
     fail_fast: bool,
     jitter: Option<u64>,
 }
@@ -66,6 +68,7 @@ impl Default for ClientBuilder {
             own_dialer: None,
             certificates: Certificates::default(),
             connections: CONNECTIONS,
+            policies: Policies::DEFAULT,
             fail_fast: false,
             jitter: None,
         }
@@ -207,6 +210,28 @@ impl ClientBuilder {
         self
     }
 
+    /// How often a call is tried at the most, the first time included. Default is five times for a read and six for a start,
+    /// which go on for about three seconds: long enough for a connection to be replaced, short enough for a person to wait.
+    ///
+    /// A start is sent again only with proof that it was not processed, however many attempts are left; a peer that refuses
+    /// it is asked three times at the most. Waits are not limited by this: see [`Run::set_wait_limit`].
+    ///
+    /// [`Run::set_wait_limit`]: crate::Run::set_wait_limit
+    pub fn attempts(mut self, most: NonZeroU32) -> Self {
+        self.policies.set_attempts(most.get());
+        self
+    }
+
+    /// The pauses between the attempts of a call: the first one, doubled each time up to the longest. Each is shortened by
+    /// chance, by half at the most, so that many callers do not come back at the same moment. Default is 200 milliseconds up
+    /// to two seconds. More than an hour is taken for an hour.
+    ///
+    /// The second attempt of a start follows at once, without a pause. What the service asks for (`RetryInfo`) counts more.
+    pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
+        self.policies.set_backoff(first, longest);
+        self
+    }
+
     /// Whether a wait ends at once while the service has never answered this client. Default is not: what is waited for
     /// has a name that the service once gave, so that a refused, broken or silent connection is ridden out from the first
     /// question on, without limit unless the run has a [wait limit](crate::Run::set_wait_limit).
@@ -259,6 +284,7 @@ impl ClientBuilder {
         let random = self.jitter.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let mut caller = Caller::new(transport, self.rpc_timeout, random);
         caller.fail_fast = self.fail_fast;
+        caller.policies = self.policies;
         Ok(Client { caller })
     }
 
@@ -309,6 +335,8 @@ impl ClientBuilder {
         let has_credentials = self.credentials.as_ref().is_some_and(|credentials| !credentials.is_anonymous());
         if self.rpc_timeout.is_zero() || self.connect_timeout.is_zero() {
             Some("a timeout of 0 leaves no time for a call")
+        } else if self.policies.has_no_pause() {
+            Some("a backoff without a pause, or whose longest pause is shorter than its first, is none")
         } else if self.is_torn {
             Some("there are two servers: name one by endpoint, emulator or connector")
         } else if self.region.is_some() && !matches!(self.server, Server::CloudRun) {
