@@ -12,6 +12,7 @@ mod evidence;
 mod exchange;
 mod frames;
 mod headers;
+mod layers;
 mod pool;
 mod routing;
 mod wire;
@@ -30,19 +31,29 @@ use futures_util::{
     FutureExt as _,
     future::{BoxFuture, try_join},
 };
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header::AUTHORIZATION, uri};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header::AUTHORIZATION, request::Parts, uri,
+};
 use http_body::Body as _;
 use tokio::time::timeout;
 use tonic::{Status, body::Body, codegen::StdError as BoxError};
-use tower::Service;
+use tower::{Service, ServiceExt as _};
 
 #[cfg(feature = "cli")]
 pub(crate) use self::connect::H2;
 pub use self::{answer::Answer, routing::Routing};
-pub(crate) use self::{answer::Chunks, endpoint::Target, exchange::Failure, headers::grpc_timeout};
+pub(crate) use self::{
+    answer::Chunks,
+    endpoint::Target,
+    exchange::Failure,
+    headers::grpc_timeout,
+    layers::{Wrap, wrap},
+};
 use self::{
+    answer::Received,
     connect::to_server,
-    exchange::{Exchange, Flight},
+    exchange::{Exchange, Flight, Trouble},
+    layers::{Layered, Witness},
     pool::{Lease, Pool},
 };
 use crate::{
@@ -71,7 +82,10 @@ use crate::{
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
-pub struct Transport(Arc<Shared>);
+pub struct Transport {
+    shared: Arc<Shared>,
+    layered: Option<Layered>,
+}
 
 /// What the clones of a transport have in common.
 struct Shared {
@@ -115,35 +129,36 @@ impl Transport {
         let server = target.uri();
         let quota_project = options.quota_project.as_deref().or(options.credentials.quota_project());
         let headers = headers::common(quota_project)?;
-        Ok(Self(Arc::new(Shared {
+        let shared = Shared {
             unary_headers: headers::with_slots(&headers),
             headers,
             pool: Pool::new(connect, options.connections),
             credentials: options.credentials,
             scheme: server.scheme().cloned().unwrap_or(uri::Scheme::HTTPS),
             authority: server.authority().cloned().unwrap_or(uri::Authority::from_static("localhost")),
-        })))
+        };
+        Ok(Self { shared: Arc::new(shared), layered: None })
     }
 
     /// The host and the port of the server.
     pub(crate) fn authority(&self) -> &uri::Authority {
-        &self.0.authority
+        &self.shared.authority
     }
 
     /// How many calls the connections carry at a time before any has to wait for a slot.
     pub(crate) fn slots(&self) -> usize {
-        self.0.pool.slots()
+        self.shared.pool.slots()
     }
 
     /// Gives up the token of this generation, because the service did not accept it. Whether there can be another.
     pub(crate) fn renew_token(&self, generation: u64) -> bool {
-        self.0.credentials.renew(generation)
+        self.shared.credentials.renew(generation)
     }
 
     /// Opens a connection and gets a token, unless they are there, within this limit.
     pub(crate) async fn warm_up(&self, limit: Duration) -> Result<()> {
         let late = || Error::new(ErrorKind::Deadline, format!("not ready within {:.1} s", limit.as_secs_f32()));
-        timeout(limit, self.0.prepare(&HeaderMap::new())).await.unwrap_or_else(|_| Err(late())).map(drop)
+        timeout(limit, self.shared.prepare(&HeaderMap::new())).await.unwrap_or_else(|_| Err(late())).map(drop)
     }
 
     /// Sends a request once and returns the message of its answer.
@@ -154,17 +169,34 @@ impl Transport {
     /// # Errors
     /// Whatever came instead of a message, with what that proves of the request.
     pub(crate) async fn unary(&self, call: &Unary, limit: Duration, told: HeaderValue) -> Result<Chunks, Failure> {
+        if let Some(layered) = &self.layered {
+            return self.through(layered.clone(), call, limit, told).await;
+        }
         let mut exchange = Exchange::default();
         let outcome = timeout(limit, async {
-            let (lease, mut headers, token) = self.0.prepare(&self.0.unary_headers).await?;
+            let (lease, mut headers, token) = self.shared.prepare(&self.shared.unary_headers).await?;
             exchange.token = token;
             headers.insert(headers::GRPC_TIMEOUT, told);
             headers.insert(headers::REQUEST_PARAMS, call.params.clone());
-            let request = self.0.request(call.path.clone(), headers);
-            exchange.unary(lease, request, call.message.clone(), call.most).await
+            let request = self.shared.request(call.path.clone(), headers);
+            let (answer, _sending) = exchange.begin(lease, request, call.message.clone())?;
+            answer::message(answer.await?.map(Received::from), call.most).await
         });
         let outcome = outcome.await.ok();
         exchange.settle(outcome, limit)
+    }
+
+    /// The same through the caller's layers. Boxed, so that calls without any do not carry its future around.
+    fn through<'a>(
+        &'a self,
+        layered: Layered,
+        call: &'a Unary,
+        limit: Duration,
+        told: HeaderValue,
+    ) -> BoxFuture<'a, Result<Chunks, Failure>> {
+        let fields = [(headers::GRPC_TIMEOUT, told), (headers::REQUEST_PARAMS, call.params.clone())];
+        let request = self.shared.request(call.path.clone(), HeaderMap::from_iter(fields));
+        Box::pin(layers::send(layered, request.map(|()| call.message.clone()), call.most, limit))
     }
 }
 
@@ -205,18 +237,36 @@ impl Shared {
 
     /// Sends a stub's request. Its headers count less than ours.
     async fn call(&self, request: Request<Body>) -> Result<Response<Answer>, Status> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        if let Some(witness) = head.extensions.remove::<Witness>() {
+            let most = witness.pass().map_err(Error::into_status)?;
+            let outcome = self.witnessed(&witness, head, body, most).await;
+            return witness.ended(outcome);
+        }
         let body = whole(body).await?;
-        let (lease, ours, _) = self.prepare(&self.headers).await.map_err(Error::into_status)?;
-        let mut headers = head.headers;
-        headers.extend(ours);
-        let path = head.uri.path_and_query().cloned().unwrap_or(uri::PathAndQuery::from_static("/"));
-        let (flight, answer, _sending) =
-            Flight::begin(lease, self.request(path, headers), body, true).map_err(Error::into_status)?;
+        let (lease, request, _) = self.ready(head).await.map_err(Error::into_status)?;
+        let (flight, answer, _sending) = Flight::begin(lease, request, body, true).map_err(Error::into_status)?;
         match answer.await {
             Ok(answer) => Ok(Answer::of(answer, flight)),
             Err(cause) => Err(flight.broken(&cause)),
         }
+    }
+
+    /// Sends a verb's request that came through layers.
+    async fn witnessed(&self, witness: &Witness, head: Parts, body: Body, most: usize) -> Result<Chunks, Trouble> {
+        let body = whole(body).await.map_err(|status| Error::from_peer(&status))?;
+        let (lease, request, token) = self.ready(head).await?;
+        let (answer, _sending) = witness.begin(lease, request, body, token)?;
+        answer::message(answer.await?.map(Received::from), most).await
+    }
+
+    /// A request with this head, a connection for it, and the generation of its token.
+    async fn ready(&self, head: Parts) -> Result<(Lease, Request<()>, Option<u64>)> {
+        let (lease, ours, token) = self.prepare(&self.headers).await?;
+        let mut headers = head.headers;
+        headers.extend(ours);
+        let path = head.uri.path_and_query().cloned().unwrap_or(uri::PathAndQuery::from_static("/"));
+        Ok((lease, self.request(path, headers), token))
     }
 }
 
@@ -241,13 +291,16 @@ impl Service<Request<Body>> for Transport {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let shared = Arc::clone(&self.0);
+        if let Some(layered) = &self.layered {
+            return Box::pin(layered.clone().oneshot(request));
+        }
+        let shared = Arc::clone(&self.shared);
         Box::pin(async move { shared.call(request).await.map_err(Into::into) })
     }
 }
 
 impl Debug for Transport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transport").field("credentials", &self.0.credentials).finish_non_exhaustive()
+        f.debug_struct("Transport").field("credentials", &self.shared.credentials).finish_non_exhaustive()
     }
 }

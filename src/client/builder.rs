@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
-use http::Uri;
-use tonic::codegen::StdError as BoxError;
-use tower::Service;
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use tonic::{body::Body, codegen::StdError as BoxError};
+use tower::{Layer, Service};
 
 use super::Client;
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     net::{Certificates, Dialer, Identity, OwnDialer, Proxies, Roots, Way},
     retry::Policies,
-    transport::{Options, Target, Transport},
+    transport::{Options, Target, Transport, Wrap, wrap},
 };
 
 /// Room for some 1,600 calls at a time, and few enough to be no burden to a server.
@@ -41,6 +42,8 @@ pub struct ClientBuilder {
     certificates: Certificates,
     connections: NonZeroUsize,
     policies: Policies,
+    /// The outermost first.
+    layers: Vec<Wrap>,
     fail_fast: bool,
     jitter: Option<u64>,
 }
@@ -69,6 +72,7 @@ impl Default for ClientBuilder {
             certificates: Certificates::default(),
             connections: CONNECTIONS,
             policies: Policies::DEFAULT,
+            layers: Vec::new(),
             fail_fast: false,
             jitter: None,
         }
@@ -243,6 +247,40 @@ impl ClientBuilder {
         self
     }
 
+    /// Puts a tower layer around the transport, for the verbs and for stubs over [`Client::transport`]: each attempt of a call
+    /// passes it. Of several layers the first one is the outermost, as in `tower::ServiceBuilder`. Default is none.
+    ///
+    /// The headers of this client (token, quota project, telemetry) are added inside of it, so a layer sees no token, and
+    /// cannot replace one. A verb's answer comes to a layer as a whole, with its message and its status.
+    ///
+    /// No layer makes a start happen twice in silence: what became of a start is read off the connection. Where a layer
+    /// answers by itself, sends a request twice or drops its extensions, a start that fails is
+    /// [`StartUnknown`](ErrorKind::StartUnknown).
+    ///
+    /// ```
+    /// use http::HeaderValue;
+    /// use runjob::Client;
+    /// use tower::util::MapRequestLayer;
+    ///
+    /// let traced = MapRequestLayer::new(|mut request: http::Request<_>| {
+    ///     request.headers_mut().insert("x-request-id", HeaderValue::from_static("7"));
+    ///     request
+    /// });
+    /// let builder = Client::builder().layer(traced);
+    /// ```
+    pub fn layer<L, B>(mut self, layer: L) -> Self
+    where
+        L: Layer<Transport> + Send + 'static,
+        L::Service: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<Body>>>::Error: Into<BoxError> + 'static,
+        <L::Service as Service<Request<Body>>>::Future: Send + 'static,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.layers.push(wrap(layer));
+        self
+    }
+
     /// Makes the random part of all pauses the same for the same seed, for tests. Default is a new seed for each client.
     pub fn jitter_seed(mut self, seed: u64) -> Self {
         self.jitter = Some(seed);
@@ -281,6 +319,7 @@ impl ClientBuilder {
             connections: self.connections.get(),
         };
         let transport = Transport::to_server(&target, options)?;
+        let transport = self.layers.into_iter().rev().fold(transport, |inner, wrap| wrap(inner));
         let random = self.jitter.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let mut caller = Caller::new(transport, self.rpc_timeout, random);
         caller.fail_fast = self.fail_fast;

@@ -5,17 +5,19 @@
 
 use std::{
     collections::VecDeque,
-    pin::Pin,
-    task::{Context, Poll, ready},
+    future::{poll_fn, ready},
+    pin::{Pin, pin},
+    task::{self, Context, Poll},
 };
 
 use base64::{Engine as _, alphabet, engine};
 use bytes::{Buf, BufMut as _, Bytes, BytesMut};
 use h2::RecvStream;
-use http::{HeaderMap, HeaderName, Response, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::{Body, Frame};
+use http_body_util::{BodyExt as _, Full};
 use percent_encoding::percent_decode;
-use tonic::{Code, Status, metadata::MetadataMap};
+use tonic::{Code, Status, codegen::StdError as BoxError, metadata::MetadataMap};
 
 use super::exchange::{Flight, Trouble};
 use crate::error::{Error, ErrorKind};
@@ -37,23 +39,29 @@ const BASE64: engine::GeneralPurpose = engine::GeneralPurpose::new(
 );
 
 /// The message of a successful answer, which may have this many bytes.
-pub(super) async fn message(answer: Response<RecvStream>, most: usize) -> Result<Chunks, Trouble> {
-    let (head, mut body) = answer.into_parts();
+pub(super) async fn message<B>(answer: Response<B>, most: usize) -> Result<Chunks, Trouble>
+where
+    B: Body<Data = Bytes>,
+    Trouble: From<B::Error>,
+{
+    let (head, body) = answer.into_parts();
+    let mut body = pin!(body);
     if head.status != StatusCode::OK || !is_grpc(&head.headers) {
-        return Err(foreign(head.status, &mut body).await.into());
+        return Err(foreign(head.status, body).await.into());
     }
     if let Some(status) = status(head.headers) {
         return Err(Trouble::in_head(&status));
     }
-    let mut chunks = Chunks::default();
-    while let Some(chunk) = body.data().await {
-        let chunk = chunk?;
-        // What is read is stored within the limit, so the peer may send on.
-        let _ = body.flow_control().release_capacity(chunk.len());
-        chunks.push(chunk);
-        chunks.check(most)?;
+    let (mut chunks, mut trailers) = (Chunks::default(), HeaderMap::new());
+    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        match frame?.into_data() {
+            Ok(chunk) => {
+                chunks.push(chunk);
+                chunks.check(most)?;
+            }
+            Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
+        }
     }
-    let trailers = body.trailers().await?.unwrap_or_default();
     if is_ok(&trailers) {
         return Ok(chunks.into_message()?);
     }
@@ -74,12 +82,11 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// What came instead of gRPC: the HTTP status and how its page begins.
-async fn foreign(status: StatusCode, body: &mut RecvStream) -> Error {
+async fn foreign<B: Body<Data = Bytes>>(status: StatusCode, mut body: Pin<&mut B>) -> Error {
     let answer = format!("the server answered with HTTP status {}, not with gRPC", status.as_u16());
-    let page = match body.data().await {
-        Some(Ok(page)) => page.slice(..page.len().min(LONGEST_EXCERPT)),
-        _ => Bytes::new(),
-    };
+    let frame = poll_fn(|cx| body.as_mut().poll_frame(cx)).await;
+    let page = frame.and_then(Result::ok).and_then(|frame| frame.into_data().ok()).unwrap_or_default();
+    let page = page.slice(..page.len().min(LONGEST_EXCERPT));
     let text = String::from_utf8_lossy(&page);
     let message = match text.trim() {
         "" => answer,
@@ -182,6 +189,17 @@ impl Chunks {
     }
 }
 
+impl Chunks {
+    /// The message behind its prefix again.
+    fn into_framed(mut self) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(PREFIX + self.length);
+        bytes.put_u8(0);
+        bytes.put_u32(u32::try_from(self.length).unwrap_or(u32::MAX));
+        bytes.put(&mut self);
+        bytes.freeze()
+    }
+}
+
 impl Buf for Chunks {
     fn remaining(&self) -> usize {
         self.length
@@ -213,21 +231,80 @@ impl Buf for Chunks {
     }
 }
 
-/// The body of an answer to a generated stub.
+/// The body of an answer as h2 hands it over. What is read is stored within a limit, so the peer may send on.
 #[derive(Debug)]
-pub struct Answer {
+pub(super) struct Received {
     body: RecvStream,
     is_read: bool,
-    /// Holds the call's slot on the connection.
-    flight: Flight,
+}
+
+impl From<RecvStream> for Received {
+    fn from(body: RecvStream) -> Self {
+        Self { body, is_read: false }
+    }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = h2::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if !self.is_read {
+            if let Some(chunk) = task::ready!(self.body.poll_data(cx)?) {
+                let _ = self.body.flow_control().release_capacity(chunk.len());
+                return Poll::Ready(Some(Ok(Frame::data(chunk))));
+            }
+            self.is_read = true;
+        }
+        self.body.poll_trailers(cx).map(|trailers| trailers.transpose().map(|trailers| trailers.map(Frame::trailers)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}
+
+/// The body of an answer to a generated stub.
+#[derive(Debug)]
+pub struct Answer(Content);
+
+#[derive(Debug)]
+enum Content {
+    /// From the connection. The flight holds the call's slot on it.
+    Received(Received, Flight),
+    /// From the caller's layers, or for them.
+    Layer(tonic::body::Body),
 }
 
 impl Answer {
-    /// The answer for a stub, without what would make tonic panic.
+    /// The answer for a stub.
     pub(super) fn of(answer: Response<RecvStream>, flight: Flight) -> Response<Self> {
-        let (mut head, body) = answer.into_parts();
-        drop_unreadable(&mut head.headers);
-        Response::from_parts(head, Self { body, is_read: false, flight })
+        let mut answer = answer.map(|body| Self(Content::Received(body.into(), flight)));
+        drop_unreadable(answer.headers_mut());
+        answer
+    }
+
+    /// What came out of a layer.
+    pub(super) fn of_layer<B>(answer: Response<B>) -> Response<Self>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        answer.map(|body| Self(Content::Layer(tonic::body::Body::new(body))))
+    }
+
+    /// An answer that is a status, as it would come from the connection.
+    pub(super) fn of_status(status: Status) -> Response<Self> {
+        Self::of_layer(status.into_http::<tonic::body::Body>())
+    }
+
+    /// A successful answer with this message, as it would come from the connection.
+    pub(super) fn of_message(message: Chunks) -> Response<Self> {
+        let trailers = HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static("0"))]);
+        let body = Full::new(message.into_framed()).with_trailers(ready(Some(Ok(trailers))));
+        let mut answer = Self::of_layer(Response::new(body));
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        answer
     }
 }
 
@@ -236,23 +313,25 @@ impl Body for Answer {
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if !self.is_read {
-            if let Some(chunk) = ready!(self.body.poll_data(cx)) {
-                let chunk = chunk.map_err(|cause| self.flight.broken(&cause))?;
-                let _ = self.body.flow_control().release_capacity(chunk.len());
-                return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        let mut frame = match &mut self.0 {
+            Content::Received(body, flight) => {
+                let frame = task::ready!(Pin::new(body).poll_frame(cx));
+                frame.map(|frame| frame.map_err(|cause| flight.broken(&cause)))
             }
-            self.is_read = true;
+            Content::Layer(body) => task::ready!(Pin::new(body).poll_frame(cx)),
+        };
+        // They would make tonic panic.
+        if let Some(trailers) = frame.as_mut().and_then(|frame| frame.as_mut().ok()?.trailers_mut()) {
+            drop_unreadable(trailers);
         }
-        let trailers = ready!(self.body.poll_trailers(cx)).map_err(|cause| self.flight.broken(&cause))?;
-        Poll::Ready(trailers.map(|mut trailers| {
-            drop_unreadable(&mut trailers);
-            Ok(Frame::trailers(trailers))
-        }))
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.0 {
+            Content::Received(body, _) => body.is_end_stream(),
+            Content::Layer(body) => body.is_end_stream(),
+        }
     }
 }
 

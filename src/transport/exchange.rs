@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::{
-    answer::{self, Chunks},
+    answer::Chunks,
     connection::Opened,
     evidence::{Broken, Record, Told, evidence},
     pool::Lease,
@@ -51,11 +51,29 @@ impl Trouble {
     pub(super) fn in_trailers(status: &Status) -> Self {
         Self { error: Error::from_peer(status), broken: None, status: Some(Told::InTrailers(status.code())) }
     }
+
+    /// The same for a layer around the transport: a status that the peer sent, else an error.
+    pub(super) fn told(&self) -> Result<Status, Status> {
+        let status = self.error.status();
+        if self.status.is_some() { Ok(status) } else { Err(status) }
+    }
 }
 
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         Self { error, broken: Some(Broken::Otherwise), status: None }
+    }
+}
+
+impl From<Trouble> for Error {
+    fn from(trouble: Trouble) -> Self {
+        trouble.error
+    }
+}
+
+impl From<Status> for Trouble {
+    fn from(status: Status) -> Self {
+        Error::from_peer(&status).into()
     }
 }
 
@@ -138,17 +156,16 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Sends a request and reads the answer, a message of this many bytes at the most.
-    pub(super) async fn unary(
+    /// Sends a request. Dropping the stream before the answer is there resets it.
+    pub(super) fn begin(
         &mut self,
         lease: Lease,
         request: Request<()>,
         message: Bytes,
-        most: usize,
-    ) -> Result<Chunks, Trouble> {
-        let (flight, answer, _sending) = Flight::begin(lease, request, message, true)?;
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), Error> {
+        let (flight, answer, sending) = Flight::begin(lease, request, message, true)?;
         self.flight = Some(flight);
-        answer::message(answer.await?, most).await
+        Ok((answer, sending))
     }
 
     /// What it came to, with what that proves of the request. `limit` is the time that it was given.
@@ -167,8 +184,7 @@ impl Exchange {
             Some(Err(Trouble { error, broken, status })) => (error, broken, status),
             None => {
                 self.flight.iter().for_each(|flight| flight.suspect(limit));
-                let message = format!("no answer within {:.1} s", limit.as_secs_f32());
-                (Error::new(ErrorKind::Deadline, message), Some(Broken::Otherwise), None)
+                (late(limit), Some(Broken::Otherwise), None)
             }
         };
         let error = match &self.flight {
@@ -177,6 +193,11 @@ impl Exchange {
         };
         Err(Failure { error, evidence: evidence(&Record { seen, broken, status }), token: self.token })
     }
+}
+
+/// The error when there was no answer in time.
+pub(super) fn late(limit: Duration) -> Error {
+    Error::new(ErrorKind::Deadline, format!("no answer within {:.1} s", limit.as_secs_f32()))
 }
 
 /// The error of a broken stream.

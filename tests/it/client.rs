@@ -7,6 +7,7 @@ pub(crate) mod frames;
 mod headers;
 mod jobs;
 pub(crate) mod keys;
+mod layers;
 mod many;
 mod operations;
 mod peers;
