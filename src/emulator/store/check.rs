@@ -45,7 +45,12 @@ pub(super) fn copy(mut bytes: Vec<u8>) -> Result<Database, Failure> {
     let memory = InMemoryBackend::new();
     memory.set_len(bytes.len() as u64)?;
     memory.write(0, &bytes)?;
-    Ok(Builder::new().create_with_backend(memory)?)
+    let mut database = Builder::new().create_with_backend(memory)?;
+    // To open it goes through the head and the inner pages; this reads every row.
+    if !database.check_integrity()? {
+        return Err("a checksum is wrong".into());
+    }
+    Ok(database)
 }
 
 /// Lets redb find out again what it would take over without a checksum: which pages are in use, and where that is kept. Page
