@@ -6,6 +6,7 @@
 use std::{
     collections::VecDeque,
     future::{poll_fn, ready},
+    mem,
     pin::{Pin, pin},
     task::{self, Context, Poll},
 };
@@ -44,12 +45,12 @@ where
     B: Body<Data = Bytes>,
     Trouble: From<B::Error>,
 {
-    let (head, body) = answer.into_parts();
+    let (mut head, body) = answer.into_parts();
     let mut body = pin!(body);
     if head.status != StatusCode::OK || !is_grpc(&head.headers) {
         return Err(foreign(head.status, body).await.into());
     }
-    if let Some(status) = status(head.headers) {
+    if let Some(status) = status(&mut head.headers) {
         return Err(Trouble::in_head(&status));
     }
     let (mut chunks, mut trailers) = (Chunks::default(), HeaderMap::new());
@@ -65,7 +66,9 @@ where
     if is_ok(&trailers) {
         return Ok(chunks.into_message()?);
     }
-    match status(trailers) {
+    match status(&mut trailers) {
+        // A status that stands in two places is none that proves anything.
+        Some(status) if begins_status(&head.headers) => Err(Error::from_peer(&status).into()),
         Some(status) => Err(Trouble::in_trailers(&status)),
         None => Err(protocol("the answer ends without a gRPC status").into()),
     }
@@ -75,6 +78,11 @@ where
 fn is_ok(headers: &HeaderMap) -> bool {
     let mut codes = headers.get_all(GRPC_STATUS).iter();
     codes.next().is_some_and(|code| code == "0") && codes.next().is_none()
+}
+
+/// Whether a head without a status has another part of one.
+fn begins_status(head: &HeaderMap) -> bool {
+    [GRPC_MESSAGE, GRPC_DETAILS].iter().any(|name| head.contains_key(name))
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
@@ -99,8 +107,8 @@ fn protocol(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Protocol, message)
 }
 
-/// The status in a head or in trailers. Two of them are none that is known.
-fn status(mut headers: HeaderMap) -> Option<Status> {
+/// The status in a head or in trailers, which goes with all fields. Two of them are none that is known.
+fn status(headers: &mut HeaderMap) -> Option<Status> {
     let mut codes = headers.get_all(GRPC_STATUS).iter();
     let code = codes.next()?;
     let code = if codes.next().is_some() { Code::Unknown } else { Code::from_bytes(code.as_bytes()) };
@@ -109,8 +117,9 @@ fn status(mut headers: HeaderMap) -> Option<Status> {
     // Details that cannot be read are dropped; the code counts.
     let details = headers.get(GRPC_DETAILS).and_then(|details| BASE64.decode(details).ok()).unwrap_or_default();
     [GRPC_STATUS, GRPC_MESSAGE, GRPC_DETAILS].iter().for_each(|name| _ = headers.remove(name));
-    drop_unreadable(&mut headers);
-    Some(Status::with_details_and_metadata(code, text, details.into(), MetadataMap::from_headers(headers)))
+    drop_unreadable(headers);
+    let metadata = MetadataMap::from_headers(mem::take(headers));
+    Some(Status::with_details_and_metadata(code, text, details.into(), metadata))
 }
 
 /// Drops binary values that are no base64.
@@ -385,7 +394,7 @@ mod tests {
 
     #[test]
     fn a_status_has_a_code_a_text_and_details() {
-        let status = status(headers(&[
+        let status = status(&mut headers(&[
             ("grpc-status", b"5"),
             ("grpc-message", b"no%20such%20job"),
             ("grpc-status-details-bin", b"AQI"),
@@ -398,14 +407,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_of_a_status_is_dropped() {
-        let odd = headers(&[
+        let mut odd = headers(&[
             ("grpc-status", b"9"),
             ("grpc-message", b"\xff%zz"),
             ("grpc-status-details-bin", b"!!!"),
             ("x-a-bin", b"###"),
             ("x-b-bin", b"AQI=, AQI"),
         ]);
-        let status = status(odd).expect("a status");
+        let status = status(&mut odd).expect("a status");
         assert_eq!((status.code(), status.details()), (Code::FailedPrecondition, &[][..]));
         assert!(status.metadata().get_bin("x-a-bin").is_none());
         assert!(status.metadata().get_bin("x-b-bin").is_some());
@@ -413,12 +422,12 @@ mod tests {
 
     #[test]
     fn a_code_counts_when_it_is_one() {
-        let code = |fields: &[(&'static str, &'static [u8])]| super::status(headers(fields)).map(|s| s.code());
+        let code = |fields: &[(&'static str, &'static [u8])]| super::status(&mut headers(fields)).map(|s| s.code());
         assert_eq!(code(&[]), None);
         assert_eq!(code(&[("grpc-status", b"5"), ("grpc-status", b"5")]), Some(Code::Unknown));
         for odd in [&b""[..], b"05", b"17", b"-1", b"5 ", b"5, 5"] {
             assert_eq!(
-                super::status(HeaderMap::from_iter([(
+                super::status(&mut HeaderMap::from_iter([(
                     "grpc-status".parse().expect("a name"),
                     HeaderValue::from_bytes(odd).expect("a value")
                 )]))

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use runjob::{Client, Credentials, ErrorKind, Outcome, Run};
 use tokio::time::{Duration, Instant, timeout};
+use tower::layer::util::Identity;
 
 use crate::{
     peer::Stage,
@@ -49,6 +50,7 @@ pub(crate) struct Waited {
 /// Starts, and waits where the script wants it.
 pub(crate) async fn call(caller: Caller, peer: SocketAddr, stage: Stage) -> Told {
     let builder = Client::builder().endpoint(format!("http://{peer}")).credentials(Credentials::anonymous());
+    let builder = if caller.is_layered { builder.layer(Identity::new()) } else { builder };
     let client = builder.rpc_timeout(Duration::from_millis(caller.rpc_timeout_ms)).build().await.expect("a client");
     let begun = Instant::now();
     let answer = timeout(longest(caller) + Duration::from_secs(60), start(&client, caller.start)).await;

@@ -32,7 +32,8 @@ impl Draw {
     fn script(&mut self) -> Script {
         let start = self.one(&[Start::Plain, Start::Plain, Start::Plain, Start::Key, Start::Key, Start::Token]);
         let wait = self.one(&[Wait::Never, Wait::Never, Wait::Handle, Wait::Name]);
-        let caller = Caller { start, earlier: self.chance(15), wait, rpc_timeout_ms: self.one(&[500, 1000, 2000]) };
+        let (earlier, rpc_timeout_ms) = (self.chance(15), self.one(&[500, 1000, 2000]));
+        let caller = Caller { start, earlier, wait, rpc_timeout_ms, is_layered: self.chance(20) };
         let end = self.one(&[End::Succeeded, End::Succeeded, End::Failed, End::Cancelled, End::Deleted, End::Never]);
         let fate = Fate { end, after_ms: self.one(&[0, 300, 2000, 8000]) };
         let opens = (0..self.one(&[0, 0, 1, 1, 1, 2, 3])).map(|_| self.opening()).collect();

@@ -29,6 +29,8 @@ pub(crate) struct Caller {
     pub(crate) earlier: bool,
     pub(crate) wait: Wait,
     pub(crate) rpc_timeout_ms: u64,
+    /// A layer is around the transport.
+    pub(crate) is_layered: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,9 +185,13 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Whether it is the head of a gRPC answer of which more is to come.
+    /// Whether it is the head of a gRPC answer of which more is to come, with no part of a status.
     pub(crate) fn is_plain(&self) -> bool {
-        self.http == Some(200) && self.grpc.is_empty() && self.extras.is_empty() && !self.end
+        let is_harmless = |extra: &Extra| {
+            use Extra::{BadTableSize, Giant, Gzip, Many, OtherBinary, Pushback};
+            matches!(extra, BadTableSize | Giant | Gzip | Many | OtherBinary | Pushback(_))
+        };
+        self.http == Some(200) && self.grpc.is_empty() && self.extras.iter().all(is_harmless) && !self.end
     }
 }
 
@@ -322,8 +328,11 @@ pub(crate) enum Raw {
 
 impl Display for Script {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Caller { start, earlier, wait, rpc_timeout_ms } = self.caller;
+        let Caller { start, earlier, wait, rpc_timeout_ms, is_layered } = self.caller;
         writeln!(f, "  caller: start {start:?}, wait {wait:?}, rpc_timeout {rpc_timeout_ms} ms")?;
+        if is_layered {
+            writeln!(f, "  through a layer")?;
+        }
         if earlier {
             writeln!(f, "  an execution with the key or token exists already")?;
         }

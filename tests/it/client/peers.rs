@@ -307,6 +307,20 @@ async fn a_status_that_may_come_after_the_effect_leaves_the_start_unknown() {
 }
 
 #[tokio::test]
+async fn a_refusal_behind_a_head_with_another_part_of_a_status_leaves_the_start_unknown() {
+    for part in [("grpc-message", "done"), ("grpc-status-details-bin", "AQI")] {
+        let peer = http2(move |mut wire| async move {
+            let stream = wire.request().await?;
+            wire.accept(stream, &[part]).await?;
+            wire.trailers(stream, "10").await?;
+            wire.until_closed().await
+        })
+        .await;
+        unknown(&peer).await;
+    }
+}
+
+#[tokio::test]
 async fn a_goodbye_that_covers_the_request_and_a_close_leave_the_start_unknown() {
     for reason in [NO_ERROR, ENHANCE_YOUR_CALM, INTERNAL_ERROR] {
         let peer = http2(move |mut wire| async move {
