@@ -3,6 +3,7 @@
 use std::{
     fmt::Display,
     marker::PhantomData,
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -149,7 +150,9 @@ impl Caller {
     async fn attempt<A: Reply>(&self, call: &Call<'_, A>, limit: Duration) -> Result<A, Failure> {
         let told = if limit == self.rpc_timeout { self.told.clone() } else { grpc_timeout(limit) };
         let span = trace::attempt(&call.request.path, self.transport.authority());
-        let answer = match self.transport.unary(&call.request, limit, told).instrument(span.clone()).await {
+        // Pinned here, so that a large future is not moved from wrapper to wrapper.
+        let exchange = pin!(self.transport.unary(&call.request, limit, told));
+        let answer = match exchange.instrument(span.clone()).await {
             Ok(bytes) => A::read_from(bytes).map_err(|cause| {
                 let error = Error::new(ErrorKind::Protocol, "the answer is not the message that belongs here");
                 Failure { error: error.with_source(cause), evidence: Evidence::Ambiguous, token: None }

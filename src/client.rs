@@ -3,7 +3,7 @@
 mod builder;
 mod edit;
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use futures_util::stream::BoxStream;
 use tracing::Instrument as _;
@@ -362,7 +362,7 @@ impl Client {
     /// [`NotFound`](ErrorKind::NotFound): the service forgets operations some time after their end, but not what they were
     /// about.
     pub async fn get_operation(&self, name: &OperationName) -> Result<longrunning::Operation> {
-        self.caller.get_operation(name).instrument(verb!("get_operation", name)).await
+        pin!(self.caller.get_operation(name)).instrument(verb!("get_operation", name)).await
     }
 
     /// Waits until an operation is done, however long that takes, and returns it (WaitOperation, and GetOperation where

@@ -3,7 +3,7 @@
 //! Knows `google.longrunning` and how to wait without giving up. What an operation is about, its type says. There
 //! is no cancel here: run/v2 does not publish CancelOperation; an execution is stopped by CancelExecution.
 
-use std::{fmt::Display, marker::PhantomData, time::Duration};
+use std::{fmt::Display, marker::PhantomData, pin::pin, time::Duration};
 
 use prost::{Message, Name};
 use prost_types::Any;
@@ -115,7 +115,7 @@ impl<T: Message + Name + Default> Operation<T> {
     /// When the service could not be asked; that says nothing about the operation.
     pub async fn poll(&mut self) -> Result<bool> {
         let span = verb!("poll", self.name);
-        let latest = self.caller.get_operation(&self.name).instrument(span).await?;
+        let latest = pin!(self.caller.get_operation(&self.name)).instrument(span).await?;
         self.accept(latest)?;
         Ok(self.is_done())
     }

@@ -7,7 +7,7 @@ pub(crate) mod find;
 mod key;
 pub(crate) mod token;
 
-use std::{mem, time::Duration};
+use std::{mem, pin::pin, time::Duration};
 
 use tracing::Instrument as _;
 
@@ -186,7 +186,7 @@ impl RunBuilder {
     /// - [`StartUnknown`](ErrorKind::StartUnknown): it may be running; look before starting again
     pub async fn start(self) -> Result<Run> {
         let span = verb!("start", self.job);
-        self.send_or_adopt().instrument(span).await
+        pin!(self.send_or_adopt()).instrument(span).await
     }
 
     async fn send_or_adopt(mut self) -> Result<Run> {

@@ -20,7 +20,7 @@ mod wire;
 use std::{
     fmt::{self, Debug, Formatter},
     future::poll_fn,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -173,16 +173,18 @@ impl Transport {
             return self.through(layered.clone(), call, limit, told).await;
         }
         let mut exchange = Exchange::default();
-        let outcome = timeout(limit, async {
-            let (lease, mut headers, token) = self.shared.prepare(&self.shared.unary_headers).await?;
-            exchange.token = token;
-            headers.insert(headers::GRPC_TIMEOUT, told);
-            headers.insert(headers::REQUEST_PARAMS, call.params.clone());
-            let request = self.shared.request(call.path.clone(), headers);
-            let (answer, _sending) = exchange.begin(lease, request, call.message.clone())?;
-            answer::message(answer.await?.map(Received::from), call.most).await
-        });
-        let outcome = outcome.await.ok();
+        let outcome = {
+            let sent = pin!(async {
+                let (lease, mut headers, token) = self.shared.prepare(&self.shared.unary_headers).await?;
+                exchange.token = token;
+                headers.insert(headers::GRPC_TIMEOUT, told);
+                headers.insert(headers::REQUEST_PARAMS, call.params.clone());
+                let request = self.shared.request(call.path.clone(), headers);
+                let (answer, _sending) = exchange.begin(lease, request, call.message.clone())?;
+                answer::message(answer.await?.map(Received::from), call.most).await
+            });
+            timeout(limit, sent).await.ok()
+        };
         exchange.settle(outcome, limit)
     }
 
