@@ -30,6 +30,9 @@ use crate::{
 /// The largest answer that is read unless a call says otherwise: what gRPC clients read by default.
 const ANSWER_BYTES: usize = 4 << 20;
 
+/// What gcloud asks for; the service's own default and maximum are not published.
+pub(crate) const PAGE_SIZE: i32 = 100;
+
 /// No call is longer; a deadline that is further away than a clock can tell would be none.
 const LONGEST_RPC: Duration = Duration::from_secs(24 * 3600);
 
@@ -39,6 +42,8 @@ pub(crate) struct Caller {
     pub(crate) transport: Transport,
     /// The limit of one attempt, connecting included, and of a start with all its attempts.
     pub(crate) rpc_timeout: Duration,
+    /// The most items that a page of a list is asked for.
+    pub(crate) page_size: i32,
     /// Whether a wait ends at once when the service has never answered, instead of riding that out.
     pub(crate) fail_fast: bool,
     pub(crate) policies: Policies,
@@ -124,13 +129,18 @@ impl Caller {
         let rpc_timeout = rpc_timeout.min(LONGEST_RPC);
         let told = grpc_timeout(rpc_timeout);
         let (policies, learned) = (Policies::DEFAULT, Arc::new(learned));
-        Self { transport, rpc_timeout, told, fail_fast: false, policies, random, learned }
+        Self { transport, rpc_timeout, page_size: PAGE_SIZE, told, fail_fast: false, policies, random, learned }
     }
 
     /// The same with another RPC timeout.
     pub(crate) fn with_rpc_timeout(self, rpc_timeout: Duration) -> Self {
         let rpc_timeout = rpc_timeout.min(LONGEST_RPC);
         Self { rpc_timeout, told: grpc_timeout(rpc_timeout), ..self }
+    }
+
+    /// The same with pages of this many items.
+    pub(crate) fn with_page_size(self, page_size: i32) -> Self {
+        Self { page_size, ..self }
     }
 
     /// A random number in `0..1`, for jitter.

@@ -10,6 +10,7 @@ mod failure;
 mod flags;
 mod follow;
 mod interrupt;
+mod listing;
 mod printer;
 mod process;
 mod session;

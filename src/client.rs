@@ -3,7 +3,7 @@
 mod builder;
 mod edit;
 
-use std::{pin::pin, time::Duration};
+use std::{num::NonZeroU32, pin::pin, time::Duration};
 
 use futures_util::stream::BoxStream;
 use tracing::Instrument as _;
@@ -78,6 +78,14 @@ impl Client {
     #[must_use = "the client itself stays as it is"]
     pub fn with_rpc_timeout(&self, limit: Duration) -> Self {
         Self { caller: self.caller.clone().with_rpc_timeout(limit) }
+    }
+
+    /// The same client with another number of items that a page of a list is asked for, which is 100 otherwise. The service
+    /// may answer with fewer. It shares everything else, as in [`with_rpc_timeout`](Self::with_rpc_timeout).
+    #[must_use = "the client itself stays as it is"]
+    pub fn with_page_size(&self, items: NonZeroU32) -> Self {
+        let items = i32::try_from(items.get()).unwrap_or(i32::MAX);
+        Self { caller: self.caller.clone().with_page_size(items) }
     }
 
     /// Begins a start of this job (RunJob). Nothing is sent before [`RunBuilder::start`].

@@ -40,9 +40,6 @@ use crate::{
     transport::Routing,
 };
 
-/// What gcloud asks for; the service's own default and maximum are not published.
-pub(crate) const PAGE_SIZE: i32 = 100;
-
 /// The most tasks that one execution may have (Cloud Run quotas).
 pub(crate) const MOST_TASKS: usize = 10_000;
 
@@ -58,7 +55,8 @@ impl Caller {
     }
 
     pub(crate) fn list_jobs(&self, location: &Location) -> BoxStream<'static, Result<Job>> {
-        let message = ListJobsRequest { parent: text(location), page_size: PAGE_SIZE, ..ListJobsRequest::default() };
+        let message =
+            ListJobsRequest { parent: text(location), page_size: self.page_size, ..ListJobsRequest::default() };
         items(self.pages(
             List {
                 verb: "list jobs of",
@@ -143,7 +141,7 @@ impl Caller {
     }
 
     pub(crate) fn list_executions(&self, job: &JobName) -> BoxStream<'static, Result<Execution>> {
-        items(self.execution_pages(job, PAGE_SIZE))
+        items(self.execution_pages(job, self.page_size))
     }
 
     /// The executions of a job in pages of at most this size: the service may have its own maximum.
@@ -185,7 +183,8 @@ impl Caller {
     }
 
     pub(crate) fn list_tasks(&self, execution: &ExecutionName) -> BoxStream<'static, Result<Task>> {
-        let message = ListTasksRequest { parent: text(execution), page_size: PAGE_SIZE, ..ListTasksRequest::default() };
+        let message =
+            ListTasksRequest { parent: text(execution), page_size: self.page_size, ..ListTasksRequest::default() };
         items(self.pages(
             List {
                 verb: "list tasks of",
@@ -224,7 +223,7 @@ impl Caller {
     pub(crate) fn list_operations(&self, location: &Location) -> BoxStream<'static, Result<Operation>> {
         let message = ListOperationsRequest {
             name: location.to_string(),
-            page_size: PAGE_SIZE,
+            page_size: self.page_size,
             ..ListOperationsRequest::default()
         };
         items(self.pages(

@@ -16,12 +16,11 @@ use futures_util::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    call::Caller,
+    call::{Caller, PAGE_SIZE},
     error::{ErrorKind, Result},
     name::{ExecutionName, JobName},
     operation::Pace,
     outcome::is_finished,
-    rpc::PAGE_SIZE,
     run::{Finished, Run},
 };
 

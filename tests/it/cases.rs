@@ -133,7 +133,7 @@ impl Script {
     }
 
     /// How often this RPC was called.
-    fn calls(&self, rpc: &str) -> usize {
+    pub(crate) fn calls(&self, rpc: &str) -> usize {
         self.calls.lock().expect("nothing panics").get(rpc).copied().unwrap_or_default()
     }
 
@@ -148,6 +148,19 @@ impl Script {
                 Ok::<_, std::io::Error>(hyper_util::rt::TokioIo::new(near))
             }
         }))
+    }
+
+    /// The address at which it listens for a program.
+    pub(crate) async fn listen(&self) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let (address, script) = (listener.local_addr().expect("an address").to_string(), self.clone());
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let script = script.clone();
+                tokio::spawn(async move { script.play(socket).await });
+            }
+        });
+        address
     }
 
     async fn play<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(&self, socket: S) {

@@ -2,7 +2,12 @@
 
 use super::{json, view};
 use crate::{
-    cli::{failure::Failure, flags::global::Format, printer::Printer},
+    cli::{
+        failure::Failure,
+        flags::{global::Format, listing::Known},
+        listing::{Key, Listed},
+        printer::Printer,
+    },
     proto::run::v2::{Job, condition::State},
 };
 
@@ -36,18 +41,45 @@ fn rows(job: &Job) -> Vec<[String; 2]> {
     rows
 }
 
-/// The columns of a list of jobs.
-pub(in crate::cli) const COLUMNS: [&str; 5] = ["JOB", "STATE", "EXECUTIONS", "LATEST", "CREATED"];
+impl Listed for Job {
+    const KNOWN: Known = Known {
+        columns: &["JOB", "STATE", "EXECUTIONS", "LATEST", "CREATED"],
+        states: &["ready", "failed", "pending"],
+        fields: &["name", "state", "executions", "created", "updated"],
+        has_labels: true,
+    };
 
-/// A job in a list.
-pub(in crate::cli) fn row(job: &Job) -> Vec<String> {
-    vec![
-        view::id(&job.name),
-        state(job),
-        job.execution_count.to_string(),
-        latest(job),
-        view::time(job.create_time.as_ref()),
-    ]
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn state(&self) -> String {
+        state(self)
+    }
+
+    fn label(&self, key: &str) -> Option<&str> {
+        self.labels.get(key).map(String::as_str)
+    }
+
+    fn key(&self, field: &str) -> Key {
+        match field {
+            "name" => Key::text(&view::id(&self.name)),
+            "state" => Key::text(&state(self)),
+            "executions" => Key::number(self.execution_count),
+            "updated" => Key::time(self.update_time.as_ref()),
+            _ => Key::time(self.create_time.as_ref()),
+        }
+    }
+
+    fn row(&self) -> Vec<String> {
+        vec![
+            view::id(&self.name),
+            state(self),
+            self.execution_count.to_string(),
+            latest(self),
+            view::time(self.create_time.as_ref()),
+        ]
+    }
 }
 
 fn state(job: &Job) -> String {

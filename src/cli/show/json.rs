@@ -4,6 +4,8 @@
 //! times RFC 3339, and unset fields left out. The fields of an object are in the order of their names: prost-reflect keeps
 //! maps in no order, and equal resources should print alike.
 
+use std::marker::PhantomData;
+
 use prost::Name;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 use serde_json::Value;
@@ -15,23 +17,30 @@ use crate::{
 
 /// One resource.
 pub(in crate::cli) fn resource<M: Name>(message: &M) -> Result<Value, Failure> {
-    object(&descriptor::<M>()?, message)
+    ResourceKind::new()?.object(message)
 }
 
-/// Resources in a list.
-pub(in crate::cli) fn resources<M: Name>(messages: &[M]) -> Result<Vec<Value>, Failure> {
-    let descriptor = descriptor::<M>()?;
-    messages.iter().map(|message| object(&descriptor, message)).collect()
+/// A kind of resource, for many of them.
+pub(in crate::cli) struct ResourceKind<M> {
+    descriptor: MessageDescriptor,
+    of: PhantomData<fn(M)>,
 }
 
-fn descriptor<M: Name>() -> Result<MessageDescriptor, Failure> {
-    let pool = DescriptorPool::decode(DESCRIPTORS).map_err(broken)?;
-    pool.get_message_by_name(&M::full_name()).ok_or_else(|| broken("its type has no descriptor"))
-}
+impl<M: Name> ResourceKind<M> {
+    /// This kind, by its descriptor.
+    pub(in crate::cli) fn new() -> Result<Self, Failure> {
+        let pool = DescriptorPool::decode(DESCRIPTORS).map_err(broken)?;
+        let descriptor = pool.get_message_by_name(&M::full_name());
+        let descriptor = descriptor.ok_or_else(|| broken("its type has no descriptor"))?;
+        Ok(Self { descriptor, of: PhantomData })
+    }
 
-fn object<M: Name>(descriptor: &MessageDescriptor, message: &M) -> Result<Value, Failure> {
-    let message = DynamicMessage::decode(descriptor.clone(), message.encode_to_vec().as_slice()).map_err(broken)?;
-    serde_json::to_value(message).map_err(broken)
+    /// One of the kind.
+    pub(in crate::cli) fn object(&self, message: &M) -> Result<Value, Failure> {
+        let bytes = message.encode_to_vec();
+        let message = DynamicMessage::decode(self.descriptor.clone(), bytes.as_slice()).map_err(broken)?;
+        serde_json::to_value(message).map_err(broken)
+    }
 }
 
 /// What cannot happen to a message that was just decoded by the same descriptors, and is said all the same.
@@ -69,7 +78,5 @@ mod tests {
         });
         let one = resource(&execution).expect("valid");
         assert_eq!(one, expected);
-        let list = resources(&[execution]).expect("valid");
-        assert_eq!(list, [expected]);
     }
 }

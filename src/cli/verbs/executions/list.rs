@@ -1,6 +1,6 @@
 //! `runjob executions list`
 
-use futures_util::TryStreamExt;
+use futures_util::TryStreamExt as _;
 
 use crate::{
     JobName, Location, Phase,
@@ -8,10 +8,14 @@ use crate::{
         context::Context,
         exit::Exit,
         failure::Failure,
-        flags::{global::Format, show_env::ShowEnv},
+        flags::{
+            listing::{Known, Listing},
+            show_env::ShowEnv,
+        },
+        listing::{Choice, Key, Listed, print},
         printer::Printer,
         session::Session,
-        show::{json, mask::mask, view},
+        show::{mask::mask, view},
         verb::Verb,
     },
     proto::run::v2::Execution,
@@ -24,13 +28,16 @@ pub(in crate::cli) struct List {
     #[arg(long, value_name = "JOB")]
     job: Option<String>,
     #[command(flatten)]
+    listing: Listing,
+    #[command(flatten)]
     env: ShowEnv,
 }
 
-/// Whose executions to list: a job's, or those of every job.
+/// Whose executions to list, a job's or those of every job, and which of them.
 #[derive(Debug)]
 pub(in crate::cli) struct Meaning {
     job: JobName,
+    choice: Choice<Execution>,
     show_env: bool,
 }
 
@@ -42,7 +49,8 @@ impl Verb for List {
             Some(job) => context.job(job)?,
             None => context.location()?.any_job(),
         };
-        Ok(Meaning { job, show_env: self.env.show_env })
+        let choice = Choice::of(&self.listing)?;
+        Ok(Meaning { job, choice, show_env: self.env.show_env })
     }
 
     fn location(meaning: &Meaning) -> &Location {
@@ -50,25 +58,51 @@ impl Verb for List {
     }
 
     async fn run(meaning: Meaning, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
-        let executions = session.client.executions(&meaning.job).map_ok(|execution| mask(execution, meaning.show_env));
-        let executions: Vec<Execution> = executions.try_collect().await?;
-        match printer.format() {
-            Format::Json => printer.json(&json::resources(&executions)?)?,
-            Format::Text => {
-                printer.table(&["EXECUTION", "STATE", "DONE", "CREATED", "ENDED"], executions.iter().map(row))?;
-            }
-        }
+        let client = session.client.with_page_size(meaning.choice.page_size());
+        let executions = client.executions(&meaning.job).map_ok(|execution| mask(execution, meaning.show_env));
+        print(executions, &meaning.choice, printer).await?;
         Ok(Exit::Done)
     }
 }
 
-fn row(execution: &Execution) -> Vec<String> {
-    let ended = execution.succeeded_count + execution.failed_count + execution.cancelled_count;
-    vec![
-        view::id(&execution.name),
-        Phase::of_execution(execution).to_string(),
-        format!("{ended}/{}", execution.task_count),
-        view::time(execution.create_time.as_ref()),
-        view::time(execution.completion_time.as_ref()),
-    ]
+impl Listed for Execution {
+    const KNOWN: Known = Known {
+        columns: &["EXECUTION", "STATE", "DONE", "CREATED", "ENDED"],
+        states: &["pending", "running", "cancelling", "succeeded", "failed", "cancelled"],
+        fields: &["name", "state", "created", "started", "ended"],
+        has_labels: true,
+    };
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn state(&self) -> String {
+        Phase::of_execution(self).to_string()
+    }
+
+    fn label(&self, key: &str) -> Option<&str> {
+        self.labels.get(key).map(String::as_str)
+    }
+
+    fn key(&self, field: &str) -> Key {
+        match field {
+            "name" => Key::text(&view::id(&self.name)),
+            "state" => Key::text(&self.state()),
+            "started" => Key::time(self.start_time.as_ref()),
+            "ended" => Key::time(self.completion_time.as_ref()),
+            _ => Key::time(self.create_time.as_ref()),
+        }
+    }
+
+    fn row(&self) -> Vec<String> {
+        let ended = self.succeeded_count + self.failed_count + self.cancelled_count;
+        vec![
+            view::id(&self.name),
+            self.state(),
+            format!("{ended}/{}", self.task_count),
+            view::time(self.create_time.as_ref()),
+            view::time(self.completion_time.as_ref()),
+        ]
+    }
 }

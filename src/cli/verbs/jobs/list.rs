@@ -1,6 +1,6 @@
 //! `runjob jobs list`
 
-use futures_util::TryStreamExt;
+use futures_util::TryStreamExt as _;
 
 use crate::{
     Location,
@@ -8,10 +8,11 @@ use crate::{
         context::Context,
         exit::Exit,
         failure::Failure,
-        flags::{global::Format, show_env::ShowEnv},
+        flags::{listing::Listing, show_env::ShowEnv},
+        listing::{Choice, print},
         printer::Printer,
         session::Session,
-        show::{job, json, mask::mask},
+        show::mask::mask,
         verb::Verb,
     },
     proto::run::v2::Job,
@@ -21,13 +22,16 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct List {
     #[command(flatten)]
+    listing: Listing,
+    #[command(flatten)]
     env: ShowEnv,
 }
 
-/// Whose jobs to list.
+/// Whose jobs to list, and which of them.
 #[derive(Debug)]
 pub(in crate::cli) struct Meaning {
     location: Location,
+    choice: Choice<Job>,
     show_env: bool,
 }
 
@@ -35,7 +39,8 @@ impl Verb for List {
     type Meaning = Meaning;
 
     fn resolve(self, context: &Context<'_>) -> Result<Meaning, Failure> {
-        Ok(Meaning { location: context.location()?, show_env: self.env.show_env })
+        let choice = Choice::of(&self.listing)?;
+        Ok(Meaning { location: context.location()?, choice, show_env: self.env.show_env })
     }
 
     fn location(meaning: &Meaning) -> &Location {
@@ -43,12 +48,9 @@ impl Verb for List {
     }
 
     async fn run(meaning: Meaning, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
-        let jobs = session.client.jobs(&meaning.location).map_ok(|job| mask(job, meaning.show_env));
-        let jobs: Vec<Job> = jobs.try_collect().await?;
-        match printer.format() {
-            Format::Json => printer.json(&json::resources(&jobs)?)?,
-            Format::Text => printer.table(&job::COLUMNS, jobs.iter().map(job::row))?,
-        }
+        let client = session.client.with_page_size(meaning.choice.page_size());
+        let jobs = client.jobs(&meaning.location).map_ok(|job| mask(job, meaning.show_env));
+        print(jobs, &meaning.choice, printer).await?;
         Ok(Exit::Done)
     }
 }

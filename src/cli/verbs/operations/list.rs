@@ -2,32 +2,36 @@
 
 use futures_util::TryStreamExt as _;
 
-use super::operation::{self, masked};
+use super::operation::masked;
 use crate::{
     Location,
     cli::{
         context::Context,
         exit::Exit,
         failure::Failure,
-        flags::{global::Format, show_env::ShowEnv},
+        flags::{listing::Listing, show_env::ShowEnv},
+        listing::{Choice, print},
         printer::Printer,
         session::Session,
-        show::json,
         verb::Verb,
     },
+    proto::longrunning::Operation,
 };
 
 /// `runjob operations list`
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct List {
     #[command(flatten)]
+    listing: Listing,
+    #[command(flatten)]
     env: ShowEnv,
 }
 
-/// Where to list operations.
+/// Where to list operations, and which of them.
 #[derive(Debug)]
 pub(in crate::cli) struct Meaning {
     location: Location,
+    choice: Choice<Operation>,
     show_env: bool,
 }
 
@@ -35,7 +39,8 @@ impl Verb for List {
     type Meaning = Meaning;
 
     fn resolve(self, context: &Context<'_>) -> Result<Meaning, Failure> {
-        Ok(Meaning { location: context.location()?, show_env: self.env.show_env })
+        let choice = Choice::of(&self.listing)?;
+        Ok(Meaning { location: context.location()?, choice, show_env: self.env.show_env })
     }
 
     fn location(meaning: &Meaning) -> &Location {
@@ -43,13 +48,9 @@ impl Verb for List {
     }
 
     async fn run(meaning: Meaning, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
-        let operations = session.client.list_operations(&meaning.location);
-        let operations: Vec<_> =
-            operations.map_ok(|operation| masked(operation, meaning.show_env)).try_collect().await?;
-        match printer.format() {
-            Format::Json => printer.json(&json::resources(&operations)?)?,
-            Format::Text => printer.table(&operation::COLUMNS, operations.iter().map(operation::row))?,
-        }
+        let client = session.client.with_page_size(meaning.choice.page_size());
+        let operations = client.list_operations(&meaning.location);
+        print(operations.map_ok(|operation| masked(operation, meaning.show_env)), &meaning.choice, printer).await?;
         Ok(Exit::Done)
     }
 }

@@ -9,7 +9,8 @@ use crate::{
         context::Context,
         exit::Exit,
         failure::Failure,
-        flags::global::Format,
+        flags::{global::Format, listing::Known},
+        listing::{Key, Listed},
         printer::Printer,
         show::{
             json,
@@ -85,13 +86,38 @@ fn rows(operation: &Operation) -> Vec<[String; 2]> {
     rows
 }
 
-/// The columns of a list of operations.
-pub(super) const COLUMNS: [&str; 3] = ["OPERATION", "STATE", "ABOUT"];
+impl Listed for Operation {
+    const KNOWN: Known = Known {
+        columns: &["OPERATION", "STATE", "ABOUT"],
+        states: &["running", "done", "failed"],
+        fields: &["name", "state", "about"],
+        has_labels: false,
+    };
 
-/// An operation in a list.
-pub(super) fn row(operation: &Operation) -> Vec<String> {
-    let about = about(operation).map(|name| view::id(&name));
-    vec![view::id(&operation.name), state(operation), about.unwrap_or_else(|| view::NOTHING.to_owned())]
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn state(&self) -> String {
+        state(self)
+    }
+
+    fn label(&self, _: &str) -> Option<&str> {
+        None
+    }
+
+    fn key(&self, field: &str) -> Key {
+        match field {
+            "state" => Key::text(&state(self)),
+            "about" => Key::text(&about(self).unwrap_or_default()),
+            _ => Key::text(&self.name),
+        }
+    }
+
+    fn row(&self) -> Vec<String> {
+        let about = about(self).map(|name| view::id(&name));
+        vec![view::id(&self.name), state(self), about.unwrap_or_else(|| view::NOTHING.to_owned())]
+    }
 }
 
 fn state(operation: &Operation) -> String {

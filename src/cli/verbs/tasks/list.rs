@@ -1,6 +1,6 @@
 //! `runjob tasks list`
 
-use futures_util::TryStreamExt;
+use futures_util::TryStreamExt as _;
 
 use crate::{
     ExecutionName, Location, Phase,
@@ -8,10 +8,15 @@ use crate::{
         context::Context,
         exit::Exit,
         failure::Failure,
-        flags::{global::Format, names::ExecutionArg, show_env::ShowEnv},
+        flags::{
+            listing::{Known, Listing},
+            names::ExecutionArg,
+            show_env::ShowEnv,
+        },
+        listing::{Choice, Key, Listed, print},
         printer::Printer,
         session::Session,
-        show::{json, mask::mask, view},
+        show::{mask::mask, view},
         verb::Verb,
     },
     proto::run::v2::Task,
@@ -23,13 +28,16 @@ pub(in crate::cli) struct List {
     #[command(flatten)]
     execution: ExecutionArg,
     #[command(flatten)]
+    listing: Listing,
+    #[command(flatten)]
     env: ShowEnv,
 }
 
-/// Whose tasks to list.
+/// Whose tasks to list, and which of them.
 #[derive(Debug)]
 pub(in crate::cli) struct Meaning {
     execution: ExecutionName,
+    choice: Choice<Task>,
     show_env: bool,
 }
 
@@ -37,7 +45,8 @@ impl Verb for List {
     type Meaning = Meaning;
 
     fn resolve(self, context: &Context<'_>) -> Result<Meaning, Failure> {
-        Ok(Meaning { execution: context.execution(&self.execution)?, show_env: self.env.show_env })
+        let choice = Choice::of(&self.listing)?;
+        Ok(Meaning { execution: context.execution(&self.execution)?, choice, show_env: self.env.show_env })
     }
 
     fn location(meaning: &Meaning) -> &Location {
@@ -45,28 +54,53 @@ impl Verb for List {
     }
 
     async fn run(meaning: Meaning, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
-        let tasks = session.client.tasks(&meaning.execution).map_ok(|task| mask(task, meaning.show_env));
-        let tasks: Vec<Task> = tasks.try_collect().await?;
-        match printer.format() {
-            Format::Json => printer.json(&json::resources(&tasks)?)?,
-            Format::Text => {
-                printer
-                    .table(&["TASK", "STATE", "RETRIES", "LAST ATTEMPT", "STARTED", "ENDED"], tasks.iter().map(row))?;
-            }
-        }
+        let client = session.client.with_page_size(meaning.choice.page_size());
+        let tasks = client.tasks(&meaning.execution).map_ok(|task| mask(task, meaning.show_env));
+        print(tasks, &meaning.choice, printer).await?;
         Ok(Exit::Done)
     }
 }
 
-fn row(task: &Task) -> Vec<String> {
-    vec![
-        task.index.to_string(),
-        Phase::of_task(task).to_string(),
-        task.retried.to_string(),
-        last_attempt(task),
-        view::time(task.start_time.as_ref()),
-        view::time(task.completion_time.as_ref()),
-    ]
+impl Listed for Task {
+    const KNOWN: Known = Known {
+        columns: &["TASK", "STATE", "RETRIES", "LAST ATTEMPT", "STARTED", "ENDED"],
+        states: &["pending", "running", "cancelling", "succeeded", "failed", "cancelled"],
+        fields: &["index", "state", "retries", "started", "ended"],
+        has_labels: true,
+    };
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn state(&self) -> String {
+        Phase::of_task(self).to_string()
+    }
+
+    fn label(&self, key: &str) -> Option<&str> {
+        self.labels.get(key).map(String::as_str)
+    }
+
+    fn key(&self, field: &str) -> Key {
+        match field {
+            "state" => Key::text(&self.state()),
+            "retries" => Key::number(self.retried),
+            "started" => Key::time(self.start_time.as_ref()),
+            "ended" => Key::time(self.completion_time.as_ref()),
+            _ => Key::number(self.index),
+        }
+    }
+
+    fn row(&self) -> Vec<String> {
+        vec![
+            self.index.to_string(),
+            self.state(),
+            self.retried.to_string(),
+            last_attempt(self),
+            view::time(self.start_time.as_ref()),
+            view::time(self.completion_time.as_ref()),
+        ]
+    }
 }
 
 /// How the last attempt ended, when one has: the exit code, the signal, or what the service says.
