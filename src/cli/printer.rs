@@ -20,14 +20,14 @@ pub(super) use self::{bar::Bar, progress::ProgressLine};
 use super::{
     exit::Exit,
     failure::Failure,
-    flags::global::Format,
-    show::{report::Report, safe},
+    flags::global::{Format, Notation},
+    show::{report::Report, safe, yaml},
 };
 
 /// Writes what a command has to say.
 #[derive(Debug, Clone)]
 pub(super) struct Printer {
-    format: Format,
+    notation: Notation,
     stdout: Stream,
     stderr: Stream,
     /// Whether only results, warnings and errors are written.
@@ -40,30 +40,30 @@ pub(super) struct Printer {
 
 impl Printer {
     /// A printer of results in this format, and of notes beside them unless it is to be quiet.
-    pub(super) fn new(format: Format, is_quiet: bool) -> Self {
+    pub(super) fn new(notation: Notation, is_quiet: bool) -> Self {
         Self {
             is_quiet,
             is_watched: io::stderr().is_terminal(),
-            ..Self::over(format, Stream::new(io::stdout()), Stream::new(io::stderr()))
+            ..Self::over(notation, Stream::new(io::stdout()), Stream::new(io::stderr()))
         }
     }
 
     /// A printer to other streams, of which none is a terminal.
-    fn over(format: Format, stdout: Stream, stderr: Stream) -> Self {
-        Self { format, stdout, stderr, is_quiet: false, is_watched: false, live: ProgressBar::hidden() }
+    fn over(notation: Notation, stdout: Stream, stderr: Stream) -> Self {
+        Self { notation, stdout, stderr, is_quiet: false, is_watched: false, live: ProgressBar::hidden() }
     }
 
-    /// The format of results.
+    /// For whom results are.
     pub(super) fn format(&self) -> Format {
-        self.format
+        self.notation.format()
     }
 
     /// Writes what is known of an execution to stdout, and to stderr where stdout takes nothing: the name of what was
     /// started always reaches the user. Gives the status to end with, which is this one unless the result did not arrive.
     pub(super) fn report(&self, report: &Report, exit: Exit) -> Exit {
-        let text = match self.format {
+        let text = match self.format() {
             Format::Text => report.to_string(),
-            Format::Json => pretty(report).unwrap_or_else(|_| report.to_string()),
+            Format::Json => self.encoded(report).unwrap_or_else(|_| report.to_string()),
         };
         let Err(error) = self.text_or_error(&text) else { return exit };
         self.live.suspend(|| _ = self.stderr.line(&safe::text(&text)));
@@ -80,7 +80,7 @@ impl Printer {
         unless_closed(self.text_or_error(text))
     }
 
-    /// Writes a result to stdout as JSON.
+    /// Writes a result to stdout as JSON, or in YAML where that was asked for.
     pub(super) fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
         unless_closed(self.json_or_error(value))
     }
@@ -92,7 +92,7 @@ impl Printer {
 
     /// As [`json`](Self::json), where a closed pipe matters as well.
     pub(super) fn json_or_error(&self, value: &impl Serialize) -> io::Result<()> {
-        self.text_or_error(&pretty(value)?)
+        self.text_or_error(&self.encoded(value)?)
     }
 
     /// Writes a result to stdout as columns under a header, aligned and without lines.
@@ -143,7 +143,7 @@ impl Printer {
     /// Writes a line that a task has written: to stdout in text, to stderr beside JSON. That stdout cannot be written to
     /// is reported with the result.
     pub(super) fn passed_on(&self, line: &str) {
-        match self.format {
+        match self.format() {
             Format::Text => _ = self.text(line),
             Format::Json => self.live.suspend(|| _ = self.stderr.line(&safe::text(line))),
         }
@@ -154,6 +154,14 @@ impl Printer {
         self.line(&format!("error: {}", failure.message()));
         if let Some(hint) = failure.way_out() {
             self.line(&format!("hint: {hint}"));
+        }
+    }
+
+    /// The value in the notation for programs.
+    fn encoded(&self, value: &impl Serialize) -> io::Result<String> {
+        match self.notation {
+            Notation::Yaml => yaml::text(value),
+            Notation::Json | Notation::Text => Ok(safe::json(&serde_json::to_string_pretty(value)?).into_owned()),
         }
     }
 
@@ -189,10 +197,6 @@ impl Debug for Stream {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream").finish_non_exhaustive()
     }
-}
-
-fn pretty(value: &impl Serialize) -> serde_json::Result<String> {
-    Ok(safe::json(&serde_json::to_string_pretty(value)?).into_owned())
 }
 
 fn unless_closed(written: io::Result<()>) -> Result<(), Failure> {
@@ -247,7 +251,7 @@ pub(super) mod tests {
     /// A printer, and what it writes to stderr.
     pub(in crate::cli) fn printer(stdout: impl Write + Send + 'static) -> (Printer, Written) {
         let stderr = Written::default();
-        (Printer::over(Format::Text, Stream::new(stdout), Stream::new(stderr.clone())), stderr)
+        (Printer::over(Notation::Text, Stream::new(stdout), Stream::new(stderr.clone())), stderr)
     }
 
     #[test]

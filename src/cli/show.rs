@@ -7,3 +7,4 @@ pub(super) mod output;
 pub(super) mod report;
 pub(super) mod safe;
 pub(super) mod view;
+pub(super) mod yaml;

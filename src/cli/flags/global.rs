@@ -9,8 +9,8 @@ use clap::ValueEnum;
 #[command(next_help_heading = "Global options")]
 pub(in crate::cli) struct Global {
     /// How the result is printed on stdout.
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    pub(in crate::cli) format: Format,
+    #[arg(long, global = true, value_enum, default_value_t = Notation::Text)]
+    pub(in crate::cli) format: Notation,
     /// Print results, warnings and errors only, and do not ask before deleting.
     #[arg(long, short, global = true)]
     pub(in crate::cli) quiet: bool,
@@ -62,12 +62,32 @@ impl Access {
     }
 }
 
-/// How a result is printed.
+/// How a result is printed, as it is typed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(in crate::cli) enum Format {
+pub(in crate::cli) enum Notation {
     /// For people.
     #[default]
     Text,
     /// For programs: resources as canonical proto3 JSON.
     Json,
+    /// The same as JSON, written as YAML.
+    Yaml,
+}
+
+/// For whom a result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Format {
+    /// For people.
+    Text,
+    /// For programs: a JSON value, in whichever notation.
+    Json,
+}
+
+impl Notation {
+    pub(in crate::cli) fn format(self) -> Format {
+        match self {
+            Self::Text => Format::Text,
+            Self::Json | Self::Yaml => Format::Json,
+        }
+    }
 }

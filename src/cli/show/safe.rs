@@ -27,6 +27,16 @@ pub(in crate::cli) fn json(json: &str) -> Cow<'_, str> {
     })
 }
 
+/// YAML with the same characters escaped, which must stand in double-quoted strings; [`is_safe`] tells which do.
+pub(in crate::cli) fn yaml(yaml: &str) -> Cow<'_, str> {
+    replace(yaml, is_unsafe, |safe, c| _ = write!(safe, "\\U{:08x}", u32::from(c)))
+}
+
+/// Whether this text holds nothing that must be escaped.
+pub(in crate::cli) fn is_safe(text: &str) -> bool {
+    !text.contains(is_unsafe)
+}
+
 fn replace(text: &str, what: impl Fn(char) -> bool, with: impl Fn(&mut String, char)) -> Cow<'_, str> {
     if !text.contains(&what) {
         return Cow::Borrowed(text);

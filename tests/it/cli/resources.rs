@@ -31,6 +31,24 @@ fn a_resource_is_canonical_json() {
 }
 
 #[test]
+fn yaml_says_what_json_says() {
+    let server = Server::start();
+    assert_eq!(server.ran("execute echo --args=yes,1.0,null --tasks=2 --wait").status, 0);
+    let estimate = "estimate --cpu=1 --memory=512Mi --region=us-central1 --duration=60s --per-day=5";
+    for line in ["jobs list", "jobs describe echo", "executions list", "operations list", estimate, "recover"] {
+        let json = server.ran(&format!("{line} --format=json"));
+        let yaml = server.ran(&format!("{line} --format=yaml"));
+        assert_eq!((yaml.status, &yaml.stderr), (json.status, &json.stderr), "{line}");
+        let read: serde_json::Value = serde_saphyr::from_str(&yaml.stdout).expect(line);
+        assert_eq!(read, json.json(), "{line}: {}", yaml.stdout);
+    }
+    let started = server.ran("execute fail --args=3 --wait --format=yaml");
+    assert!(started.stdout.contains("\nfailures:\n- attempts: 1\n  exitCode: 3\n"), "{started:#?}");
+    let refused = ran("jobs list --format=value(name)");
+    assert!(refused.stderr.contains("[possible values: text, json, yaml]"), "{refused:#?}");
+}
+
+#[test]
 fn an_execution_and_its_tasks_are_described_after_the_fact() {
     let server = Server::start();
     let ran = server.ran("execute fail --args=3 --update-env-vars=TOKEN=hunter2 --wait");
