@@ -9,6 +9,7 @@ mod exit;
 mod failure;
 mod flags;
 mod follow;
+mod gcloud;
 mod interrupt;
 mod listing;
 mod printer;
@@ -16,6 +17,7 @@ mod process;
 mod session;
 mod show;
 mod start_log;
+mod suggest;
 mod verb;
 mod verbs;
 

@@ -5,7 +5,7 @@
 use std::{error::Error as StdError, io};
 
 use super::exit::Exit;
-use crate::{Error, emulator::EmulatorError, error};
+use crate::{Error, ErrorKind, emulator::EmulatorError, error};
 
 /// A command's failure.
 #[derive(Debug)]
@@ -13,12 +13,13 @@ pub(super) struct Failure {
     exit: Exit,
     message: String,
     hint: Option<String>,
+    missing: Option<String>,
 }
 
 impl Failure {
     /// A failure that ends with this status.
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hint: None }
+        Self { exit, message: message.into(), hint: None, missing: None }
     }
 
     /// What was typed, or what a file or variable holds, is not usable.
@@ -29,6 +30,11 @@ impl Failure {
     /// Adds the way out.
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// The full name of what is not there, where a command did not end or delete it.
+    pub(super) fn missing(&self) -> Option<&str> {
+        self.missing.as_deref()
     }
 
     /// The status to end with.
@@ -49,7 +55,10 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let failure = Self::new(Exit::from(&error), with_causes(&error));
+        let message = with_causes(&error);
+        let is_harmless = !["could not delete", "could not cancel"].iter().any(|doing| message.starts_with(doing));
+        let missing = error.resource().filter(|_| is_harmless && error.reason() == ErrorKind::NotFound);
+        let failure = Self { missing: missing.map(str::to_owned), ..Self::new(Exit::from(&error), message) };
         match error.hint() {
             Some(hint) => failure.hint(hint),
             None => failure,

@@ -1,6 +1,6 @@
 //! What a verb is made of: what was typed, what that means in a context, and how it is carried out over a session.
 
-use super::{context::Context, exit::Exit, failure::Failure, printer::Printer, session::Session};
+use super::{context::Context, exit::Exit, failure::Failure, printer::Printer, session::Session, suggest};
 use crate::Location;
 
 /// A verb that calls the service, as it was typed.
@@ -22,7 +22,10 @@ pub(super) trait Verb {
 pub(super) async fn call<V: Verb>(typed: V, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
     let meaning = typed.resolve(context)?;
     let session = Session::open(context, V::location(&meaning), printer).await?;
-    let exit = V::run(meaning, &session, printer).await?;
+    let exit = match V::run(meaning, &session, printer).await {
+        Ok(exit) => exit,
+        Err(failure) => return Err(suggest::improved(failure, &session).await),
+    };
     session.close().await?;
     Ok(exit)
 }

@@ -34,6 +34,7 @@ mod operations {
 }
 
 mod tasks {
+    pub(super) mod describe;
     pub(super) mod list;
 }
 
@@ -49,6 +50,7 @@ use super::{
     exit::Exit,
     failure::Failure,
     flags::{free_text, global::Global},
+    gcloud,
     printer::Printer,
     verb::call,
 };
@@ -74,7 +76,7 @@ impl Args {
         let mut program = Self::command();
         program.build();
         free_text::check(&program, &line)?;
-        Self::try_parse_from(line).map_err(without_bad_tips)
+        Self::try_parse_from(&line).map_err(|error| gcloud::advised(without_bad_tips(error), &program, &line))
     }
 }
 
@@ -117,7 +119,7 @@ pub(super) enum Command {
     /// List, show, wait for, cancel and delete executions.
     #[command(subcommand)]
     Executions(Executions),
-    /// List the tasks of an execution.
+    /// List and show the tasks of an execution.
     #[command(subcommand)]
     Tasks(Tasks),
     /// List, show, wait for and delete long-running operations.
@@ -148,6 +150,9 @@ pub(super) enum Jobs {
     Create(Box<jobs::create::Create>),
     /// Delete a job and its executions, and wait until that is done.
     Delete(jobs::delete::Delete),
+    /// Executions, as gcloud names their commands: the same as `runjob executions`.
+    #[command(subcommand)]
+    Executions(Executions),
 }
 
 /// `runjob executions ...`
@@ -163,6 +168,9 @@ pub(super) enum Executions {
     Cancel(executions::cancel::Cancel),
     /// Delete an execution, and wait until that is done; a running one is stopped.
     Delete(executions::delete::Delete),
+    /// Tasks, as gcloud names their commands: the same as `runjob tasks`.
+    #[command(subcommand)]
+    Tasks(Tasks),
 }
 
 /// `runjob tasks ...`
@@ -170,6 +178,8 @@ pub(super) enum Executions {
 pub(super) enum Tasks {
     /// List the tasks of an execution, with the end of each one's last attempt.
     List(tasks::list::List),
+    /// Show a task: its state, its attempts, what it runs.
+    Describe(tasks::describe::Describe),
 }
 
 /// `runjob operations ...`
@@ -189,28 +199,65 @@ impl Command {
     /// Carries the command out.
     pub(super) async fn run(self, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
         match self {
-            Self::Execute(typed) | Self::Jobs(Jobs::Execute(typed)) => call(*typed, context, printer).await,
-            Self::Wait(typed) | Self::Executions(Executions::Wait(typed)) => call(typed, context, printer).await,
-            Self::Describe(typed) | Self::Executions(Executions::Describe(typed)) => {
-                call(typed, context, printer).await
-            }
-            Self::Cancel(typed) | Self::Executions(Executions::Cancel(typed)) => call(typed, context, printer).await,
-            Self::Jobs(Jobs::List(typed)) => call(typed, context, printer).await,
-            Self::Jobs(Jobs::Describe(typed)) => call(typed, context, printer).await,
-            Self::Jobs(Jobs::Create(typed)) => call(*typed, context, printer).await,
-            Self::Jobs(Jobs::Delete(typed)) => call(typed, context, printer).await,
-            Self::Executions(Executions::List(typed)) => call(typed, context, printer).await,
-            Self::Executions(Executions::Delete(typed)) => call(typed, context, printer).await,
-            Self::Tasks(Tasks::List(typed)) => call(typed, context, printer).await,
-            Self::Operations(Operations::List(typed)) => call(typed, context, printer).await,
-            Self::Operations(Operations::Describe(typed)) => call(typed, context, printer).await,
-            Self::Operations(Operations::Wait(typed)) => call(typed, context, printer).await,
-            Self::Operations(Operations::Delete(typed)) => call(typed, context, printer).await,
+            Self::Execute(typed) => call(*typed, context, printer).await,
+            Self::Wait(typed) => call(typed, context, printer).await,
+            Self::Describe(typed) => call(typed, context, printer).await,
+            Self::Cancel(typed) => call(typed, context, printer).await,
+            Self::Jobs(jobs) => jobs.run(context, printer).await,
+            Self::Executions(executions) => executions.run(context, printer).await,
+            Self::Tasks(tasks) => tasks.run(context, printer).await,
+            Self::Operations(operations) => operations.run(context, printer).await,
             Self::Recover(typed) => recover::run(typed, context, printer).await,
             Self::Doctor(typed) => doctor::run(typed, context, printer).await,
             Self::Estimate(typed) => estimate::run(typed, context, printer).await,
             Self::Emulator(typed) => emulator::run(typed, context, printer).await,
             Self::Bench(typed) => bench::run(*typed, context, printer).await,
+        }
+    }
+}
+
+impl Jobs {
+    async fn run(self, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
+        match self {
+            Self::Execute(typed) => call(*typed, context, printer).await,
+            Self::List(typed) => call(typed, context, printer).await,
+            Self::Describe(typed) => call(typed, context, printer).await,
+            Self::Create(typed) => call(*typed, context, printer).await,
+            Self::Delete(typed) => call(typed, context, printer).await,
+            Self::Executions(executions) => executions.run(context, printer).await,
+        }
+    }
+}
+
+impl Executions {
+    async fn run(self, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
+        match self {
+            Self::List(typed) => call(typed, context, printer).await,
+            Self::Describe(typed) => call(typed, context, printer).await,
+            Self::Wait(typed) => call(typed, context, printer).await,
+            Self::Cancel(typed) => call(typed, context, printer).await,
+            Self::Delete(typed) => call(typed, context, printer).await,
+            Self::Tasks(tasks) => tasks.run(context, printer).await,
+        }
+    }
+}
+
+impl Tasks {
+    async fn run(self, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
+        match self {
+            Self::List(typed) => call(typed, context, printer).await,
+            Self::Describe(typed) => call(typed, context, printer).await,
+        }
+    }
+}
+
+impl Operations {
+    async fn run(self, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
+        match self {
+            Self::List(typed) => call(typed, context, printer).await,
+            Self::Describe(typed) => call(typed, context, printer).await,
+            Self::Wait(typed) => call(typed, context, printer).await,
+            Self::Delete(typed) => call(typed, context, printer).await,
         }
     }
 }

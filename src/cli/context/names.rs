@@ -7,10 +7,13 @@ use std::fmt::{self, Display, Formatter};
 
 use super::{Context, Target};
 use crate::{
-    ExecutionName, JobName, Location, NameError,
+    ExecutionName, JobName, Location, NameError, TaskName,
     cli::{
         failure::Failure,
-        flags::{global::Global, names::ExecutionArg},
+        flags::{
+            global::Global,
+            names::{ExecutionArg, TaskArg},
+        },
     },
     gcloud,
 };
@@ -91,6 +94,19 @@ impl Context<'_> {
             return Err(Failure::usage("'-' stands for every job or execution, and this needs one"));
         }
         Ok(execution)
+    }
+
+    /// A task, by its id or its full name.
+    pub(in crate::cli) fn task(&self, typed: &TaskArg) -> Result<TaskName, Failure> {
+        if typed.task.contains('/') {
+            return typed.task.parse().map_err(|error| unusable(&error));
+        }
+        let (execution, _) = typed.task.rsplit_once('-').ok_or_else(|| {
+            Failure::usage(format!("'{}' does not say of which execution it is a task", typed.task))
+                .hint("a task is named like echo-x7k2p-task0")
+        })?;
+        let execution = ExecutionArg { execution: execution.to_owned(), job: typed.job.clone() };
+        self.execution(&execution)?.task(typed.task.as_str()).map_err(|error| unusable(&error))
     }
 
     /// The job of a short execution id: as given, or the id without its last part.

@@ -2,7 +2,7 @@
 
 use prost_types::{Duration, Timestamp};
 
-use crate::proto::run::v2::{Container, EnvVar, TaskTemplate, env_var, task_template};
+use crate::proto::run::v2::{Container, EnvVar, Task, TaskTemplate, env_var, task_template};
 
 /// What stands where there is nothing.
 pub(in crate::cli) const NOTHING: &str = "-";
@@ -18,8 +18,19 @@ pub(in crate::cli) fn time(time: Option<&Timestamp>) -> String {
 }
 
 /// A duration as the API writes it, e.g. `600s`.
-fn duration(duration: Option<&Duration>) -> String {
+pub(in crate::cli) fn duration(duration: Option<&Duration>) -> String {
     duration.map_or_else(|| NOTHING.to_owned(), ToString::to_string)
+}
+
+/// How a task's last attempt ended, when one has: the exit code, the signal, or what the service says.
+pub(in crate::cli) fn last_attempt(task: &Task) -> String {
+    let Some(result) = &task.last_attempt_result else { return NOTHING.to_owned() };
+    match &result.status {
+        _ if result.term_signal != 0 => format!("signal {}", result.term_signal),
+        _ if result.exit_code != 0 => format!("exit code {}", result.exit_code),
+        Some(status) if status.code != 0 => status.message.clone(),
+        _ => "exit code 0".to_owned(),
+    }
 }
 
 /// Rows that say what each task runs.
@@ -33,7 +44,7 @@ pub(in crate::cli) fn template(template: &TaskTemplate) -> Vec<[String; 2]> {
 }
 
 /// Rows that say what a container runs. Lists are in JSON, so that every element is told from the next.
-fn container(container: &Container) -> Vec<[String; 2]> {
+pub(in crate::cli) fn container(container: &Container) -> Vec<[String; 2]> {
     let mut rows = Vec::new();
     if !container.name.is_empty() {
         rows.push(["container".to_owned(), container.name.clone()]);

@@ -19,6 +19,9 @@ use crate::{
 pub(in crate::cli) struct Cancel {
     #[command(flatten)]
     execution: ExecutionArg,
+    /// Return when the service has accepted. This is the default.
+    #[arg(long)]
+    r#async: bool,
 }
 
 impl Verb for Cancel {

@@ -10,7 +10,7 @@ use crate::{
         failure::Failure,
         flags::{
             listing::{Known, Listing},
-            names::ExecutionArg,
+            names::ParentArg,
             show_env::ShowEnv,
         },
         listing::{Choice, Key, Listed, print},
@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct List {
     #[command(flatten)]
-    execution: ExecutionArg,
+    execution: ParentArg,
     #[command(flatten)]
     listing: Listing,
     #[command(flatten)]
@@ -46,7 +46,7 @@ impl Verb for List {
 
     fn resolve(self, context: &Context<'_>) -> Result<Meaning, Failure> {
         let choice = Choice::of(&self.listing)?;
-        Ok(Meaning { execution: context.execution(&self.execution)?, choice, show_env: self.env.show_env })
+        Ok(Meaning { execution: context.execution(&self.execution.into())?, choice, show_env: self.env.show_env })
     }
 
     fn location(meaning: &Meaning) -> &Location {
@@ -96,20 +96,9 @@ impl Listed for Task {
             self.index.to_string(),
             self.state(),
             self.retried.to_string(),
-            last_attempt(self),
+            view::last_attempt(self),
             view::time(self.start_time.as_ref()),
             view::time(self.completion_time.as_ref()),
         ]
-    }
-}
-
-/// How the last attempt ended, when one has: the exit code, the signal, or what the service says.
-fn last_attempt(task: &Task) -> String {
-    let Some(result) = &task.last_attempt_result else { return view::NOTHING.to_owned() };
-    match &result.status {
-        _ if result.term_signal != 0 => format!("signal {}", result.term_signal),
-        _ if result.exit_code != 0 => format!("exit code {}", result.exit_code),
-        Some(status) if status.code != 0 => status.message.clone(),
-        _ => "exit code 0".to_owned(),
     }
 }
