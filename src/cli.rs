@@ -3,8 +3,10 @@
 //! A verb is read as it was typed, given its meaning in a `context`, and carried out over a `session`; it is one file below
 //! `verbs`. What it has to say goes through one `printer`. The exit statuses are one table (`exit`).
 
+mod complete;
 mod context;
 mod environment;
+mod examples;
 mod exit;
 mod failure;
 mod flags;
@@ -33,10 +35,14 @@ pub fn run(
     line: impl IntoIterator<Item = OsString>,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> ExitCode {
+    let (line, environment) = (line.into_iter().collect::<Vec<_>>(), Environment::new(variables));
+    if complete::answer(Args::program, &line, &environment).is_some() {
+        return ExitCode::SUCCESS;
+    }
     let exit = match Args::read(line) {
         Ok(typed) => {
             let printer = Printer::new(typed.global.format, typed.global.quiet);
-            carry_out(typed, &Environment::new(variables), &printer).unwrap_or_else(|failure| {
+            carry_out(typed, &environment, &printer).unwrap_or_else(|failure| {
                 printer.failure(&failure);
                 failure.exit()
             })

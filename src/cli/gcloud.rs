@@ -70,7 +70,7 @@ fn path<'a>(program: &'a Command, line: &[OsString]) -> Vec<&'a str> {
 }
 
 /// The gcloud command of one of ours, below `gcloud run`.
-fn counterpart(path: &[&str]) -> String {
+pub(super) fn counterpart(path: &[&str]) -> String {
     let below = match path.first() {
         Some(&"jobs") => "",
         Some(&("describe" | "cancel" | "wait")) => "jobs executions ",
@@ -84,13 +84,11 @@ fn counterpart(path: &[&str]) -> String {
 mod tests {
     use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
 
-    use clap::CommandFactory as _;
-
     use super::*;
     use crate::cli::verbs::Args;
 
     fn program() -> Command {
-        let mut program = Args::command();
+        let mut program = Args::program();
         program.build();
         program
     }
@@ -161,6 +159,25 @@ mod tests {
         assert!(!error.to_string().contains("gcloud"), "{error}");
     }
 
+    #[test]
+    fn lines_of_gcloud_are_read_with_jobs_or_the_program_alone_in_place_of_its_beginning() {
+        let lines = [
+            "jobs execute echo --args=a,b --args=c --update-env-vars=A=1 --update-env-vars=B=2 --tasks=3 --region=us-east1",
+            "jobs execute echo --container=one --args=a --container=two --update-env-vars=A=1 --task-timeout=PT2H --wait",
+            "execute echo --task-timeout=30M --async --quiet --format=yaml --project=acme",
+            "jobs create echo --image=i --command=c --args=a --set-env-vars=A=1 --tasks=2 --max-retries=0 --parallelism=1",
+            "jobs list --limit=5 --page-size=50 --sort-by=~metadata.creationTimestamp --uri",
+            "jobs executions list --job=echo --filter=state=failed --limit=1",
+            "executions cancel echo-x7k2p --async --quiet",
+            "jobs executions tasks list --execution=echo-x7k2p --sort-by=~status.startTime",
+            "executions tasks describe echo-x7k2p-task0 --region=us-east1 --impersonate-service-account=a@b",
+        ];
+        for line in lines {
+            Args::read(format!("runjob {line}").split(' ').map(OsString::from))
+                .unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+
     /// The page, made of gcloud's side, ours and the advice.
     fn page() -> String {
         let program = program();
@@ -181,8 +198,16 @@ mod tests {
             let (same, other): (Vec<_>, Vec<_>) = flags.into_iter().partition(|flag| has(own, flag));
             let same: Vec<_> = same.iter().map(|flag| format!("`{flag}`")).collect();
             _ = writeln!(page, "The same: {}.\n\n| not here | instead |\n|---|---|", same.join(", "));
+            let mut advised: Vec<(&str, Vec<String>)> = Vec::new();
             for flag in other {
-                _ = writeln!(page, "| `{flag}` | {} |", advice(command, flag).unwrap_or_default());
+                let (advice, flag) = (advice(command, flag).unwrap_or_default(), format!("`{flag}`"));
+                match advised.iter_mut().find(|(known, _)| *known == advice) {
+                    Some((_, flags)) => flags.push(flag),
+                    None => advised.push((advice, vec![flag])),
+                }
+            }
+            for (advice, flags) in advised {
+                _ = writeln!(page, "| {} | {advice} |", flags.join(", "));
             }
         }
         page

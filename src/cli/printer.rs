@@ -27,7 +27,9 @@ use super::{
 /// Writes what a command has to say.
 #[derive(Debug, Clone)]
 pub(super) struct Printer {
-    notation: Notation,
+    format: Format,
+    /// Whether what is for programs is written as YAML.
+    is_yaml: bool,
     stdout: Stream,
     stderr: Stream,
     /// Whether only results, warnings and errors are written.
@@ -42,26 +44,27 @@ impl Printer {
     /// A printer of results in this format, and of notes beside them unless it is to be quiet.
     pub(super) fn new(notation: Notation, is_quiet: bool) -> Self {
         Self {
+            is_yaml: notation == Notation::Yaml,
             is_quiet,
             is_watched: io::stderr().is_terminal(),
-            ..Self::over(notation, Stream::new(io::stdout()), Stream::new(io::stderr()))
+            ..Self::over(notation.format(), Stream::new(io::stdout()), Stream::new(io::stderr()))
         }
     }
 
     /// A printer to other streams, of which none is a terminal.
-    fn over(notation: Notation, stdout: Stream, stderr: Stream) -> Self {
-        Self { notation, stdout, stderr, is_quiet: false, is_watched: false, live: ProgressBar::hidden() }
+    fn over(format: Format, stdout: Stream, stderr: Stream) -> Self {
+        Self { format, is_yaml: false, stdout, stderr, is_quiet: false, is_watched: false, live: ProgressBar::hidden() }
     }
 
     /// For whom results are.
     pub(super) fn format(&self) -> Format {
-        self.notation.format()
+        self.format
     }
 
     /// Writes what is known of an execution to stdout, and to stderr where stdout takes nothing: the name of what was
     /// started always reaches the user. Gives the status to end with, which is this one unless the result did not arrive.
     pub(super) fn report(&self, report: &Report, exit: Exit) -> Exit {
-        let text = match self.format() {
+        let text = match self.format {
             Format::Text => report.to_string(),
             Format::Json => self.encoded(report).unwrap_or_else(|_| report.to_string()),
         };
@@ -143,7 +146,7 @@ impl Printer {
     /// Writes a line that a task has written: to stdout in text, to stderr beside JSON. That stdout cannot be written to
     /// is reported with the result.
     pub(super) fn passed_on(&self, line: &str) {
-        match self.format() {
+        match self.format {
             Format::Text => _ = self.text(line),
             Format::Json => self.live.suspend(|| _ = self.stderr.line(&safe::text(line))),
         }
@@ -159,10 +162,7 @@ impl Printer {
 
     /// The value in the notation for programs.
     fn encoded(&self, value: &impl Serialize) -> io::Result<String> {
-        match self.notation {
-            Notation::Yaml => yaml::text(value),
-            Notation::Json | Notation::Text => Ok(safe::json(&serde_json::to_string_pretty(value)?).into_owned()),
-        }
+        if self.is_yaml { yaml::text(value) } else { Ok(pretty(value)?) }
     }
 
     fn columns(&self, mut table: Table) -> Result<(), Failure> {
@@ -197,6 +197,10 @@ impl Debug for Stream {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream").finish_non_exhaustive()
     }
+}
+
+fn pretty(value: &impl Serialize) -> serde_json::Result<String> {
+    Ok(safe::json(&serde_json::to_string_pretty(value)?).into_owned())
 }
 
 fn unless_closed(written: io::Result<()>) -> Result<(), Failure> {
@@ -251,7 +255,7 @@ pub(super) mod tests {
     /// A printer, and what it writes to stderr.
     pub(in crate::cli) fn printer(stdout: impl Write + Send + 'static) -> (Printer, Written) {
         let stderr = Written::default();
-        (Printer::over(Notation::Text, Stream::new(stdout), Stream::new(stderr.clone())), stderr)
+        (Printer::over(Format::Text, Stream::new(stdout), Stream::new(stderr.clone())), stderr)
     }
 
     #[test]

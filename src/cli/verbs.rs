@@ -4,9 +4,11 @@
 //! how it is carried out. Nothing but the program's front uses this module.
 
 mod bench;
+mod completions;
 mod doctor;
 mod emulator;
 mod estimate;
+mod man;
 mod recover;
 
 mod executions {
@@ -41,12 +43,13 @@ mod tasks {
 use std::ffi::OsString;
 
 use clap::{
-    CommandFactory, Parser, Subcommand,
+    CommandFactory, FromArgMatches as _, Parser, Subcommand,
     error::{ContextKind, ContextValue},
 };
 
 use super::{
     context::Context,
+    examples,
     exit::Exit,
     failure::Failure,
     flags::{free_text, global::Global},
@@ -61,7 +64,7 @@ use super::{
 /// 3 not started, 4 unknown whether it started, 5 stopped waiting while it runs on, 6 credentials or permission,
 /// 7 not found or in conflict, 8 anything else, 130 interrupted.
 #[derive(Debug, Parser)]
-#[command(name = "runjob", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "runjob", version, max_term_width = 100)]
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) global: Global,
@@ -73,10 +76,17 @@ impl Args {
     /// Reads a command line, the program's own name first.
     pub(super) fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let line: Vec<_> = line.into_iter().collect();
-        let mut program = Self::command();
+        let mut program = Self::program();
         program.build();
         free_text::check(&program, &line)?;
-        Self::try_parse_from(&line).map_err(|error| gcloud::advised(without_bad_tips(error), &program, &line))
+        let matches = program.try_get_matches_from_mut(&line);
+        let typed = matches.and_then(|mut matches| Self::from_arg_matches_mut(&mut matches));
+        typed.map_err(|error| gcloud::advised(without_bad_tips(error), &program, &line))
+    }
+
+    /// The program with all that its help has to say.
+    pub(super) fn program() -> clap::Command {
+        examples::added(Self::command())
     }
 }
 
@@ -135,6 +145,10 @@ pub(super) enum Command {
     Emulator(emulator::Serve),
     /// Measure gRPC against REST: the same calls, in turns, against one server on this machine.
     Bench(Box<bench::Bench>),
+    /// Print the script that completes lines in a shell, with names of jobs and executions.
+    Completions(completions::Completions),
+    /// Print the program's manual page, or write those of all commands to a directory.
+    Man(man::Man),
 }
 
 /// `runjob jobs ...`
@@ -212,6 +226,8 @@ impl Command {
             Self::Estimate(typed) => estimate::run(typed, context, printer).await,
             Self::Emulator(typed) => emulator::run(typed, context, printer).await,
             Self::Bench(typed) => bench::run(*typed, context, printer).await,
+            Self::Completions(typed) => typed.run(printer),
+            Self::Man(typed) => typed.run(Args::program(), printer),
         }
     }
 }

@@ -10,6 +10,7 @@ mod execute;
 mod interrupt;
 mod lists;
 mod lost_output;
+mod manners;
 mod names;
 pub(crate) mod place;
 mod readme;

@@ -29,10 +29,7 @@ pub(in crate::cli) struct ResourceKind<M> {
 impl<M: Name> ResourceKind<M> {
     /// This kind, by its descriptor.
     pub(in crate::cli) fn new() -> Result<Self, Failure> {
-        let pool = DescriptorPool::decode(DESCRIPTORS).map_err(broken)?;
-        let descriptor = pool.get_message_by_name(&M::full_name());
-        let descriptor = descriptor.ok_or_else(|| broken("its type has no descriptor"))?;
-        Ok(Self { descriptor, of: PhantomData })
+        Ok(Self { descriptor: descriptor::<M>()?, of: PhantomData })
     }
 
     /// One of the kind.
@@ -41,6 +38,11 @@ impl<M: Name> ResourceKind<M> {
         let message = DynamicMessage::decode(self.descriptor.clone(), bytes.as_slice()).map_err(broken)?;
         serde_json::to_value(message).map_err(broken)
     }
+}
+
+fn descriptor<M: Name>() -> Result<MessageDescriptor, Failure> {
+    let pool = DescriptorPool::decode(DESCRIPTORS).map_err(broken)?;
+    pool.get_message_by_name(&M::full_name()).ok_or_else(|| broken("its type has no descriptor"))
 }
 
 /// What cannot happen to a message that was just decoded by the same descriptors, and is said all the same.
