@@ -12,6 +12,7 @@ mod failure;
 mod flags;
 mod follow;
 mod gcloud;
+mod inquiry;
 mod interrupt;
 mod listing;
 mod printer;

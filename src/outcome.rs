@@ -154,7 +154,7 @@ impl Display for TaskEnd {
         match self {
             Self::ExitCode(code) => write!(f, "exit code {code}"),
             Self::Signal(signal) => write!(f, "signal {signal}"),
-            Self::TimedOut => f.write_str("task timeout reached"),
+            Self::TimedOut => f.write_str("timed out"),
             Self::Unknown => f.write_str("unknown"),
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{CANCELLED, attempt_code, completed, execution_reason};
+use super::{CANCELLED, DEADLINE_EXCEEDED, attempt_code, completed, execution_reason};
 use crate::{
     error::Error,
     proto::run::v2::{
@@ -18,8 +18,8 @@ use crate::{
 
 /// Where something stands, in a word for a table or a progress line.
 ///
-/// A phase is no verdict: an execution that ran into its time limit has merely failed here. The verdict, with the tasks,
-/// is [`Outcome`](crate::Outcome).
+/// A phase is no verdict: an execution whose tasks timed out has merely failed here, because only its tasks show that. The
+/// verdict, with the tasks, is [`Outcome`](crate::Outcome).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
@@ -36,6 +36,8 @@ pub enum Phase {
     Failed,
     /// It was cancelled.
     Cancelled,
+    /// Its last attempt ran into the task timeout.
+    TimedOut,
     /// The service has not answered yet.
     #[serde(other)]
     Unknown,
@@ -87,6 +89,7 @@ impl Phase {
         match Self::of_conditions(&task.conditions, task.start_time.is_some()) {
             // A task's condition has no reason for a cancel; its last attempt has google.rpc's CANCELLED.
             Self::Failed if attempt_code(task) == Some(CANCELLED) => Self::Cancelled,
+            Self::Failed if attempt_code(task) == Some(DEADLINE_EXCEEDED) => Self::TimedOut,
             phase => phase,
         }
     }
@@ -155,6 +158,7 @@ impl Display for Phase {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed out",
         })
     }
 }

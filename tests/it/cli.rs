@@ -7,6 +7,7 @@ mod doctor;
 mod empty_root;
 mod estimate;
 mod execute;
+mod happened;
 mod interrupt;
 mod lists;
 mod lost_output;

@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 
 use prost::Name;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
@@ -38,6 +39,11 @@ impl<M: Name> ResourceKind<M> {
         let message = DynamicMessage::decode(self.descriptor.clone(), bytes.as_slice()).map_err(broken)?;
         serde_json::to_value(message).map_err(broken)
     }
+}
+
+/// Something of ours, to stand beside a resource.
+pub(in crate::cli) fn value(value: &impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(value).map_err(broken)
 }
 
 fn descriptor<M: Name>() -> Result<MessageDescriptor, Failure> {

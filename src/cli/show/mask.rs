@@ -41,6 +41,11 @@ pub(in crate::cli) fn mask<R: Containers>(mut resource: R, show_env: bool) -> R 
     resource
 }
 
+/// A value, hidden unless it is to be shown.
+pub(in crate::cli) fn shown(value: &str, show_env: bool) -> String {
+    if show_env { value.to_owned() } else { MASK.to_owned() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,8 +6,13 @@ use std::fmt::{self, Display, Formatter};
 
 use serde::Serialize;
 
-use super::safe;
-use crate::{Finished, Outcome, Run, TaskEnd, TaskFailure, proto::run::v2::Execution};
+use super::{
+    failures::{self, FailedTask},
+    hints::{self, Retried},
+    logs::LogLinks,
+    phases::{Span, phases},
+};
+use crate::{ExecutionName, Finished, Outcome, Run, TaskFailure, outcome::is_finished, proto::run::v2::Execution};
 
 /// What is known of an execution when a command ends.
 #[derive(Debug, Serialize)]
@@ -22,6 +27,16 @@ pub(in crate::cli) struct Report {
     adopted: bool,
     tasks: Counts,
     failures: Vec<FailedTask>,
+    /// The tasks that are known to have been tried more than once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    retried: Vec<Retried>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    phases: Vec<Span>,
+    /// What to do about it, in sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hints: Vec<String>,
+    #[serde(flatten)]
+    logs: Option<LogLinks>,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -52,44 +67,19 @@ struct Counts {
     retried: i32,
 }
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FailedTask {
-    /// The task's index, from 0.
-    task: i32,
-    attempts: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    exit_code: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signal: Option<i32>,
-    message: String,
-    #[serde(skip)]
-    end: TaskEnd,
-}
-
 impl Report {
     /// An execution that was started and has not been seen to end.
     pub(in crate::cli) fn started(run: &Run) -> Self {
-        Self {
-            execution: run.execution().to_string(),
-            operation: run.operation().map(ToString::to_string),
-            outcome: Word::Started,
-            adopted: run.was_adopted(),
-            tasks: run.latest().map(Counts::of).unwrap_or_default(),
-            failures: Vec::new(),
-        }
+        let report = match run.latest() {
+            Some(execution) => Self::of(run.execution(), execution, &[], Vec::new()),
+            None => Self::unseen(run.execution().to_string()),
+        };
+        Self { hints: Vec::new(), ..report.of_run(run) }
     }
 
     #[cfg(test)]
     pub(in crate::cli) fn for_tests(execution: &str) -> Self {
-        Self {
-            execution: execution.to_owned(),
-            operation: None,
-            outcome: Word::Started,
-            adopted: false,
-            tasks: Counts::default(),
-            failures: Vec::new(),
-        }
+        Self::unseen(execution.to_owned())
     }
 
     /// Whether it tells how the execution ended.
@@ -99,21 +89,82 @@ impl Report {
 
     /// An execution that has ended.
     pub(in crate::cli) fn finished(run: &Run, finished: &Finished) -> Self {
-        let outcome = match finished.outcome() {
-            Outcome::Succeeded => Word::Succeeded,
-            Outcome::Failed(_) => Word::Failed,
-            Outcome::Cancelled => Word::Cancelled,
-            Outcome::TimedOut(_) => Word::TimedOut,
-            Outcome::Deleted => Word::Deleted,
-            Outcome::Unknown => Word::Unknown,
-        };
+        let failures = finished.outcome().failures().iter().map(FailedTask::of);
+        let retried = failures.filter_map(|failure| Retried::of_failure(&failure)).collect();
+        let report = Self::of(finished.name(), finished.execution(), finished.outcome().failures(), retried);
+        Self { outcome: Word::of(finished.outcome()), ..report.of_run(run) }
+    }
+
+    /// An execution that was looked at, with what its tasks tell of it.
+    pub(in crate::cli) fn seen(
+        name: &ExecutionName,
+        execution: &Execution,
+        failures: Vec<TaskFailure>,
+        retried: Vec<Retried>,
+    ) -> Self {
+        let report = Self::of(name, execution, &failures, retried);
+        if !is_finished(execution) {
+            return report;
+        }
+        Self { outcome: Word::of(&Outcome::of(execution, failures)), ..report }
+    }
+
+    fn of(name: &ExecutionName, execution: &Execution, failures: &[TaskFailure], retried: Vec<Retried>) -> Self {
+        let failures: Vec<_> = failures.iter().map(FailedTask::of).collect();
         Self {
-            execution: finished.name().to_string(),
-            operation: run.operation().map(ToString::to_string),
-            outcome,
-            adopted: run.was_adopted(),
-            tasks: Counts::of(finished.execution()),
-            failures: finished.outcome().failures().iter().map(FailedTask::of).collect(),
+            tasks: Counts::of(execution),
+            hints: hints::hints(name.job(), execution, &failures, &retried),
+            logs: Some(LogLinks::of(name, execution)),
+            phases: phases(execution),
+            failures,
+            retried,
+            ..Self::unseen(name.to_string())
+        }
+    }
+
+    fn unseen(execution: String) -> Self {
+        Self {
+            execution,
+            operation: None,
+            outcome: Word::Started,
+            adopted: false,
+            tasks: Counts::default(),
+            failures: Vec::new(),
+            retried: Vec::new(),
+            phases: Vec::new(),
+            hints: Vec::new(),
+            logs: None,
+        }
+    }
+
+    fn of_run(self, run: &Run) -> Self {
+        Self { operation: run.operation().map(ToString::to_string), adopted: run.was_adopted(), ..self }
+    }
+
+    /// Rows about a seen execution: the phases, the failures, what to do, and where the logs are.
+    pub(in crate::cli) fn rows(&self) -> Vec<[String; 2]> {
+        let row = |name: &str, value: String| [name.to_owned(), value];
+        let failures = failures::lines(&self.failures).into_iter().map(|line| row("failed", line));
+        let hints = self.hints.iter().map(|hint| row("hint", hint.clone()));
+        let logs = self.logs.iter().flat_map(LogLinks::pairs).map(|(name, value)| row(name, value));
+        self.phases.iter().map(Span::row).chain(failures).chain(hints).chain(logs).collect()
+    }
+
+    /// Whether it says that the execution ran into its time limit.
+    pub(in crate::cli) fn is_timed_out(&self) -> bool {
+        self.outcome == Word::TimedOut
+    }
+}
+
+impl Word {
+    fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Succeeded => Self::Succeeded,
+            Outcome::Failed(_) => Self::Failed,
+            Outcome::Cancelled => Self::Cancelled,
+            Outcome::TimedOut(_) => Self::TimedOut,
+            Outcome::Deleted => Self::Deleted,
+            Outcome::Unknown => Self::Unknown,
         }
     }
 }
@@ -130,87 +181,20 @@ impl Counts {
     }
 }
 
-impl FailedTask {
-    fn is_like(&self, other: &Self) -> bool {
-        (self.end, self.attempts, &self.message) == (other.end, other.attempts, &other.message)
-    }
-
-    fn of(failure: &TaskFailure) -> Self {
-        let (exit_code, signal) = match failure.end {
-            TaskEnd::ExitCode(code) => (Some(code), None),
-            TaskEnd::Signal(signal) => (None, Some(signal)),
-            _ => (None, None),
-        };
-        Self {
-            task: failure.index,
-            attempts: failure.attempts,
-            exit_code,
-            signal,
-            message: failure.message.clone(),
-            end: failure.end,
-        }
-    }
-}
-
-/// The lines for people. Of a start it is the name alone, for use in another command. The verdict comes last, where it is
-/// still to be seen when much stands before it.
+/// The lines for people. Of a start it is the name alone, for use in another command. The verdict is the last line, where
+/// it is still to be seen when much stands before it.
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if !self.is_finished() {
             return f.write_str(&self.execution);
         }
-        for alike in groups(&self.failures) {
-            writeln!(f, "{alike}")?;
+        failures::lines(&self.failures).iter().try_for_each(|line| writeln!(f, "{line}"))?;
+        self.hints.iter().try_for_each(|hint| writeln!(f, "hint: {hint}"))?;
+        if let (Word::Failed | Word::TimedOut | Word::Unknown, Some(logs)) = (self.outcome, &self.logs) {
+            logs.pairs().try_for_each(|(name, value)| writeln!(f, "{name}: {value}"))?;
         }
-        writeln!(f, "{} {}", self.outcome, self.execution)?;
-        write!(f, "tasks: {}", self.tasks)
+        write!(f, "{} {} ({})", self.outcome, self.execution, self.tasks)
     }
-}
-
-/// Tasks that failed in the same way, in the order of the first of each.
-struct Alike<'a> {
-    first: &'a FailedTask,
-    tasks: Vec<i32>,
-}
-
-/// As many ranges of tasks as a line has room for.
-const MOST_RANGES: usize = 8;
-
-fn groups(failures: &[FailedTask]) -> Vec<Alike<'_>> {
-    let mut groups: Vec<Alike<'_>> = Vec::new();
-    for failure in failures {
-        match groups.iter_mut().find(|alike| alike.first.is_like(failure)) {
-            Some(alike) => alike.tasks.push(failure.task),
-            None => groups.push(Alike { first: failure, tasks: vec![failure.task] }),
-        }
-    }
-    groups
-}
-
-/// The tasks, then what they have in common.
-impl Display for Alike<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.tasks.as_slice() {
-            [task] => write!(f, "task {task}: ")?,
-            tasks => write!(f, "{} tasks ({}): ", tasks.len(), ranges(tasks))?,
-        }
-        self.first.fmt(f)
-    }
-}
-
-/// Indices in order as ranges, `0-3, 7`, of which the first few.
-fn ranges(indices: &[i32]) -> String {
-    let mut ranges: Vec<(i32, i32)> = Vec::new();
-    for &index in indices {
-        match ranges.last_mut() {
-            Some((_, last)) if *last + 1 == index => *last = index,
-            _ => ranges.push((index, index)),
-        }
-    }
-    let shown = ranges.iter().take(MOST_RANGES);
-    let shown = shown.map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") });
-    let more = if ranges.len() > MOST_RANGES { ", ..." } else { "" };
-    shown.collect::<Vec<_>>().join(", ") + more
 }
 
 impl Display for Word {
@@ -230,7 +214,7 @@ impl Display for Word {
 /// The total, and of the rest what there is.
 impl Display for Counts {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} total", self.total)?;
+        write!(f, "{} {}", self.total, if self.total == 1 { "task" } else { "tasks" })?;
         let parts = [
             (self.succeeded, "succeeded"),
             (self.failed, "failed"),
@@ -241,36 +225,23 @@ impl Display for Counts {
     }
 }
 
-impl Display for FailedTask {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let plural = if self.attempts == 1 { "" } else { "s" };
-        write!(f, "{} after {} attempt{plural}", self.end, self.attempts)?;
-        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", safe::line(&self.message)) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::{TaskEnd, cli::show::failures::tests::failure};
 
     fn failed() -> Report {
-        let failure = |index, end, message: &str| {
-            let task = format!("projects/p/locations/r/jobs/j/executions/j-a/tasks/j-a-task{index}");
-            let (task, message) = (task.parse().expect("a name"), message.to_owned());
-            FailedTask::of(&TaskFailure { task, index, attempts: 4, end, message })
-        };
         Report {
-            execution: "projects/p/locations/r/jobs/j/executions/j-a".into(),
-            operation: None,
             outcome: Word::Failed,
-            adopted: false,
             tasks: Counts { total: 3, succeeded: 1, failed: 2, cancelled: 0, retried: 2 },
             failures: vec![
-                failure(0, TaskEnd::ExitCode(3), "The container exited with an error."),
-                failure(2, TaskEnd::Signal(9), ""),
+                failure(0, 4, TaskEnd::ExitCode(3), "The container exited with an error."),
+                failure(2, 4, TaskEnd::Signal(9), ""),
             ],
+            hints: vec!["do this".into()],
+            ..Report::for_tests("projects/p/locations/r/jobs/j/executions/j-a")
         }
     }
 
@@ -285,6 +256,7 @@ mod tests {
                 {"task": 0, "attempts": 4, "exitCode": 3, "message": "The container exited with an error."},
                 {"task": 2, "attempts": 4, "signal": 9, "message": ""},
             ],
+            "hints": ["do this"],
         });
         assert_eq!(serde_json::to_value(failed()).expect("serializes"), expected);
     }
@@ -305,27 +277,12 @@ mod tests {
     }
 
     #[test]
-    fn the_lines_name_each_failed_task_and_how_it_ended() {
+    fn the_verdict_is_the_last_line() {
         let expected = "task 0: exit code 3 after 4 attempts: The container exited with an error.\n\
             task 2: signal 9 after 4 attempts\n\
-            FAILED projects/p/locations/r/jobs/j/executions/j-a\n\
-            tasks: 3 total, 1 succeeded, 2 failed, 2 retried";
+            hint: do this\n\
+            FAILED projects/p/locations/r/jobs/j/executions/j-a (3 tasks, 1 succeeded, 2 failed, 2 retried)";
         assert_eq!(failed().to_string(), expected);
-    }
-
-    #[test]
-    fn tasks_that_failed_alike_are_one_line() {
-        let failures = [0, 1, 2, 5, 6, 9].map(|index| {
-            let task = format!("projects/p/locations/r/jobs/j/executions/j-a/tasks/j-a-task{index}");
-            let end = if index == 9 { TaskEnd::Signal(9) } else { TaskEnd::ExitCode(3) };
-            let task = task.parse().expect("a name");
-            FailedTask::of(&TaskFailure { task, index, attempts: 1, end, message: String::new() })
-        });
-        let report = Report { failures: failures.into(), ..failed() };
-        let lines: Vec<_> = report.to_string().lines().take(2).map(str::to_owned).collect();
-        assert_eq!(lines, ["5 tasks (0-2, 5-6): exit code 3 after 1 attempt", "task 9: signal 9 after 1 attempt"]);
-        let odd: Vec<_> = (0..100).filter(|index| index % 2 == 1).collect();
-        assert_eq!(ranges(&odd), "1, 3, 5, 7, 9, 11, 13, 15, ...");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Resources for people: the pieces that tables and descriptions share.
 
 use prost_types::{Duration, Timestamp};
+use tonic::Code;
 
 use crate::proto::run::v2::{Container, EnvVar, Task, TaskTemplate, env_var, task_template};
 
@@ -22,17 +23,6 @@ pub(in crate::cli) fn duration(duration: Option<&Duration>) -> String {
     duration.map_or_else(|| NOTHING.to_owned(), ToString::to_string)
 }
 
-/// How a task's last attempt ended, when one has: the exit code, the signal, or what the service says.
-pub(in crate::cli) fn last_attempt(task: &Task) -> String {
-    let Some(result) = &task.last_attempt_result else { return NOTHING.to_owned() };
-    match &result.status {
-        _ if result.term_signal != 0 => format!("signal {}", result.term_signal),
-        _ if result.exit_code != 0 => format!("exit code {}", result.exit_code),
-        Some(status) if status.code != 0 => status.message.clone(),
-        _ => "exit code 0".to_owned(),
-    }
-}
-
 /// Rows that say what each task runs.
 pub(in crate::cli) fn template(template: &TaskTemplate) -> Vec<[String; 2]> {
     let mut rows = vec![["task timeout".to_owned(), duration(template.timeout.as_ref())]];
@@ -40,6 +30,18 @@ pub(in crate::cli) fn template(template: &TaskTemplate) -> Vec<[String; 2]> {
         rows.push(["max retries".to_owned(), retries.to_string()]);
     }
     rows.extend(template.containers.iter().flat_map(container));
+    rows
+}
+
+/// Rows with the memory, processors and other amounts that each container is given.
+pub(in crate::cli) fn limits(template: &TaskTemplate) -> Vec<[String; 2]> {
+    let mut rows = Vec::new();
+    for container in &template.containers {
+        let whose = if template.containers.len() > 1 { format!(" for {}", container.name) } else { String::new() };
+        let mut limits: Vec<_> = container.resources.iter().flat_map(|resources| &resources.limits).collect();
+        limits.sort_unstable();
+        rows.extend(limits.into_iter().map(|(what, limit)| [what.clone(), format!("{limit}{whose}")]));
+    }
     rows
 }
 
@@ -65,13 +67,43 @@ fn list(elements: &[String]) -> String {
 }
 
 fn env(variable: &EnvVar) -> String {
-    let value = match &variable.values {
-        Some(env_var::Values::Value(value)) => value.clone(),
+    format!("{}={}", variable.name, value(variable, str::to_owned))
+}
+
+/// A variable's value as `show` shows it, or where it comes from.
+pub(in crate::cli) fn value(variable: &EnvVar, show: impl Fn(&str) -> String) -> String {
+    match &variable.values {
+        Some(env_var::Values::Value(value)) => show(value),
         Some(env_var::Values::ValueSource(source)) => match &source.secret_key_ref {
             Some(secret) => format!("(secret {}, version {})", secret.secret, secret.version),
             None => String::new(),
         },
         None => String::new(),
+    }
+}
+
+/// A length of time with at most two decimals: `0.08s`, `1m30.64s`, `2h0m5s`.
+pub(in crate::cli) fn length(length: std::time::Duration) -> String {
+    let (minutes, hundredths) = (length.as_secs() / 60, length.subsec_millis() / 10);
+    let seconds = match (length.as_secs() % 60, hundredths) {
+        (seconds, 0) => format!("{seconds}s"),
+        (seconds, part) => format!("{seconds}.{}s", format!("{part:02}").trim_end_matches('0')),
     };
-    format!("{}={value}", variable.name)
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => seconds,
+        (0, minutes) => format!("{minutes}m{seconds}"),
+        (hours, minutes) => format!("{hours}h{minutes}m{seconds}"),
+    }
+}
+
+/// How a task's last attempt ended, when one has: the exit code, the signal, or what the service says.
+pub(in crate::cli) fn last_attempt(task: &Task) -> String {
+    let Some(result) = &task.last_attempt_result else { return NOTHING.to_owned() };
+    match &result.status {
+        Some(status) if status.code == Code::DeadlineExceeded as i32 => "timed out".to_owned(),
+        _ if result.term_signal != 0 => format!("signal {}", result.term_signal),
+        _ if result.exit_code != 0 => format!("exit code {}", result.exit_code),
+        Some(status) if status.code != 0 => status.message.clone(),
+        _ => "exit code 0".to_owned(),
+    }
 }

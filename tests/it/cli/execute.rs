@@ -10,7 +10,7 @@ fn execute_and_wait_shows_what_the_task_writes_and_how_it_ended() {
     assert_eq!(ran.status, 0, "{ran:#?}");
     assert_eq!(
         ran.stdout,
-        format!("hello rust\nSUCCEEDED {JOBS}/echo/executions/echo-ID\ntasks: 1 total, 1 succeeded\n"),
+        format!("hello rust\nSUCCEEDED {JOBS}/echo/executions/echo-ID (1 task, 1 succeeded)\n"),
         "{ran:#?}"
     );
 }
@@ -38,12 +38,21 @@ fn a_failed_task_is_named_with_its_exit_code() {
     let mut report = ran.json();
     let operation = report["operation"].take();
     assert!(operation.as_str().is_some_and(|name| name.contains("/operations/")), "{operation}");
+    let phases: Vec<_> = report["phases"].as_array().expect("phases").iter().map(|span| &span["phase"]).collect();
+    assert_eq!(phases, ["queued", "starting", "running"], "{report}");
+    report["phases"].take();
+    let [link, command] = ["logUri", "logCommand"].map(|key| report[key].as_str().expect("text").to_owned());
+    assert!(link.starts_with("https://console.cloud.google.com/logs/viewer?project=demo&"), "{link}");
+    assert!(command.starts_with("gcloud logging read 'resource.type=\"cloud_run_job\" AND "), "{command}");
     let expected = json!({
         "execution": format!("{JOBS}/fail/executions/fail-ID"),
         "operation": null,
         "outcome": "FAILED",
         "tasks": {"total": 1, "succeeded": 0, "failed": 1, "cancelled": 0, "retried": 0},
         "failures": [{"task": 0, "attempts": 1, "exitCode": 3, "message": "The container exited with an error."}],
+        "phases": null,
+        "logUri": link,
+        "logCommand": command,
     });
     assert_eq!(report, expected);
 }
@@ -54,21 +63,13 @@ fn the_tasks_own_exit_code_is_passed_on_when_asked_for() {
 }
 
 #[test]
-fn tasks_that_fail_alike_are_one_line_before_the_verdict() {
-    let ran = ran("jobs execute fail --args=3 --tasks=20 --wait --emulator");
-    assert_eq!(ran.status, 1, "{ran:#?}");
-    let expected = format!(
-        "20 tasks (0-19): exit code 3 after 1 attempt: The container exited with an error.\n\
-         FAILED {JOBS}/fail/executions/fail-ID\ntasks: 20 total, 20 failed\n"
-    );
-    assert_eq!(ran.stdout, expected, "{ran:#?}");
-}
-
-#[test]
 fn a_quiet_start_prints_its_name_and_nothing_else() {
     let ran = ran("execute echo --wait --quiet --emulator");
     assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{ran:#?}");
-    assert!(ran.stdout.contains(&format!("SUCCEEDED {JOBS}/echo/executions/echo-ID\n")), "{ran:#?}");
+    assert!(
+        ran.stdout.contains(&format!("SUCCEEDED {JOBS}/echo/executions/echo-ID (1 task, 1 succeeded)\n")),
+        "{ran:#?}"
+    );
 }
 
 #[test]
@@ -81,7 +82,10 @@ fn lists_that_are_repeated_add_up() {
 fn a_retry_is_shown() {
     let ran = ran("execute flaky --wait --emulator");
     assert_eq!(ran.status, 0, "{ran:#?}");
-    assert!(ran.stdout.ends_with("tasks: 1 total, 1 succeeded, 1 retried\n"), "{ran:#?}");
+    assert!(ran.stdout.ends_with(
+            "hint: 1 task was retried, so its work ran more than once\n\
+             SUCCEEDED projects/demo/locations/us-central1/jobs/flaky/executions/flaky-ID (1 task, 1 succeeded, 1 retried)\n"
+        ), "{ran:#?}");
 }
 
 #[test]

@@ -40,7 +40,10 @@ fn an_interrupt_cancels_where_that_was_asked_for() {
         waiting.signal(signal);
         let ran = waiting.end();
         assert_eq!(ran.status, 130, "{signal:?}: {ran:#?}");
-        assert!(ran.stdout.starts_with(&format!("CANCELLED {JOBS}/sleep/executions/sleep-ID\n")), "{ran:#?}");
+        assert!(
+            ran.stdout.starts_with(&format!("CANCELLED {JOBS}/sleep/executions/sleep-ID (1 task, 1 cancelled)\n")),
+            "{ran:#?}"
+        );
     }
 }
 

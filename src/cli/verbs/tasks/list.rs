@@ -64,7 +64,7 @@ impl Verb for List {
 impl Listed for Task {
     const KNOWN: Known = Known {
         columns: &["TASK", "STATE", "RETRIES", "LAST ATTEMPT", "STARTED", "ENDED"],
-        states: &["pending", "running", "cancelling", "succeeded", "failed", "cancelled"],
+        states: &["pending", "running", "cancelling", "succeeded", "failed", "timed-out", "cancelled"],
         fields: &["index", "state", "retries", "started", "ended"],
         has_labels: true,
     };
@@ -74,7 +74,8 @@ impl Listed for Task {
     }
 
     fn state(&self) -> String {
-        Phase::of_task(self).to_string()
+        // One word, to be typed in a filter.
+        Phase::of_task(self).to_string().replace(' ', "-")
     }
 
     fn label(&self, key: &str) -> Option<&str> {
@@ -94,7 +95,7 @@ impl Listed for Task {
     fn row(&self) -> Vec<String> {
         vec![
             self.index.to_string(),
-            self.state(),
+            Phase::of_task(self).to_string(),
             self.retried.to_string(),
             view::last_attempt(self),
             view::time(self.start_time.as_ref()),
