@@ -19,7 +19,7 @@ pub(in crate::cli) struct Span {
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds: Option<f64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    steps: Vec<Span>,
+    steps: Vec<Self>,
 }
 
 /// The phases so far. It queues until its image and its resources are there, starts until its first task runs, and runs

@@ -202,7 +202,7 @@ mod tests {
             row(3, Phase::Cancelled, 1, None, None),
         ];
         let expected = [
-            "task  0s      10s",
+            "task  0s     10s",
             "   0  ..########  exit code 3, 4 attempts",
             "   1  .....###    succeeded",
             "   2  ........##  timed out",

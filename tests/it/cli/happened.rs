@@ -262,3 +262,45 @@ async fn ten_thousand_tasks_are_read_once_and_only_when_they_have_something_to_t
         assert!(emulator.calls(Rpc::GetExecution) - before.1 <= 1 && emulator.calls(Rpc::GetJob) - before.2 <= 1);
     }
 }
+
+#[test]
+fn what_a_start_was_given_cannot_command_the_terminal_of_a_description() {
+    let server = Server::start();
+    let mut start = server.command("execute echo --async");
+    start.arg("--args=\u{1b}[2Jred\u{202e}").arg("--update-env-vars=TOKEN=canary");
+    let name = String::from_utf8(start.output().expect("the program runs").stdout).expect("Unicode");
+    for line in ["describe", "describe --timeline", "describe --format=json"] {
+        let shown = server.ran(&format!("{line} {name}"));
+        assert_eq!(shown.status, 0, "{shown:#?}");
+        assert!(shown.stdout.contains("red") && shown.stdout.contains("TOKEN"), "{shown:#?}");
+        let text = shown.stdout + &shown.stderr;
+        assert!(!text.contains(['\u{1b}', '\u{202e}']) && !text.contains("canary"), "{line}: {text}");
+    }
+}
+
+#[test]
+fn a_name_that_is_none_is_refused_before_anything_is_called() {
+    let long = "a".repeat(10_000);
+    for name in ["../fail-abcde", "fail%2eabcde", "fail/abcde", "fail-ab\r\nx: y", "fail-\u{202e}", &long] {
+        // Nothing listens there: a call would end with another status.
+        let mut command = runjob("describe --timeline");
+        let ran = Ran::of({
+            command.env("RUN_EMULATOR_HOST", "127.0.0.1:1").arg(name);
+            command
+        });
+        assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{ran:#?}");
+        assert!(ran.stderr.starts_with("error: ") && !ran.stderr.contains(['\r', '\u{202e}']), "{ran:#?}");
+    }
+}
+
+#[test]
+fn a_description_into_a_closed_pipe_is_a_quiet_end() {
+    let server = Server::start();
+    let name = started(&server, "execute echo");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let ran = Ran::from(
+        server.command(&format!("describe {name} --timeline --quiet")).stdout(writer).output().expect("it runs"),
+    );
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{ran:#?}");
+}
