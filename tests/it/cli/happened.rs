@@ -5,12 +5,11 @@ use std::{
     net::TcpStream,
 };
 
-use runjob::{
-    Client,
-    emulator::{Emulator, Rpc, Runtime, Simulated, Simulation},
-};
+use runjob::emulator::{Emulator, Fault, Rpc, Runtime, Simulated, Simulation};
 
-use super::{JOBS, Ran, Server, ran, runjob};
+use tonic::Status;
+
+use super::{JOBS, Ran, Server, place::Place, ran, runjob};
 
 /// The one value in the lines `name: value`.
 fn value<'a>(text: &'a str, name: &str) -> &'a str {
@@ -236,10 +235,8 @@ fn a_timeline_fits_the_width_it_is_given() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_tasks_are_read_once_and_only_when_they_have_something_to_tell() {
     let script = Simulation::new(|attempt| Simulated::exits(i32::from(attempt.task_index % 100 == 7)));
-    let emulator = Emulator::builder().listen(([127, 0, 0, 1], 0).into()).runtime(Runtime::Simulated(script));
-    let emulator = emulator.start().await.expect("it starts");
-    let address = emulator.addr().expect("it listens").to_string();
-    let client = Client::builder().emulator(&address).build().await.expect("a client");
+    let place = Place::of(Emulator::builder().runtime(Runtime::Simulated(script))).await;
+    let (emulator, client) = (&place.emulator, place.client().await);
     let job = format!("{JOBS}/fail").parse().expect("a name");
     let mut run = client.run(&job).task_count(10_000).start().await.expect("it starts");
     run.wait().await.expect("it ends");
@@ -252,15 +249,30 @@ async fn ten_thousand_tasks_are_read_once_and_only_when_they_have_something_to_t
     ] {
         let before = (emulator.calls(Rpc::ListTasks), emulator.calls(Rpc::GetExecution), emulator.calls(Rpc::GetJob));
         let line = if line.starts_with("describe") { format!("{line} {name}") } else { line.to_owned() };
-        let mut command = runjob(&line);
-        let ran = Ran::of({
-            command.env("RUN_EMULATOR_HOST", &address);
-            command
-        });
+        let ran = place.ran(&line);
         assert!(ran.status == 0 && ran.stdout.contains(shown) && ran.stdout.lines().count() < 60, "{ran:#?}");
         assert_eq!(emulator.calls(Rpc::ListTasks) - before.0, reads, "{line}");
         assert!(emulator.calls(Rpc::GetExecution) - before.1 <= 1 && emulator.calls(Rpc::GetJob) - before.2 <= 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_said_to_be_missing() {
+    let script = Simulation::new(|_| Simulated::exits(3));
+    let place = Place::of(Emulator::builder().runtime(Runtime::Simulated(script))).await;
+    let client = place.client().await;
+    let job = format!("{JOBS}/fail").parse().expect("a name");
+    let mut run = client.run(&job).args(["a"]).start().await.expect("it starts");
+    run.wait().await.expect("it ends");
+
+    for rpc in [Rpc::ListTasks, Rpc::GetJob] {
+        place.emulator.fault(Fault::before(rpc).answer(Status::permission_denied("not\nyours")));
+    }
+    let ran = place.ran(&format!("describe {}", run.execution()));
+    assert_eq!((ran.status, described(&ran.stdout, "state")), (0, vec!["failed"]), "{ran:#?}");
+    let [why] = described(&ran.stdout, "overridden")[..] else { panic!("{ran:#?}") };
+    assert!(why.starts_with("unknown: the job could not be read: ") && why.contains("not yours"), "{why}");
+    assert!(ran.stderr.contains("warning: what its tasks tell is missing: "), "{ran:#?}");
 }
 
 #[test]
