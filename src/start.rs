@@ -189,6 +189,15 @@ impl RunBuilder {
         pin!(self.send_or_adopt()).instrument(span).await
     }
 
+    /// The request that [`start`](Self::start) would send, checked as there. Nothing is sent.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput): an override cannot be sent as it is
+    pub fn request(&self) -> Result<RunJobRequest> {
+        let mut copy = self.clone();
+        copy.take_request().map_err(|error| error.doing("start", &self.job))
+    }
+
     async fn send_or_adopt(mut self) -> Result<Run> {
         let request = self.take_request().map_err(|error| error.doing("start", &self.job))?;
         let Some(key) = &self.key else { return self.send(request).await };

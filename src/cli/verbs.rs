@@ -189,7 +189,9 @@ impl Command {
     /// Carries the command out.
     pub(super) async fn run(self, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
         match self {
-            Self::Execute(typed) | Self::Jobs(Jobs::Execute(typed)) => call(*typed, context, printer).await,
+            Self::Execute(typed) | Self::Jobs(Jobs::Execute(typed)) => {
+                jobs::execute::run(*typed, context, printer).await
+            }
             Self::Wait(typed) | Self::Executions(Executions::Wait(typed)) => call(typed, context, printer).await,
             Self::Describe(typed) | Self::Executions(Executions::Describe(typed)) => {
                 call(typed, context, printer).await

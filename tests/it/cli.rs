@@ -4,6 +4,7 @@ mod bad_input;
 mod bench;
 mod credentials;
 mod doctor;
+mod dry_run;
 mod empty_root;
 mod estimate;
 mod execute;

@@ -2,8 +2,19 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 use super::values;
 use crate::cli::failure::Failure;
+
+/// How long a start is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Until {
+    /// Until the first task runs.
+    Started,
+    /// Until the execution has ended.
+    Done,
+}
 
 /// Flags of a command that waits for an execution.
 #[derive(Debug, clap::Args)]

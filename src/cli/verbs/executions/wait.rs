@@ -6,7 +6,10 @@ use crate::{
         context::Context,
         exit::Exit,
         failure::Failure,
-        flags::{names::ExecutionArg, waiting::Waiting},
+        flags::{
+            names::ExecutionArg,
+            waiting::{Until, Waiting},
+        },
         follow::Follow,
         interrupt::Interrupt,
         printer::Printer,
@@ -46,7 +49,7 @@ impl Verb for Wait {
         let interrupt = Interrupt::listen()?;
         let mut run = session.client.attach(&meaning.execution);
         let lines = session.output();
-        let follow = Follow { session, printer, run: &mut run, is_ours: false, lines, interrupt };
-        follow.until_the_end(&meaning.waiting).await
+        let follow = Follow { session, printer, run: &mut run, is_ours: false, lines, until: Until::Done, interrupt };
+        follow.as_asked(&meaning.waiting).await
     }
 }

@@ -3,13 +3,16 @@
 //! The start is written down before it is sent, and what became of it as soon as that is known. What is neither known
 //! nor found is left to `runjob recover`.
 
-use std::{io, time::Duration};
+mod note;
+mod request;
 
-use tokio::task::spawn_blocking;
+use std::time::Duration;
+
 use uuid::Uuid;
 
+use self::note::Note;
 use crate::{
-    Error, ErrorKind, JobName, Location, Result as Started, Run, RunBuilder, StartKey, StartToken,
+    Error, ErrorKind, JobName, Location, Result as Started, Run, StartKey, StartToken,
     cli::{
         context::Context,
         exit::Exit,
@@ -17,16 +20,17 @@ use crate::{
         flags::{
             overrides::{self, Overrides},
             sections::Sections,
+            show_env::ShowEnv,
             values,
-            waiting::Waiting,
+            waiting::{Until, Waiting},
         },
         follow::Follow,
         interrupt::Interrupt,
         printer::Printer,
         session::Session,
         show::report::Report,
-        start_log::{Intent, Settled, StartLog},
-        verb::Verb,
+        start_log::StartLog,
+        verb::{Verb, call},
     },
 };
 
@@ -56,21 +60,37 @@ pub(in crate::cli) struct Execute {
     /// Let the service check the start before it is made: one call more, and its refusals then start nothing.
     #[arg(long)]
     validate_first: bool,
-    /// Wait for the execution to end.
-    #[arg(long)]
-    wait: bool,
+    /// Wait for the execution to end, or with --wait=started until its first task runs.
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "done")]
+    wait: Option<Until>,
     /// Return when the start is accepted. This is the default.
     #[arg(long, conflicts_with = "wait")]
     r#async: bool,
     #[command(flatten)]
     waiting: Waiting,
+    /// Print the request that would be sent, after all checks that can be made here, and call nothing.
+    #[arg(long, conflicts_with_all = ["exactly_once", "validate_first", "wait"])]
+    dry_run: bool,
+    #[command(flatten)]
+    env: ShowEnv,
 }
 
-/// What to start, and how to wait where the end is waited for.
+/// What to start, and how to wait where that is asked for.
 #[derive(Debug)]
 pub(in crate::cli) struct Meaning {
     start: Start,
-    waiting: Option<Waiting>,
+    waiting: Option<(Until, Waiting)>,
+}
+
+/// Starts the job, or shows how it would.
+pub(in crate::cli) async fn run(typed: Execute, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
+    if !typed.dry_run {
+        return call(typed, context, printer).await;
+    }
+    let show_env = typed.env.show_env;
+    let Start { job, overrides, guard, .. } = typed.resolve(context)?.start;
+    let mark = guard.map(|guard| chosen(guard, printer)).transpose()?;
+    request::show(&job, overrides, mark.as_ref().and_then(Mark::key), show_env, printer).await
 }
 
 /// What to start, and with which precautions.
@@ -98,7 +118,10 @@ impl Verb for Execute {
     type Meaning = Meaning;
 
     fn resolve(self, context: &Context<'_>) -> Result<Meaning, Failure> {
-        self.waiting.check(self.wait)?;
+        self.waiting.check(self.wait.is_some())?;
+        if self.env.show_env && !self.dry_run {
+            return Err(Failure::usage("--show-env says what --dry-run shows").hint("add --dry-run"));
+        }
         let overrides = Overrides {
             containers: overrides::resolve(&self.sections, context.env)?,
             task_count: self.tasks,
@@ -116,7 +139,7 @@ impl Verb for Execute {
         }
         let log = context.start_log().filter(|_| !is_token);
         let start = Start { job: context.job(&self.job)?, overrides, guard, validate_first: self.validate_first, log };
-        Ok(Meaning { start, waiting: self.wait.then_some(self.waiting) })
+        Ok(Meaning { start, waiting: self.wait.map(|until| (until, self.waiting)) })
     }
 
     fn location(meaning: &Meaning) -> &Location {
@@ -124,12 +147,17 @@ impl Verb for Execute {
     }
 
     async fn run(meaning: Meaning, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
-        start(meaning.start, meaning.waiting.as_ref(), session, printer).await
+        start(meaning.start, meaning.waiting, session, printer).await
     }
 }
 
 /// Starts the job as it was asked for.
-async fn start(start: Start, waiting: Option<&Waiting>, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
+async fn start(
+    start: Start,
+    waiting: Option<(Until, Waiting)>,
+    session: &Session,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::listen()?;
     let Start { job, overrides, guard, validate_first, log } = start;
     let is_new = matches!(guard, Some(Guard::NewKey));
@@ -151,9 +179,9 @@ async fn start(start: Start, waiting: Option<&Waiting>, session: &Session, print
     let mut run = started.map_err(|error| failed(error, &job, mark.as_ref()))?;
     tell_adopted(printer, &run, mark.as_ref());
     match waiting {
-        Some(waiting) => {
-            let follow = Follow { session, printer, run: &mut run, is_ours: true, lines: output, interrupt };
-            follow.until_the_end(waiting).await
+        Some((until, waiting)) => {
+            let follow = Follow { session, printer, run: &mut run, is_ours: true, lines: output, until, interrupt };
+            follow.as_asked(&waiting).await
         }
         None => Ok(accepted(session, printer, &run)),
     }
@@ -196,92 +224,11 @@ async fn begin(
 ) -> Started<Run> {
     match mark {
         Some(Mark::Token(token)) => session.client.start_once(job, token).await,
-        _ => builder(session, job, overrides, mark.and_then(Mark::key), validate_first).start().await,
-    }
-}
-
-fn builder(
-    session: &Session,
-    job: &JobName,
-    overrides: Overrides,
-    key: Option<&StartKey>,
-    validate_first: bool,
-) -> RunBuilder {
-    let mut start = session.client.run(job);
-    for container in overrides.containers {
-        let name = container.name.unwrap_or_default();
-        start = start.container(name, |mut change| {
-            change = match container.args {
-                Some(args) if args.is_empty() => change.clear_args(),
-                Some(args) => change.args(args),
-                None => change,
-            };
-            container.env.into_iter().fold(change, |change, (name, value)| change.env(name, value))
-        });
-    }
-    if let Some(count) = overrides.task_count {
-        start = start.task_count(count);
-    }
-    if let Some(timeout) = overrides.task_timeout {
-        start = start.task_timeout(timeout);
-    }
-    if let Some(key) = key {
-        start = start.start_key(key.clone());
-    }
-    if validate_first { start.validate_first() } else { start }
-}
-
-/// The start's line in the start log.
-struct Note {
-    log: StartLog,
-    intent: Intent,
-}
-
-impl Note {
-    /// Writes the start down. A log that cannot be written costs the recovery after a crash and not the start, unless
-    /// a key was generated that would be lost with it.
-    async fn take(
-        log: Option<StartLog>,
-        job: &JobName,
-        key: Option<&StartKey>,
-        is_new: bool,
-        printer: &Printer,
-    ) -> Result<Option<Self>, Failure> {
-        let Some(log) = log else { return Ok(None) };
-        let (writer, job, key) = (log.clone(), job.clone(), key.cloned());
-        match blocking(move || writer.intend(&job, key.as_ref())).await {
-            Ok(intent) => Ok(Some(Self { log, intent })),
-            Err(error) if is_new => {
-                Err(Failure::new(Exit::NotStarted, format!("could not write the new start key down: {error}"))
-                    .hint("give a key of your own, --start-key=KEY, or set XDG_STATE_HOME to where files can be kept"))
-            }
-            Err(error) => {
-                unwritten(&error, printer);
-                Ok(None)
-            }
+        _ => {
+            let start = request::builder(&session.client, job, overrides, mark.and_then(Mark::key));
+            if validate_first { start.validate_first().start().await } else { start.start().await }
         }
     }
-
-    /// Writes down what became of it, unless that is not known.
-    async fn settle(self, started: &Started<Run>, printer: &Printer) {
-        let settled = match started {
-            Ok(run) => Settled::started(run.execution()),
-            Err(error) if error.kind() == ErrorKind::StartUnknown => return,
-            Err(_) => Settled::NotStarted,
-        };
-        if let Err(error) = blocking(move || self.log.settle(&self.intent, settled)).await {
-            unwritten(&error, printer);
-        }
-    }
-}
-
-/// Does what may block beside the signals, so that they are heard meanwhile.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
-}
-
-fn unwritten(error: &io::Error, printer: &Printer) {
-    printer.line(&format!("warning: no start log is kept, so `runjob recover` will not know of this start: {error}"));
 }
 
 fn tell_adopted(printer: &Printer, run: &Run, mark: Option<&Mark>) {
