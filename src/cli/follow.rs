@@ -2,13 +2,16 @@
 //!
 //! What `execute --wait` and `wait` share. The wait and the progress are the library's.
 
+mod many;
+
 use std::{convert::Infallible, future::pending, pin::pin};
 
 use futures_util::{Stream, StreamExt as _};
 use tokio::time::timeout_at;
 
+pub(super) use self::many::FollowMany;
 use crate::{
-    Change, Error, ErrorKind, Finished, Phase, Result, Run,
+    Change, Error, ErrorKind, ExecutionName, Finished, Phase, Result, Run,
     cli::{
         exit::Exit,
         failure::Failure,
@@ -25,7 +28,7 @@ use crate::{
 /// An execution to wait for.
 pub(super) struct Follow<'a> {
     pub(super) session: &'a Session,
-    pub(super) printer: &'a Printer,
+    pub(super) printer: Printer,
     pub(super) run: &'a mut Run,
     /// Whether this command has started it, so that it is known to be there.
     pub(super) is_ours: bool,
@@ -50,6 +53,9 @@ impl Follow<'_> {
     ///
     /// Fails only where nothing proves that the execution is there. Otherwise what breaks the wait leaves it running.
     pub(super) async fn as_asked(mut self, waiting: &Waiting) -> Result<Exit, Failure> {
+        if waiting.follow {
+            self.printer = self.printer.with_events();
+        }
         self.run.set_wait_limit(waiting.wait_limit);
         let mut end = self.follow().await;
         let interrupted = matches!(end, WaitEnd::Interrupted);
@@ -82,12 +88,12 @@ impl Follow<'_> {
     /// Waits for the end, and shows progress and output meanwhile.
     async fn follow(&mut self) -> WaitEnd {
         let Self { printer, run, lines, until, interrupt, .. } = self;
-        let id = run.execution().id().to_owned();
+        let name = run.execution().clone();
         let alone = run.latest().is_some_and(|latest| latest.task_count == 1);
-        let mut line = ProgressLine::begin(printer, &id);
+        let mut line = ProgressLine::begin(printer, name.id());
         let end = tokio::select! {
             biased;
-            end = show_progress(run.changes(), *until, &id, &mut line) => end,
+            end = show_progress(run.changes(), *until, &name, printer, &mut line) => end,
             () = interrupt.next() => WaitEnd::Interrupted,
             never = show_output(printer, lines, alone) => match never {},
         };
@@ -130,14 +136,16 @@ impl Follow<'_> {
 async fn show_progress(
     changes: impl Stream<Item = Result<Change>>,
     until: Until,
-    id: &str,
+    name: &ExecutionName,
+    printer: &Printer,
     line: &mut ProgressLine<'_>,
 ) -> WaitEnd {
     let mut changes = pin!(changes);
     loop {
         match timeout_at(line.next_heartbeat(), changes.next()).await {
             Ok(Some(Ok(Change::Progress(now)))) => {
-                line.show(id, &now);
+                printer.progress(name, &now);
+                line.show(name.id(), &now);
                 if until == Until::Started && now.phase == Phase::Running {
                     return WaitEnd::Running;
                 }
@@ -190,7 +198,8 @@ mod tests {
             let execution = Execution { task_count: 2, running_count: 1, ..Execution::default() };
             Ok(Change::Progress(Progress::of(&execution)))
         });
-        let shown = show_progress(news.chain(stream::pending()), Until::Done, "echo-x7k2p", &mut line);
+        let name = "projects/p/locations/r/jobs/echo/executions/echo-x7k2p".parse().expect("a name");
+        let shown = show_progress(news.chain(stream::pending()), Until::Done, &name, &printer, &mut line);
         assert!(timeout(Duration::from_secs(215), shown).await.is_err(), "it never ends");
         let running = "echo-x7k2p: running, 0 of 2 tasks done";
         let expected = [

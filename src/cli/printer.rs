@@ -21,8 +21,9 @@ use super::{
     exit::Exit,
     failure::Failure,
     flags::global::Format,
-    show::{report::Report, safe},
+    show::{event::Event, report::Report, safe},
 };
+use crate::{ExecutionName, Progress};
 
 /// Writes what a command has to say.
 #[derive(Debug, Clone)]
@@ -34,6 +35,8 @@ pub(super) struct Printer {
     is_quiet: bool,
     /// Whether stderr is a terminal.
     is_watched: bool,
+    /// Whether changes are written as they come, in lines of JSON.
+    has_events: bool,
     /// The live line, hidden unless a [`ProgressLine`] shows it; other lines must go above it.
     live: ProgressBar,
 }
@@ -50,7 +53,15 @@ impl Printer {
 
     /// A printer to other streams, of which none is a terminal.
     fn over(format: Format, stdout: Stream, stderr: Stream) -> Self {
-        Self { format, stdout, stderr, is_quiet: false, is_watched: false, live: ProgressBar::hidden() }
+        Self {
+            format,
+            stdout,
+            stderr,
+            is_quiet: false,
+            is_watched: false,
+            has_events: false,
+            live: ProgressBar::hidden(),
+        }
     }
 
     /// The format of results.
@@ -58,21 +69,55 @@ impl Printer {
         self.format
     }
 
+    /// The same printer, whose JSON is lines of events: each change, then the report.
+    pub(super) fn with_events(&self) -> Self {
+        Self { has_events: self.format == Format::Json, ..self.clone() }
+    }
+
+    /// Writes how far an execution is, where events are wanted. That stdout cannot be written to is reported with the
+    /// report.
+    pub(super) fn progress(&self, execution: &ExecutionName, now: &Progress) {
+        if self.has_events {
+            _ = self.line_or_error(&Event::progress(execution, now));
+        }
+    }
+
     /// Writes what is known of an execution to stdout, and to stderr where stdout takes nothing: the name of what was
     /// started always reaches the user. Gives the status to end with, which is this one unless the result did not arrive.
     pub(super) fn report(&self, report: &Report, exit: Exit) -> Exit {
         let text = match self.format {
             Format::Text => report.to_string(),
+            Format::Json if self.has_events => compact(&Event::Report(report)).unwrap_or_else(|_| report.to_string()),
             Format::Json => pretty(report).unwrap_or_else(|_| report.to_string()),
         };
-        let Err(error) = self.text_or_error(&text) else { return exit };
-        self.live.suspend(|| _ = self.stderr.line(&safe::text(&text)));
+        self.outcome(&text, report.is_finished(), exit)
+    }
+
+    /// Writes what is known of several executions as one list.
+    pub(super) fn reports(&self, reports: &[&Report], exit: Exit) -> Exit {
+        let lines = || reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        let text = match self.format {
+            Format::Text => lines(),
+            Format::Json if self.has_events => compact(&Event::reports(reports)).unwrap_or_else(|_| lines()),
+            Format::Json => pretty(&reports).unwrap_or_else(|_| lines()),
+        };
+        self.outcome(&text, reports.iter().all(|report| report.is_finished()), exit)
+    }
+
+    fn outcome(&self, text: &str, is_finished: bool, exit: Exit) -> Exit {
+        let Err(error) = self.text_or_error(text) else { return exit };
+        self.live.suspend(|| _ = self.stderr.line(&safe::text(text)));
         let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
         if !is_closed {
             self.failure(&unwritten(&error));
         }
         // A reader that has left misses nothing: the status tells the outcome.
-        if is_closed && report.is_finished() { exit } else { Exit::StoppedWaiting }
+        if is_closed && is_finished { exit } else { Exit::StoppedWaiting }
+    }
+
+    /// Writes a result to stdout as one line of JSON.
+    pub(super) fn line_or_error(&self, value: &impl Serialize) -> io::Result<()> {
+        self.text_or_error(&compact(value)?)
     }
 
     /// Writes lines of a result to stdout, at once.
@@ -151,6 +196,11 @@ impl Printer {
 
     /// Writes a failure to stderr: what was being done, why it did not work, and the way out.
     pub(super) fn failure(&self, failure: &Failure) {
+        if self.format == Format::Json
+            && let Ok(line) = compact(failure)
+        {
+            return self.live.suspend(|| _ = self.stderr.line(&line));
+        }
         self.line(&format!("error: {}", failure.message()));
         if let Some(hint) = failure.way_out() {
             self.line(&format!("hint: {hint}"));
@@ -189,6 +239,10 @@ impl Debug for Stream {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream").finish_non_exhaustive()
     }
+}
+
+fn compact(value: &impl Serialize) -> serde_json::Result<String> {
+    Ok(safe::json(&serde_json::to_string(value)?).into_owned())
 }
 
 fn pretty(value: &impl Serialize) -> serde_json::Result<String> {

@@ -1,5 +1,6 @@
 //! What is shown: resources as rows and objects, reports, and text that is safe to show. Knows no verb.
 
+pub(super) mod event;
 pub(super) mod job;
 pub(super) mod json;
 pub(super) mod mask;

@@ -17,6 +17,7 @@ mod resources;
 mod restarts;
 mod security;
 mod server;
+mod wait_many;
 
 use std::{
     io::Read,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::values;
+use super::{global::Format, values};
 use crate::cli::failure::Failure;
 
 /// How long a start is followed.
@@ -28,15 +28,22 @@ pub(in crate::cli) struct Waiting {
     /// On Ctrl-C, cancel the execution and wait for that, instead of leaving it running.
     #[arg(long)]
     pub(in crate::cli) cancel_on_interrupt: bool,
+    /// With --format=json: print each change as a line of JSON when it is seen, and the report as the last line.
+    #[arg(long)]
+    pub(in crate::cli) follow: bool,
 }
 
 impl Waiting {
-    /// Refuses these flags where nothing is waited for.
-    pub(in crate::cli) fn check(&self, is_waiting: bool) -> Result<(), Failure> {
+    /// Refuses these flags where nothing is waited for, and events in another format than theirs.
+    pub(in crate::cli) fn check(&self, is_waiting: bool, format: Format) -> Result<(), Failure> {
+        if self.follow && format != Format::Json {
+            return Err(Failure::usage("--follow prints lines of JSON").hint("add --format=json"));
+        }
         let typed = [
             ("--wait-limit", self.wait_limit.is_some()),
             ("--propagate-exit-code", self.propagate_exit_code),
             ("--cancel-on-interrupt", self.cancel_on_interrupt),
+            ("--follow", self.follow),
         ];
         match typed.iter().find(|(_, is_typed)| *is_typed && !is_waiting) {
             Some((flag, _)) => Err(Failure::usage(format!("{flag} says how to wait")).hint("add --wait")),

@@ -118,7 +118,7 @@ impl Verb for Execute {
     type Meaning = Meaning;
 
     fn resolve(self, context: &Context<'_>) -> Result<Meaning, Failure> {
-        self.waiting.check(self.wait.is_some())?;
+        self.waiting.check(self.wait.is_some(), context.global.format)?;
         if self.env.show_env && !self.dry_run {
             return Err(Failure::usage("--show-env says what --dry-run shows").hint("add --dry-run"));
         }
@@ -180,6 +180,7 @@ async fn start(
     tell_adopted(printer, &run, mark.as_ref());
     match waiting {
         Some((until, waiting)) => {
+            let printer = printer.clone();
             let follow = Follow { session, printer, run: &mut run, is_ours: true, lines: output, until, interrupt };
             follow.as_asked(&waiting).await
         }
