@@ -5,6 +5,7 @@ mod bench;
 mod credentials;
 mod doctor;
 mod dry_run;
+mod each;
 mod empty_root;
 mod estimate;
 mod execute;

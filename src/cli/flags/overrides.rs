@@ -11,7 +11,7 @@ use super::{
 use crate::cli::{environment::Environment, failure::Failure};
 
 /// What one start changes about the job.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::cli) struct Overrides {
     pub(in crate::cli) containers: Vec<ContainerOverrides>,
     pub(in crate::cli) task_count: Option<u32>,
@@ -19,7 +19,7 @@ pub(in crate::cli) struct Overrides {
 }
 
 /// What one start changes about a container.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::cli) struct ContainerOverrides {
     /// The container's name; without one it is the job's only container.
     pub(in crate::cli) name: Option<String>,

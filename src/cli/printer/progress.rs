@@ -53,6 +53,14 @@ impl<'a> ProgressLine<'a> {
         }
     }
 
+    /// Shows this state on a terminal, and elsewhere when it is shown again anyway.
+    pub(in crate::cli) fn keep(&mut self, state: String) {
+        self.state = state;
+        if self.printer.is_watched {
+            self.write();
+        }
+    }
+
     /// When the state is shown again although it is as it was.
     pub(in crate::cli) fn next_heartbeat(&self) -> Instant {
         self.shown + SILENCE

@@ -3,6 +3,8 @@
 //! The start is written down before it is sent, and what became of it as soon as that is known. What is neither known
 //! nor found is left to `runjob recover`.
 
+mod each;
+mod lines;
 mod note;
 mod request;
 
@@ -10,14 +12,15 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use self::note::Note;
+use self::{each::LineStarts, note::Note};
 use crate::{
-    Error, ErrorKind, JobName, Location, Result as Started, Run, StartKey, StartToken,
+    Error, ErrorKind, JobName, Location, Result as Started, Run, StartKey, StartRate, StartToken,
     cli::{
         context::Context,
         exit::Exit,
         failure::Failure,
         flags::{
+            file,
             overrides::{self, Overrides},
             sections::Sections,
             show_env::ShowEnv,
@@ -63,6 +66,16 @@ pub(in crate::cli) struct Execute {
     /// Wait for the execution to end, or with --wait=started until its first task runs.
     #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "done")]
     wait: Option<Until>,
+    /// Start once for each line of FILE, or of stdin for -: arguments as a shell splits them, or a JSON object of overrides as
+    /// --dry-run shows it. Line N has the key KEY/N, and the same command again starts what is missing.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["wait", "exactly_once", "validate_first"])]
+    each: Option<String>,
+    /// With --each: most starts under way at a time. The default is 16.
+    #[arg(long, value_name = "N", requires = "each", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    in_flight: Option<u16>,
+    /// With --each: most starts within a minute. The default is 180, which is a project's quota in a region.
+    #[arg(long, value_name = "N", requires = "each", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    per_minute: Option<u32>,
     /// Return when the start is accepted. This is the default.
     #[arg(long, conflicts_with = "wait")]
     r#async: bool,
@@ -84,6 +97,9 @@ pub(in crate::cli) struct Meaning {
 
 /// Starts the job, or shows how it would.
 pub(in crate::cli) async fn run(typed: Execute, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
+    if let Some(path) = typed.each.clone() {
+        return run_each(typed, &path, context, printer).await;
+    }
     if !typed.dry_run {
         return call(typed, context, printer).await;
     }
@@ -112,6 +128,31 @@ enum Guard {
     /// A start key to be generated, which is lost unless it is written down.
     NewKey,
     Token(StartToken),
+}
+
+/// Starts the job for each line of the file, or shows how it would.
+async fn run_each(typed: Execute, path: &str, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
+    if path == file::STDIN && overrides::stdin_reads(&typed.sections) > 0 {
+        return Err(Failure::usage("stdin is named for --each and for arguments"));
+    }
+    let (show_env, dry_run) = (typed.env.show_env, typed.dry_run);
+    let usual = StartRate::default();
+    let in_flight = typed.in_flight.map_or(usual.in_flight, usize::from);
+    let per_minute = typed.per_minute.and_then(|starts| usize::try_from(starts).ok()).unwrap_or(usual.per_minute);
+    let Start { job, overrides, guard, log, .. } = typed.resolve(context)?.start;
+    let lines = lines::read(path, &overrides)?;
+    let mark = chosen(guard.unwrap_or(Guard::NewKey), printer)?;
+    let Some(key) = mark.key() else { return Err(Failure::usage("--each needs a start key")) };
+    let rate = usual.in_flight(in_flight).per_minute(per_minute);
+    let batch = LineStarts::new(job, lines, key, rate, log)?;
+    let requests = batch.requests(path).await?;
+    if dry_run {
+        return request::show_all(requests, show_env, printer);
+    }
+    let session = Session::open(context, batch.job().location(), printer).await?;
+    let exit = batch.start(&session, printer).await?;
+    session.close().await?;
+    Ok(exit)
 }
 
 impl Verb for Execute {

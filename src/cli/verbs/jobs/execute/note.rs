@@ -31,9 +31,8 @@ impl Note {
         printer: &Printer,
     ) -> Result<Option<Self>, Failure> {
         let Some(log) = log else { return Ok(None) };
-        let (writer, job, key) = (log.clone(), job.clone(), key.cloned());
-        match blocking(move || writer.intend(&job, key.as_ref())).await {
-            Ok(intent) => Ok(Some(Self { log, intent })),
+        match Self::write(log, job, key).await {
+            Ok(note) => Ok(Some(note)),
             Err(error) if is_new => {
                 Err(Failure::new(Exit::NotStarted, format!("could not write the new start key down: {error}"))
                     .hint("give a key of your own, --start-key=KEY, or set XDG_STATE_HOME to where files can be kept"))
@@ -43,6 +42,13 @@ impl Note {
                 Ok(None)
             }
         }
+    }
+
+    /// Writes the start down.
+    pub(super) async fn write(log: StartLog, job: &JobName, key: Option<&StartKey>) -> io::Result<Self> {
+        let (writer, job, key) = (log.clone(), job.clone(), key.cloned());
+        let intent = blocking(move || writer.intend(&job, key.as_ref())).await?;
+        Ok(Self { log, intent })
     }
 
     /// Writes down what became of it, unless that is not known.
@@ -63,6 +69,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
     spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
-fn unwritten(error: &io::Error, printer: &Printer) {
+/// Warns that a start is not written down.
+pub(super) fn unwritten(error: &io::Error, printer: &Printer) {
     printer.line(&format!("warning: no start log is kept, so `runjob recover` will not know of this start: {error}"));
 }

@@ -46,15 +46,29 @@ pub(super) async fn show(
     show_env: bool,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
-    // Never dialed: a request is made of the overrides alone.
-    let client = Client::builder().emulator("127.0.0.1:1").credentials(Credentials::anonymous()).build().await?;
-    let request = mask_start(builder(&client, job, overrides, key).request()?, show_env);
+    let request = mask_start(builder(&undialed().await?, job, overrides, key).request()?, show_env);
     match printer.format() {
         Format::Json => printer.json(&json::resource(&request)?)?,
         Format::Text => printer.pairs(rows(&request))?,
     }
     printer.note("note: a dry run; nothing was sent");
     Ok(Exit::Done)
+}
+
+/// Shows the requests that many starts would send, in JSON as a list.
+pub(super) fn show_all(requests: Vec<RunJobRequest>, show_env: bool, printer: &Printer) -> Result<Exit, Failure> {
+    let requests: Vec<_> = requests.into_iter().map(|request| mask_start(request, show_env)).collect();
+    match printer.format() {
+        Format::Json => printer.json(&json::resources(&requests)?)?,
+        Format::Text => printer.pairs(requests.iter().flat_map(rows).collect())?,
+    }
+    printer.note(&format!("note: a dry run of {} starts; nothing was sent", requests.len()));
+    Ok(Exit::Done)
+}
+
+/// A client that is never dialed: a request is made of the overrides alone.
+pub(super) async fn undialed() -> Result<Client, Failure> {
+    Ok(Client::builder().emulator("127.0.0.1:1").credentials(Credentials::anonymous()).build().await?)
 }
 
 fn rows(request: &RunJobRequest) -> Vec<[String; 2]> {
