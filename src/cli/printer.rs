@@ -21,6 +21,7 @@ use super::{
     exit::Exit,
     failure::Failure,
     flags::global::Format,
+    github::ActionsRunner,
     show::{event::Event, report::Report, safe},
 };
 use crate::{ExecutionName, Progress};
@@ -37,15 +38,18 @@ pub(super) struct Printer {
     is_watched: bool,
     /// Whether changes are written as they come, in lines of JSON.
     has_events: bool,
+    runner: ActionsRunner,
     /// The live line, hidden unless a [`ProgressLine`] shows it; other lines must go above it.
     live: ProgressBar,
 }
 
 impl Printer {
-    /// A printer of results in this format, and of notes beside them unless it is to be quiet.
-    pub(super) fn new(format: Format, is_quiet: bool) -> Self {
+    /// A printer of results in this format, and of notes beside them unless it is to be quiet. The runner hears of every
+    /// report.
+    pub(super) fn new(format: Format, is_quiet: bool, runner: ActionsRunner) -> Self {
         Self {
             is_quiet,
+            runner,
             is_watched: io::stderr().is_terminal(),
             ..Self::over(format, Stream::new(io::stdout()), Stream::new(io::stderr()))
         }
@@ -53,15 +57,8 @@ impl Printer {
 
     /// A printer to other streams, of which none is a terminal.
     fn over(format: Format, stdout: Stream, stderr: Stream) -> Self {
-        Self {
-            format,
-            stdout,
-            stderr,
-            is_quiet: false,
-            is_watched: false,
-            has_events: false,
-            live: ProgressBar::hidden(),
-        }
+        let (runner, live) = (ActionsRunner::default(), ProgressBar::hidden());
+        Self { format, stdout, stderr, is_quiet: false, is_watched: false, has_events: false, runner, live }
     }
 
     /// The format of results.
@@ -85,6 +82,12 @@ impl Printer {
     /// Writes what is known of an execution to stdout, and to stderr where stdout takes nothing: the name of what was
     /// started always reaches the user. Gives the status to end with, which is this one unless the result did not arrive.
     pub(super) fn report(&self, report: &Report, exit: Exit) -> Exit {
+        self.tell_runner(&[report]);
+        self.part(report, exit)
+    }
+
+    /// Writes what is known of one execution of several, before [`reports`](Self::reports).
+    pub(super) fn part(&self, report: &Report, exit: Exit) -> Exit {
         let text = match self.format {
             Format::Text => report.to_string(),
             Format::Json if self.has_events => compact(&Event::Report(report)).unwrap_or_else(|_| report.to_string()),
@@ -93,15 +96,25 @@ impl Printer {
         self.outcome(&text, report.is_finished(), exit)
     }
 
-    /// Writes what is known of several executions as one list.
+    /// Writes what is known of several executions as one list, which text has in parts already.
     pub(super) fn reports(&self, reports: &[&Report], exit: Exit) -> Exit {
+        self.tell_runner(reports);
         let lines = || reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         let text = match self.format {
-            Format::Text => lines(),
+            Format::Text => return exit,
             Format::Json if self.has_events => compact(&Event::reports(reports)).unwrap_or_else(|_| lines()),
             Format::Json => pretty(&reports).unwrap_or_else(|_| lines()),
         };
         self.outcome(&text, reports.iter().all(|report| report.is_finished()), exit)
+    }
+
+    /// Tells GitHub Actions, where that runs this. It is no part of the result.
+    fn tell_runner(&self, reports: &[&Report]) {
+        let reports: Vec<_> = reports.iter().filter_map(|report| serde_json::to_value(report).ok()).collect();
+        match self.runner.tell(&reports) {
+            Ok(lines) => lines.iter().for_each(|line| self.line(line)),
+            Err(error) => self.line(&format!("warning: GitHub Actions was not told: {error}")),
+        }
     }
 
     fn outcome(&self, text: &str, is_finished: bool, exit: Exit) -> Exit {

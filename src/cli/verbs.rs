@@ -33,6 +33,8 @@ mod operations {
     pub(super) mod wait;
 }
 
+mod schema;
+
 mod tasks {
     pub(super) mod list;
 }
@@ -69,11 +71,10 @@ pub(super) struct Args {
 
 impl Args {
     /// Reads a command line, the program's own name first.
-    pub(super) fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let line: Vec<_> = line.into_iter().collect();
+    pub(super) fn read(line: &[OsString]) -> Result<Self, clap::Error> {
         let mut program = Self::command();
         program.build();
-        free_text::check(&program, &line)?;
+        free_text::check(&program, line)?;
         Self::try_parse_from(line).map_err(without_bad_tips)
     }
 }
@@ -129,6 +130,8 @@ pub(super) enum Command {
     Doctor(doctor::Doctor),
     /// Estimate what a month of executions costs; with flags alone, without calling anything.
     Estimate(estimate::Estimate),
+    /// Print the JSON schema of what --format=json prints: reports, events and errors.
+    Schema(schema::Schema),
     /// Run an emulator of the Cloud Run Jobs API on this machine until interrupted.
     Emulator(emulator::Serve),
     /// Measure gRPC against REST: the same calls, in turns, against one server on this machine.
@@ -211,6 +214,7 @@ impl Command {
             Self::Recover(typed) => recover::run(typed, context, printer).await,
             Self::Doctor(typed) => doctor::run(typed, context, printer).await,
             Self::Estimate(typed) => estimate::run(typed, context, printer).await,
+            Self::Schema(schema::Schema) => schema::run(printer),
             Self::Emulator(typed) => emulator::run(typed, context, printer).await,
             Self::Bench(typed) => bench::run(*typed, context, printer).await,
         }
@@ -222,7 +226,7 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Result<Args, String> {
-        Args::read(line.split(' ').map(OsString::from)).map_err(|error| error.to_string())
+        Args::read(&line.split(' ').map(OsString::from).collect::<Vec<_>>()).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The program as a user meets it: the real binary, its exact output, its exit status.
 
+mod actions;
 mod bad_input;
 mod bench;
+mod contract;
 mod credentials;
 mod doctor;
 mod dry_run;
@@ -18,6 +20,7 @@ mod resources;
 mod restarts;
 mod security;
 mod server;
+mod verbose;
 mod wait_many;
 
 use std::{

@@ -55,9 +55,6 @@ impl FollowMany<'_> {
         let over = self.wait(&mut known).await;
         let open = self.report_open(&known, &over);
         let exit = self.status(&known, &over, open.len());
-        if self.printer.format() == Format::Text {
-            return exit;
-        }
         let of = |name| known.reports.get(name).map(|(report, _)| report).or_else(|| open.get(name));
         let reports: Vec<_> = self.executions.iter().filter_map(of).collect();
         self.printer.reports(&reports, exit)
@@ -103,7 +100,7 @@ impl FollowMany<'_> {
         let open: BTreeMap<_, _> =
             open.map(|name| (name.clone(), Report::started(&self.session.client.attach(name)))).collect();
         if self.printer.format() == Format::Text {
-            open.values().for_each(|report| _ = self.printer.report(report, Exit::StoppedWaiting));
+            open.values().for_each(|report| _ = self.printer.part(report, Exit::StoppedWaiting));
         }
         if !open.is_empty() {
             let names: Vec<_> = open.keys().map(ToString::to_string).collect();
@@ -140,7 +137,7 @@ impl Known {
             Ok(finished) => {
                 let report = Report::finished(&session.client.attach(&name), &finished);
                 let exit = Exit::of_outcome(finished.outcome(), propagate);
-                let exit = if printer.format() == Format::Text { printer.report(&report, exit) } else { exit };
+                let exit = if printer.format() == Format::Text { printer.part(&report, exit) } else { exit };
                 self.reports.insert(name, (report, exit));
             }
             Err(error) => {
