@@ -52,7 +52,7 @@ impl Follow<'_> {
     /// Follows the run as far as was asked for and reports it.
     ///
     /// Fails only where nothing proves that the execution is there. Otherwise what breaks the wait leaves it running.
-    pub(super) async fn as_asked(mut self, waiting: &Waiting) -> Result<Exit, Failure> {
+    pub(super) async fn until_wanted(mut self, waiting: &Waiting) -> Result<Exit, Failure> {
         if waiting.follow {
             self.printer = self.printer.with_events();
         }

@@ -77,6 +77,6 @@ impl Verb for Wait {
         let mut run = session.client.attach(&first);
         let lines = session.output();
         let follow = Follow { session, printer, run: &mut run, is_ours: false, lines, until: Until::Done, interrupt };
-        follow.as_asked(&waiting).await
+        follow.until_wanted(&waiting).await
     }
 }

@@ -223,7 +223,7 @@ async fn start(
         Some((until, waiting)) => {
             let printer = printer.clone();
             let follow = Follow { session, printer, run: &mut run, is_ours: true, lines: output, until, interrupt };
-            follow.as_asked(&waiting).await
+            follow.until_wanted(&waiting).await
         }
         None => Ok(accepted(session, printer, &run)),
     }
