@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep_until};
 
 use super::{
     lines::{self, EachLine},
@@ -108,13 +108,13 @@ impl LineStarts {
     /// Starts what has not been started yet.
     pub(super) async fn start(self, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
         let mut interrupt = Interrupt::listen()?;
-        let mut reports = tokio::select! {
+        let reports = tokio::select! {
             found = self.find(session) => found?,
             () = interrupt.next() => return Err(Failure::new(Exit::Interrupted, "interrupted: nothing was started")),
         };
-        let found = reports.len();
-        reports.iter().for_each(|report| self.told(report, printer));
         self.settle_found(&reports);
+        let found = reports.len();
+        let mut reports = reports.into_iter().map(|report| report.told(printer)).collect();
         let was_stopped = self.start_missing(session, printer, &mut interrupt, &mut reports).await;
         reports.sort_by_key(|report| report.line);
         let exit = if was_stopped { Exit::Interrupted } else { exit(&reports) };
@@ -158,15 +158,7 @@ impl LineStarts {
         interrupt: &mut Interrupt,
         reports: &mut Vec<LineReport>,
     ) -> bool {
-        let (stop, stopped) = watch::channel(false);
-        let starter = Starter {
-            session,
-            printer,
-            batch: self,
-            pacer: Pacer::new(self.rate),
-            has_warned: AtomicBool::new(false),
-            stopped,
-        };
+        let starter = Starter::new(session, printer, self);
         let done: HashSet<usize> = reports.iter().map(|report| report.line).collect();
         let missing = self.lines.iter().filter(|keyed| !done.contains(&keyed.line.number));
         let starts = missing.map(|keyed| starter.start(keyed)).collect::<Vec<_>>();
@@ -177,15 +169,10 @@ impl LineStarts {
             tokio::select! {
                 biased;
                 next = starts.next() => match next {
-                    Some(Some(report)) => {
-                        if report.is_hopeless() {
-                            _ = stop.send(true);
-                        }
-                        self.told(&report, printer);
-                        reports.push(report);
+                    Some(report) => {
+                        reports.extend(report.map(|report| starter.ended(report)));
                         line.keep(format!("{}: {} of {} lines", self.job.id(), reports.len(), self.lines.len()));
                     }
-                    Some(None) => {}
                     None => return was_interrupted,
                 },
                 () = interrupt.next() => {
@@ -193,25 +180,10 @@ impl LineStarts {
                         return true;
                     }
                     was_interrupted = true;
-                    _ = stop.send(true);
+                    starter.stop.send_replace(true);
                     printer.note("note: stopping; what is being sent is waited for");
                 }
-                () = tokio::time::sleep_until(line.next_heartbeat()) => line.heartbeat(),
-            }
-        }
-    }
-
-    /// Says what became of a line: the name for stdout, a failure for stderr.
-    fn told(&self, report: &LineReport, printer: &Printer) {
-        match (&report.execution, &report.error) {
-            (Some(execution), _) => {
-                if printer.format() == Format::Text && printer.text_or_error(execution).is_err() {
-                    printer.line(execution);
-                }
-            }
-            (None, error) => {
-                let error = error.as_deref().unwrap_or("no answer");
-                printer.failure(&Failure::new(report.exit, format!("line {}: {error}", report.line)));
+                () = sleep_until(line.next_heartbeat()) => line.heartbeat(),
             }
         }
     }
@@ -240,13 +212,27 @@ struct Starter<'a> {
     pacer: Pacer,
     /// Whether it was told that the start log cannot be written.
     has_warned: AtomicBool,
-    stopped: watch::Receiver<bool>,
+    /// Whether no more is to be sent.
+    stop: watch::Sender<bool>,
 }
 
-impl Starter<'_> {
+impl<'a> Starter<'a> {
+    fn new(session: &'a Session, printer: &'a Printer, batch: &'a LineStarts) -> Self {
+        let pacer = Pacer::new(batch.rate);
+        Self { session, printer, batch, pacer, has_warned: AtomicBool::new(false), stop: watch::Sender::new(false) }
+    }
+
+    /// Says what became of a line, and stops where no other can fare better.
+    fn ended(&self, report: LineReport) -> LineReport {
+        if matches!(report.exit, Exit::Denied | Exit::Conflict) {
+            self.stop.send_replace(true);
+        }
+        report.told(self.printer)
+    }
+
     /// Starts a line when its turn comes, or gives nothing when it was stopped before.
     async fn start(&self, keyed: &Keyed) -> Option<LineReport> {
-        let mut stopped = self.stopped.clone();
+        let mut stopped = self.stop.subscribe();
         tokio::select! {
             biased;
             _ = stopped.wait_for(|stopped| *stopped) => return None,
@@ -293,9 +279,21 @@ impl Keyed {
 }
 
 impl LineReport {
-    /// Whether no other line can fare better.
-    fn is_hopeless(&self) -> bool {
-        matches!(self.exit, Exit::Denied | Exit::Conflict)
+    /// Says what became of the line: the name for stdout, and for stderr where stdout takes nothing; a failure for stderr.
+    fn told(self, printer: &Printer) -> Self {
+        match (&self.execution, &self.error) {
+            (Some(execution), _) if printer.format() == Format::Text => {
+                if printer.text_or_error(execution).is_err() {
+                    printer.line(execution);
+                    return Self { exit: Exit::StoppedWaiting, ..self };
+                }
+            }
+            (None, Some(error)) => {
+                printer.failure(&Failure::new(self.exit, format!("line {}: {error}", self.line)));
+            }
+            _ => {}
+        }
+        self
     }
 }
 
