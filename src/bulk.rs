@@ -58,24 +58,44 @@ pub(crate) fn start_all(
     starts: impl IntoIterator<Item = RunBuilder, IntoIter: Send + 'static>,
     rate: StartRate,
 ) -> BoxStream<'static, Result<Run>> {
-    let window = Arc::new(Mutex::new(Window::new(rate.per_minute)));
+    let pacer = Arc::new(Pacer::new(rate));
     stream::iter(starts)
         .map(move |start| {
-            let window = Arc::clone(&window);
+            let pacer = Arc::clone(&pacer);
             async move {
-                let slot = lock(&window).slot(Instant::now());
-                sleep_until(slot).await;
+                pacer.turn().await;
                 let started = start.start().await;
-                if let Err(error) = &started
-                    && error.code() == Some(Code::ResourceExhausted)
-                {
-                    lock(&window).hold(Instant::now() + pause(error));
-                }
+                pacer.answered(&started);
                 started
             }
         })
         .buffered(rate.in_flight.max(1))
         .boxed()
+}
+
+/// Gives starts their turns at a rate.
+#[derive(Debug)]
+pub(crate) struct Pacer(Mutex<Window>);
+
+impl Pacer {
+    pub(crate) fn new(rate: StartRate) -> Self {
+        Self(Mutex::new(Window::new(rate.per_minute)))
+    }
+
+    /// Returns when the next start may be sent.
+    pub(crate) async fn turn(&self) {
+        let slot = lock(&self.0).slot(Instant::now());
+        sleep_until(slot).await;
+    }
+
+    /// Takes note of an answer: after one that says that a quota is used up, the next turns come later.
+    pub(crate) fn answered(&self, started: &Result<Run>) {
+        if let Err(error) = started
+            && error.code() == Some(Code::ResourceExhausted)
+        {
+            lock(&self.0).hold(Instant::now() + pause(error));
+        }
+    }
 }
 
 /// How long to send nothing after a quota was used up: what the service advises, or the minute that quotas count.

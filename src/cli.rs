@@ -3,6 +3,7 @@
 //! A verb is read as it was typed, given its meaning in a `context`, and carried out over a `session`; it is one file below
 //! `verbs`. What it has to say goes through one `printer`. The exit statuses are one table (`exit`).
 
+mod calls;
 mod complete;
 mod context;
 mod environment;
@@ -12,6 +13,7 @@ mod failure;
 mod flags;
 mod follow;
 mod gcloud;
+mod github;
 mod inquiry;
 mod interrupt;
 mod listing;
@@ -26,7 +28,10 @@ mod verbs;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use self::{context::Context, environment::Environment, exit::Exit, failure::Failure, printer::Printer, verbs::Args};
+use self::{
+    calls::CallPrinter, context::Context, environment::Environment, exit::Exit, failure::Failure,
+    flags::global::Notation, github::ActionsRunner, printer::Printer, verbs::Args,
+};
 
 /// Runs the program with this command line, the program's own name first, and these environment variables.
 ///
@@ -40,13 +45,20 @@ pub fn run(
     if complete::answer(Args::program, &line, &environment).is_some() {
         return ExitCode::SUCCESS;
     }
-    let exit = match Args::read(line) {
+    let exit = match Args::read(&line) {
         Ok(typed) => {
-            let printer = Printer::new(typed.global.format, typed.global.quiet);
+            let printer = Printer::new(typed.global.format, typed.global.quiet, ActionsRunner::of(&environment));
+            if typed.global.verbose {
+                CallPrinter::install(&printer);
+            }
             carry_out(typed, &environment, &printer).unwrap_or_else(|failure| {
                 printer.failure(&failure);
                 failure.exit()
             })
+        }
+        Err(answer) if answer.use_stderr() && asks_for_json(&line) => {
+            Printer::new(Notation::Json, false, ActionsRunner::default()).failure(&unread(&answer));
+            Exit::Usage
         }
         // Help and the version are no errors, and go to stdout.
         Err(answer) => {
@@ -55,6 +67,18 @@ pub fn run(
         }
     };
     ExitCode::from(exit.status())
+}
+
+/// Whether a line that cannot be read asks for JSON all the same.
+fn asks_for_json(line: &[OsString]) -> bool {
+    line.iter().any(|word| word == "--format=json") || line.windows(2).any(|words| words == ["--format", "json"])
+}
+
+/// The failure to read a line, without the usage and the tips below it.
+fn unread(answer: &clap::Error) -> Failure {
+    let text = answer.to_string();
+    let message = text.split("\n\n").next().unwrap_or_default().trim();
+    Failure::usage(message.strip_prefix("error: ").unwrap_or(message))
 }
 
 fn carry_out(typed: Args, environment: &Environment, printer: &Printer) -> Result<Exit, Failure> {

@@ -189,6 +189,15 @@ impl RunBuilder {
         pin!(self.send_or_adopt()).instrument(span).await
     }
 
+    /// The request that [`start`](Self::start) would send, checked as there. Nothing is sent.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput): an override cannot be sent as it is
+    pub fn request(&self) -> Result<RunJobRequest> {
+        let mut copy = self.clone();
+        copy.take_request().map_err(|error| error.doing("start", &self.job))
+    }
+
     async fn send_or_adopt(mut self) -> Result<Run> {
         let request = self.take_request().map_err(|error| error.doing("start", &self.job))?;
         let Some(key) = &self.key else { return self.send(request).await };
@@ -197,6 +206,25 @@ impl RunBuilder {
         if let Some(run) = before.adopt(&self.caller) {
             return Ok(run);
         }
+        self.send_or_find(request, key, newest).await
+    }
+
+    /// Starts as [`start`](Self::start), without the search before it, for a caller that has searched for many keys at once.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn start_searched(mut self) -> Result<Run> {
+        let span = verb!("start", self.job);
+        let sending = async move {
+            let request = self.take_request().map_err(|error| error.doing("start", &self.job))?;
+            match &self.key {
+                Some(key) => self.send_or_find(request, key, None).await,
+                None => self.send(request).await,
+            }
+        };
+        sending.instrument(span).await
+    }
+
+    /// Sends the request, and after an unknown end searches for its key among what is as new as `newest`.
+    async fn send_or_find(&self, request: RunJobRequest, key: &StartKey, newest: Option<i64>) -> Result<Run> {
         match self.send(request).await {
             Err(error) if error.kind() == ErrorKind::StartUnknown => self.look_again(key, newest, error).await,
             answer => answer,

@@ -23,6 +23,7 @@ use super::{
     context::Context,
     environment::Environment,
     flags::global::{Global, Notation},
+    github::ActionsRunner,
     printer::Printer,
     session::Session,
 };
@@ -102,7 +103,8 @@ impl Asked {
 
 async fn ask(kind: Kind, context: &Context<'_>) -> Option<Vec<String>> {
     let location = context.location().ok()?;
-    let session = Session::open(context, &location, &Printer::new(Notation::Text, true)).await.ok()?;
+    let session =
+        Session::open(context, &location, &Printer::new(Notation::Text, true, ActionsRunner::default())).await.ok()?;
     let client = &session.client;
     let names: BoxStream<'_, Result<String>> = match kind {
         Kind::Job => client.jobs(&location).map_ok(|job| job.name).boxed(),

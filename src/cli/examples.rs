@@ -91,7 +91,8 @@ mod tests {
         for (_, line) in examples() {
             assert!(shown.contains(&format!("  {line}\n")), "in no help: {line}");
             let line = line.trim_start_matches("source <(").split([')', '>']).next().unwrap_or_default();
-            Args::read(line.split_whitespace().map(OsString::from)).unwrap_or_else(|error| panic!("{line}: {error}"));
+            Args::read(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
+                .unwrap_or_else(|error| panic!("{line}: {error}"));
         }
     }
 }

@@ -4,6 +4,8 @@
 
 use std::{error::Error as StdError, io};
 
+use serde::{Serialize, Serializer, ser::SerializeStruct as _};
+
 use super::exit::Exit;
 use crate::{Error, ErrorKind, emulator::EmulatorError, error};
 
@@ -50,6 +52,20 @@ impl Failure {
     /// The way out, when there is one to name.
     pub(super) fn way_out(&self) -> Option<&str> {
         self.hint.as_deref()
+    }
+}
+
+/// `{"error": …, "hint": …, "status": …}`
+impl Serialize for Failure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Failure", 3)?;
+        object.serialize_field("error", &self.message)?;
+        match &self.hint {
+            Some(hint) => object.serialize_field("hint", hint)?,
+            None => object.skip_field("hint")?,
+        }
+        object.serialize_field("status", &self.exit.status())?;
+        object.end()
     }
 }
 

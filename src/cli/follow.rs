@@ -2,17 +2,20 @@
 //!
 //! What `execute --wait` and `wait` share. The wait and the progress are the library's.
 
+mod many;
+
 use std::{convert::Infallible, future::pending, pin::pin};
 
 use futures_util::{Stream, StreamExt as _};
 use tokio::time::timeout_at;
 
+pub(super) use self::many::FollowMany;
 use crate::{
-    Change, Error, ErrorKind, Finished, Result, Run,
+    Change, Error, ErrorKind, ExecutionName, Finished, Phase, Result, Run,
     cli::{
         exit::Exit,
         failure::Failure,
-        flags::waiting::Waiting,
+        flags::waiting::{Until, Waiting},
         interrupt::Interrupt,
         printer::{Printer, ProgressLine},
         session::Session,
@@ -25,32 +28,40 @@ use crate::{
 /// An execution to wait for.
 pub(super) struct Follow<'a> {
     pub(super) session: &'a Session,
-    pub(super) printer: &'a Printer,
+    pub(super) printer: Printer,
     pub(super) run: &'a mut Run,
     /// Whether this command has started it, so that it is known to be there.
     pub(super) is_ours: bool,
     /// What its tasks write, where that can be read.
     pub(super) lines: Option<OutputReader>,
+    /// How far it is followed.
+    pub(super) until: Until,
     pub(super) interrupt: Interrupt,
 }
 
 /// How a wait ended.
 enum WaitEnd {
     Finished(Box<Finished>),
+    /// Its first task runs, and more was not wanted.
+    Running,
     Failed(Error),
     Interrupted,
 }
 
 impl Follow<'_> {
-    /// Follows the run to its end and reports it.
+    /// Follows the run as far as was asked for and reports it.
     ///
     /// Fails only where nothing proves that the execution is there. Otherwise what breaks the wait leaves it running.
-    pub(super) async fn until_the_end(mut self, waiting: &Waiting) -> Result<Exit, Failure> {
+    pub(super) async fn until_wanted(mut self, waiting: &Waiting) -> Result<Exit, Failure> {
+        if waiting.follow {
+            self.printer = self.printer.with_events();
+        }
         self.run.set_wait_limit(waiting.wait_limit);
         let mut end = self.follow().await;
         let interrupted = matches!(end, WaitEnd::Interrupted);
         if interrupted && waiting.cancel_on_interrupt {
             self.run.set_wait_limit(None);
+            self.until = Until::Done;
             end = match self.cancel().await {
                 None => self.follow().await,
                 Some(end) => end,
@@ -63,6 +74,7 @@ impl Follow<'_> {
                 let exit = if interrupted { Exit::Interrupted } else { exit };
                 Ok(self.printer.report(&Report::finished(self.run, &finished), exit))
             }
+            WaitEnd::Running => Ok(self.printer.report(&Report::started(self.run), Exit::Done)),
             WaitEnd::Interrupted => Ok(self.detach(Exit::Interrupted)),
             WaitEnd::Failed(error) if error.kind() == ErrorKind::WaitLimit => Ok(self.detach(Exit::StoppedWaiting)),
             WaitEnd::Failed(error) if is_known => {
@@ -75,13 +87,13 @@ impl Follow<'_> {
 
     /// Waits for the end, and shows progress and output meanwhile.
     async fn follow(&mut self) -> WaitEnd {
-        let Self { printer, run, lines, interrupt, .. } = self;
-        let id = run.execution().id().to_owned();
+        let Self { printer, run, lines, until, interrupt, .. } = self;
+        let name = run.execution().clone();
         let alone = run.latest().is_some_and(|latest| latest.task_count == 1);
-        let mut line = ProgressLine::begin(printer, &id);
+        let mut line = ProgressLine::begin(printer, name.id());
         let end = tokio::select! {
             biased;
-            end = show_progress(run.changes(), &id, &mut line) => end,
+            end = show_progress(run.changes(), *until, &name, printer, &mut line) => end,
             () = interrupt.next() => WaitEnd::Interrupted,
             never = show_output(printer, lines, alone) => match never {},
         };
@@ -121,11 +133,23 @@ impl Follow<'_> {
 }
 
 /// Shows progress as it comes, and that the wait goes on when none has come for a while. Gives the end.
-async fn show_progress(changes: impl Stream<Item = Result<Change>>, id: &str, line: &mut ProgressLine<'_>) -> WaitEnd {
+async fn show_progress(
+    changes: impl Stream<Item = Result<Change>>,
+    until: Until,
+    name: &ExecutionName,
+    printer: &Printer,
+    line: &mut ProgressLine<'_>,
+) -> WaitEnd {
     let mut changes = pin!(changes);
     loop {
         match timeout_at(line.next_heartbeat(), changes.next()).await {
-            Ok(Some(Ok(Change::Progress(now)))) => line.show(id, &now),
+            Ok(Some(Ok(Change::Progress(now)))) => {
+                printer.progress(name, &now);
+                line.show(name.id(), &now);
+                if until == Until::Started && now.phase == Phase::Running {
+                    return WaitEnd::Running;
+                }
+            }
             Ok(Some(Ok(Change::Finished(finished)))) => return WaitEnd::Finished(Box::new(finished)),
             Ok(Some(Err(error))) => return WaitEnd::Failed(error),
             // The end or an error comes before.
@@ -174,7 +198,8 @@ mod tests {
             let execution = Execution { task_count: 2, running_count: 1, ..Execution::default() };
             Ok(Change::Progress(Progress::of(&execution)))
         });
-        let shown = show_progress(news.chain(stream::pending()), "echo-x7k2p", &mut line);
+        let name = "projects/p/locations/r/jobs/echo/executions/echo-x7k2p".parse().expect("a name");
+        let shown = show_progress(news.chain(stream::pending()), Until::Done, &name, &printer, &mut line);
         assert!(timeout(Duration::from_secs(215), shown).await.is_err(), "it never ends");
         let running = "echo-x7k2p: running, 0 of 2 tasks done";
         let expected = [

@@ -150,12 +150,13 @@ mod tests {
             ("jobs set-iam-policy echo p.json", "policies are set by the library"),
         ];
         for (line, expected) in cases {
-            let error =
-                Args::read(format!("runjob {line}").split(' ').map(OsString::from)).expect_err(line).to_string();
+            let error = Args::read(&format!("runjob {line}").split(' ').map(OsString::from).collect::<Vec<_>>())
+                .expect_err(line)
+                .to_string();
             assert!(error.contains("  tip: gcloud has this; ") && error.contains(expected), "{line}: {error}");
         }
         let error =
-            Args::read(["runjob", "jobs", "list", "--flattened"].map(OsString::from)).expect_err("no such flag");
+            Args::read(&["runjob", "jobs", "list", "--flattened"].map(OsString::from)).expect_err("no such flag");
         assert!(!error.to_string().contains("gcloud"), "{error}");
     }
 
@@ -173,7 +174,7 @@ mod tests {
             "executions tasks describe echo-x7k2p-task0 --region=us-east1 --impersonate-service-account=a@b",
         ];
         for line in lines {
-            Args::read(format!("runjob {line}").split(' ').map(OsString::from))
+            Args::read(&format!("runjob {line}").split(' ').map(OsString::from).collect::<Vec<_>>())
                 .unwrap_or_else(|error| panic!("{error}"));
         }
     }

@@ -21,8 +21,10 @@ use super::{
     exit::Exit,
     failure::Failure,
     flags::global::{Format, Notation},
-    show::{report::Report, safe, yaml},
+    github::ActionsRunner,
+    show::{event::Event, report::Report, safe, yaml},
 };
+use crate::{ExecutionName, Progress};
 
 /// Writes what a command has to say.
 #[derive(Debug, Clone)]
@@ -36,16 +38,21 @@ pub(super) struct Printer {
     is_quiet: bool,
     /// Whether stderr is a terminal.
     is_watched: bool,
+    /// Whether changes are written as they come, in lines of JSON.
+    has_events: bool,
+    runner: ActionsRunner,
     /// The live line, hidden unless a [`ProgressLine`] shows it; other lines must go above it.
     live: ProgressBar,
 }
 
 impl Printer {
-    /// A printer of results in this format, and of notes beside them unless it is to be quiet.
-    pub(super) fn new(notation: Notation, is_quiet: bool) -> Self {
+    /// A printer of results in this notation, and of notes beside them unless it is to be quiet. The runner hears of
+    /// every report.
+    pub(super) fn new(notation: Notation, is_quiet: bool, runner: ActionsRunner) -> Self {
         Self {
             is_yaml: notation == Notation::Yaml,
             is_quiet,
+            runner,
             is_watched: io::stderr().is_terminal(),
             ..Self::over(notation.format(), Stream::new(io::stdout()), Stream::new(io::stderr()))
         }
@@ -53,7 +60,9 @@ impl Printer {
 
     /// A printer to other streams, of which none is a terminal.
     fn over(format: Format, stdout: Stream, stderr: Stream) -> Self {
-        Self { format, is_yaml: false, stdout, stderr, is_quiet: false, is_watched: false, live: ProgressBar::hidden() }
+        let (runner, live) = (ActionsRunner::default(), ProgressBar::hidden());
+        let (is_yaml, is_quiet, is_watched, has_events) = (false, false, false, false);
+        Self { format, is_yaml, stdout, stderr, is_quiet, is_watched, has_events, runner, live }
     }
 
     /// For whom results are.
@@ -61,21 +70,71 @@ impl Printer {
         self.format
     }
 
+    /// The same printer, whose JSON is lines of events: each change, then the report.
+    pub(super) fn with_events(&self) -> Self {
+        Self { has_events: self.format == Format::Json, ..self.clone() }
+    }
+
+    /// Writes how far an execution is, where events are wanted. That stdout cannot be written to is reported with the
+    /// report.
+    pub(super) fn progress(&self, execution: &ExecutionName, now: &Progress) {
+        if self.has_events {
+            _ = self.line_or_error(&Event::progress(execution, now));
+        }
+    }
+
     /// Writes what is known of an execution to stdout, and to stderr where stdout takes nothing: the name of what was
     /// started always reaches the user. Gives the status to end with, which is this one unless the result did not arrive.
     pub(super) fn report(&self, report: &Report, exit: Exit) -> Exit {
+        self.tell_runner(&[report]);
+        self.part(report, exit)
+    }
+
+    /// Writes what is known of one execution of several, before [`reports`](Self::reports).
+    pub(super) fn part(&self, report: &Report, exit: Exit) -> Exit {
         let text = match self.format {
             Format::Text => report.to_string(),
+            Format::Json if self.has_events => compact(&Event::Report(report)).unwrap_or_else(|_| report.to_string()),
             Format::Json => self.encoded(report).unwrap_or_else(|_| report.to_string()),
         };
-        let Err(error) = self.text_or_error(&text) else { return exit };
-        self.live.suspend(|| _ = self.stderr.line(&safe::text(&text)));
+        self.outcome(&text, report.is_finished(), exit)
+    }
+
+    /// Writes what is known of several executions as one list, which text has in parts already.
+    pub(super) fn reports(&self, reports: &[&Report], exit: Exit) -> Exit {
+        self.tell_runner(reports);
+        let lines = || reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        let text = match self.format {
+            Format::Text => return exit,
+            Format::Json if self.has_events => compact(&Event::reports(reports)).unwrap_or_else(|_| lines()),
+            Format::Json => self.encoded(&reports).unwrap_or_else(|_| lines()),
+        };
+        self.outcome(&text, reports.iter().all(|report| report.is_finished()), exit)
+    }
+
+    /// Tells GitHub Actions, where that runs this. It is no part of the result.
+    fn tell_runner(&self, reports: &[&Report]) {
+        let reports: Vec<_> = reports.iter().filter_map(|report| serde_json::to_value(report).ok()).collect();
+        match self.runner.tell(&reports) {
+            Ok(lines) => lines.iter().for_each(|line| self.line(line)),
+            Err(error) => self.line(&format!("warning: GitHub Actions was not told: {error}")),
+        }
+    }
+
+    fn outcome(&self, text: &str, is_finished: bool, exit: Exit) -> Exit {
+        let Err(error) = self.text_or_error(text) else { return exit };
+        self.live.suspend(|| _ = self.stderr.line(&safe::text(text)));
         let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
         if !is_closed {
             self.failure(&unwritten(&error));
         }
         // A reader that has left misses nothing: the status tells the outcome.
-        if is_closed && report.is_finished() { exit } else { Exit::StoppedWaiting }
+        if is_closed && is_finished { exit } else { Exit::StoppedWaiting }
+    }
+
+    /// Writes a result to stdout as one line of JSON.
+    pub(super) fn line_or_error(&self, value: &impl Serialize) -> io::Result<()> {
+        self.text_or_error(&compact(value)?)
     }
 
     /// Writes lines of a result to stdout, at once.
@@ -154,6 +213,11 @@ impl Printer {
 
     /// Writes a failure to stderr: what was being done, why it did not work, and the way out.
     pub(super) fn failure(&self, failure: &Failure) {
+        if self.format == Format::Json
+            && let Ok(line) = compact(failure)
+        {
+            return self.live.suspend(|| _ = self.stderr.line(&line));
+        }
         self.line(&format!("error: {}", failure.message()));
         if let Some(hint) = failure.way_out() {
             self.line(&format!("hint: {hint}"));
@@ -197,6 +261,10 @@ impl Debug for Stream {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream").finish_non_exhaustive()
     }
+}
+
+fn compact(value: &impl Serialize) -> serde_json::Result<String> {
+    Ok(safe::json(&serde_json::to_string(value)?).into_owned())
 }
 
 fn pretty(value: &impl Serialize) -> serde_json::Result<String> {

@@ -1,5 +1,6 @@
 //! What is shown: resources as rows and objects, reports, and text that is safe to show. Knows no verb.
 
+pub(super) mod event;
 mod failures;
 pub(super) mod hints;
 pub(super) mod job;

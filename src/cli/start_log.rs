@@ -114,13 +114,14 @@ impl StartLog {
             job: job.to_string(),
             key: key.map(ToString::to_string),
         };
-        self.append(&Line::Intent(intent.clone()))?;
+        self.append(&Line::Intent(intent.clone()))?.sync_data()?;
         Ok(intent)
     }
 
-    /// Writes down what became of a start.
+    /// Writes down what became of a start. A machine that loses its power may lose that again, and then the start is asked
+    /// about once more: so only what comes before a start is waited for on the disk.
     pub(super) fn settle(&self, intent: &Intent, settled: Settled) -> io::Result<()> {
-        self.append(&Line::Outcome { id: intent.id.clone(), settled })
+        self.append(&Line::Outcome { id: intent.id.clone(), settled }).map(drop)
     }
 
     /// The starts at this server of which it is not known what became of them, oldest first.
@@ -146,7 +147,8 @@ impl StartLog {
         Ok(pending)
     }
 
-    fn append(&self, line: &Line) -> io::Result<()> {
+    /// Writes a line, which is not certain to last before the file is synced.
+    fn append(&self, line: &Line) -> io::Result<File> {
         let directory = self.directory()?;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map_err(|error| about(directory, &error))?;
@@ -155,9 +157,7 @@ impl StartLog {
         let file = folder.write(line)?;
         // Syncing takes long where many write at once, and needs no lock.
         flock(&folder.file, FlockOperation::Unlock)?;
-        file.sync_data()?;
-        // The name of a new file has to last as well.
-        folder.file.sync_all()
+        Ok(file)
     }
 
     fn directory(&self) -> io::Result<&Path> {
@@ -199,6 +199,10 @@ impl<'a> Folder<'a> {
     /// Adds a line to the current file, for which the lock is needed.
     fn write(&self, line: &Line) -> io::Result<File> {
         let mut file = self.file_to_append_to()?;
+        if file.metadata()?.len() == 0 {
+            // The name of a new file has to last as well.
+            self.file.sync_all()?;
+        }
         let mut text = serde_json::to_string(line)?;
         text.push('\n');
         if is_torn(&mut file)? {

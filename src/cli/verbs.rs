@@ -35,6 +35,8 @@ mod operations {
     pub(super) mod wait;
 }
 
+mod schema;
+
 mod tasks {
     pub(super) mod describe;
     pub(super) mod list;
@@ -74,14 +76,13 @@ pub(super) struct Args {
 
 impl Args {
     /// Reads a command line, the program's own name first.
-    pub(super) fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let line: Vec<_> = line.into_iter().collect();
+    pub(super) fn read(line: &[OsString]) -> Result<Self, clap::Error> {
         let mut program = Self::program();
         program.build();
-        free_text::check(&program, &line)?;
-        let matches = program.try_get_matches_from_mut(&line);
+        free_text::check(&program, line)?;
+        let matches = program.try_get_matches_from_mut(line);
         let typed = matches.and_then(|mut matches| Self::from_arg_matches_mut(&mut matches));
-        typed.map_err(|error| gcloud::advised(without_bad_tips(error), &program, &line))
+        typed.map_err(|error| gcloud::advised(without_bad_tips(error), &program, line))
     }
 
     /// The program with all that its help has to say.
@@ -141,6 +142,8 @@ pub(super) enum Command {
     Doctor(doctor::Doctor),
     /// Estimate what a month of executions costs; with flags alone, without calling anything.
     Estimate(estimate::Estimate),
+    /// Print the JSON schema of what --format=json prints: reports, events and errors.
+    Schema(schema::Schema),
     /// Run an emulator of the Cloud Run Jobs API on this machine until interrupted.
     Emulator(emulator::Serve),
     /// Measure gRPC against REST: the same calls, in turns, against one server on this machine.
@@ -213,7 +216,7 @@ impl Command {
     /// Carries the command out.
     pub(super) async fn run(self, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
         match self {
-            Self::Execute(typed) => call(*typed, context, printer).await,
+            Self::Execute(typed) => jobs::execute::run(*typed, context, printer).await,
             Self::Wait(typed) => call(typed, context, printer).await,
             Self::Describe(typed) => call(typed, context, printer).await,
             Self::Cancel(typed) => call(typed, context, printer).await,
@@ -224,6 +227,7 @@ impl Command {
             Self::Recover(typed) => recover::run(typed, context, printer).await,
             Self::Doctor(typed) => doctor::run(typed, context, printer).await,
             Self::Estimate(typed) => estimate::run(typed, context, printer).await,
+            Self::Schema(schema::Schema) => schema::run(printer),
             Self::Emulator(typed) => emulator::run(typed, context, printer).await,
             Self::Bench(typed) => bench::run(*typed, context, printer).await,
             Self::Completions(typed) => typed.run(printer),
@@ -235,7 +239,7 @@ impl Command {
 impl Jobs {
     async fn run(self, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
         match self {
-            Self::Execute(typed) => call(*typed, context, printer).await,
+            Self::Execute(typed) => jobs::execute::run(*typed, context, printer).await,
             Self::List(typed) => call(typed, context, printer).await,
             Self::Describe(typed) => call(typed, context, printer).await,
             Self::Create(typed) => call(*typed, context, printer).await,
@@ -283,7 +287,7 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Result<Args, String> {
-        Args::read(line.split(' ').map(OsString::from)).map_err(|error| error.to_string())
+        Args::read(&line.split(' ').map(OsString::from).collect::<Vec<_>>()).map_err(|error| error.to_string())
     }
 
     #[test]

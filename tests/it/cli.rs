@@ -1,9 +1,13 @@
 //! The program as a user meets it: the real binary, its exact output, its exit status.
 
+mod actions;
 mod bad_input;
 mod bench;
+mod contract;
 mod credentials;
 mod doctor;
+mod dry_run;
+mod each;
 mod empty_root;
 mod estimate;
 mod execute;
@@ -20,6 +24,8 @@ mod resources;
 mod restarts;
 mod security;
 mod server;
+mod verbose;
+mod wait_many;
 
 use std::{
     io::Read,

@@ -12,8 +12,8 @@ use std::{collections::HashMap, path::Path};
 use super::file;
 use crate::cli::{environment::Environment, failure::Failure};
 
-/// The most that is read, and the most that the values may come to: what one gRPC message usually may hold.
-const LARGEST: usize = 4 * 1024 * 1024;
+/// The most that is read, and the most that the values may come to.
+const LARGEST: usize = file::MESSAGE;
 
 /// The service's own limit for one execution.
 const MOST_VARIABLES: usize = 1000;

@@ -1,4 +1,4 @@
-//! Files that flags name, read up to a bound. Knows no format.
+//! Files that flags name, and stdin, read up to a bound. Knows no format.
 
 use std::{
     fs::{File, OpenOptions},
@@ -7,10 +7,25 @@ use std::{
     path::Path,
 };
 
+/// What one gRPC message usually may hold.
+pub(in crate::cli) const MESSAGE: usize = 4 * 1024 * 1024;
+
+/// The name of stdin where a file is named.
+pub(in crate::cli) const STDIN: &str = "-";
+
 /// The text of a regular file of at most `most` bytes.
 pub(in crate::cli) fn read(path: &Path, most: usize) -> io::Result<String> {
+    bounded(open(path)?, most)
+}
+
+/// The text of stdin where the path is `-`, else of the file.
+pub(in crate::cli) fn read_or_stdin(path: &str, most: usize) -> io::Result<String> {
+    if path == STDIN { bounded(io::stdin().lock(), most) } else { read(Path::new(path), most) }
+}
+
+fn bounded(source: impl Read, most: usize) -> io::Result<String> {
     let mut bytes = Vec::new();
-    open(path)?.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    source.take(most as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > most {
         return Err(io::Error::other(format!("it is larger than {most} bytes")));
     }

@@ -14,6 +14,9 @@ pub(in crate::cli) struct Global {
     /// Print results, warnings and errors only, and do not ask before deleting.
     #[arg(long, short, global = true)]
     pub(in crate::cli) quiet: bool,
+    /// Print a line on stderr for each RPC: its method, its status and how long it took.
+    #[arg(short = 'v', global = true)]
+    pub(in crate::cli) verbose: bool,
     /// Project of short names. Else CLOUDSDK_CORE_PROJECT, GOOGLE_CLOUD_PROJECT, gcloud's active configuration.
     #[arg(long, global = true, value_name = "ID")]
     pub(in crate::cli) project: Option<String>,

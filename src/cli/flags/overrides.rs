@@ -1,17 +1,17 @@
 //! What the override flags mean: for which container which arguments and variables, and what for the execution.
 //!
-//! Reads the files that `--env-file` names. The merge with the job's own values is up to the service.
+//! Reads the files that `--env-file` and `--args-file` name. The merge with the job's own values is up to the service.
 
 use std::{collections::HashSet, time::Duration};
 
 use super::{
-    env_file, lists,
+    arguments, env_file, lists,
     sections::{Section, Sections},
 };
 use crate::cli::{environment::Environment, failure::Failure};
 
 /// What one start changes about the job.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::cli) struct Overrides {
     pub(in crate::cli) containers: Vec<ContainerOverrides>,
     pub(in crate::cli) task_count: Option<u32>,
@@ -19,7 +19,7 @@ pub(in crate::cli) struct Overrides {
 }
 
 /// What one start changes about a container.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::cli) struct ContainerOverrides {
     /// The container's name; without one it is the job's only container.
     pub(in crate::cli) name: Option<String>,
@@ -31,7 +31,15 @@ pub(in crate::cli) struct ContainerOverrides {
 
 /// The overrides that these sections ask for.
 pub(in crate::cli) fn resolve(sections: &Sections, env: &Environment) -> Result<Vec<ContainerOverrides>, Failure> {
+    if stdin_reads(sections) > 1 {
+        return Err(Failure::usage("stdin is named as a file of arguments more than once"));
+    }
     sections.0.iter().map(|section| container(section, env)).collect()
+}
+
+/// How often these sections read stdin.
+pub(in crate::cli) fn stdin_reads(sections: &Sections) -> usize {
+    sections.0.iter().flat_map(|section| &section.args).filter(|text| *text == arguments::STDIN).count()
 }
 
 fn container(section: &Section, env: &Environment) -> Result<ContainerOverrides, Failure> {
@@ -40,7 +48,7 @@ fn container(section: &Section, env: &Environment) -> Result<ContainerOverrides,
     }
     let args = match section.args.as_slice() {
         [] => section.clear_args.then(Vec::new),
-        texts => Some(lists::list("--args", texts)?),
+        texts => Some(arguments::list(texts)?),
     };
     let mut variables = match &section.env_file {
         Some(path) => env_file::read(path, env)?,

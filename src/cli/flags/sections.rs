@@ -7,8 +7,11 @@ use std::mem;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, Error, FromArgMatches, error::ErrorKind};
 
+use super::arguments;
+
 const CONTAINER: &str = "container";
 const ARGS: &str = "args";
+const ARGS_FILE: &str = "args-file";
 const CLEAR_ARGS: &str = "clear-args";
 const UPDATE_ENV_VARS: &str = "update-env-vars";
 const ENV_FILE: &str = "env-file";
@@ -22,7 +25,7 @@ pub(in crate::cli) struct Sections(pub(in crate::cli) Vec<Section>);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::cli) struct Section {
     pub(in crate::cli) container: Option<String>,
-    /// As often as it was typed.
+    /// As often as it was typed; a file as `@FILE`.
     pub(in crate::cli) args: Vec<String>,
     pub(in crate::cli) clear_args: bool,
     /// As often as it was typed.
@@ -36,11 +39,15 @@ impl clap::Args for Sections {
         command
             .arg(flag(CONTAINER).value_name("NAME").help(
                 "The flags that follow are for this container, of a job that has several: \
-                 --args, --clear-args, --update-env-vars, --env-file",
+                 --args, --args-file, --clear-args, --update-env-vars, --env-file",
             ))
             .arg(flag(ARGS).value_name("A,B").allow_hyphen_values(true).help(
                 "Arguments instead of the job's own, separated by commas, or by DELIM when written ^DELIM^A DELIM B; \
-                 an empty value clears them",
+                 an empty value clears them; @FILE reads a file as --args-file does",
+            ))
+            .arg(flag(ARGS_FILE).value_name("FILE").help(
+                "File of arguments instead of the job's own, one a line as it stands; - is stdin. Adds to --args in the \
+                 order typed",
             ))
             // A flag with an unseen value, because clap keeps the place of a value and not that of a bare flag.
             .arg(flag(CLEAR_ARGS).num_args(0).default_missing_value("").help("Start without the job's own arguments"))
@@ -77,7 +84,7 @@ impl FromArgMatches for Sections {
         close(section, &mut sections)?;
         match sections.first() {
             Some(first) if named && first.container.is_none() => Err(conflict(
-                "with --container, every --args, --clear-args, --update-env-vars and --env-file stands after the \
+                "with --container, every --args, --args-file, --clear-args, --update-env-vars and --env-file stands after the \
                  --container it is for"
                     .to_owned(),
             )),
@@ -95,6 +102,7 @@ impl Section {
     fn take(&mut self, flag: &str, value: String) -> Result<(), Error> {
         let repeated = match flag {
             ARGS => add(&mut self.args, value),
+            ARGS_FILE => add(&mut self.args, arguments::of_file(&value)),
             CLEAR_ARGS => mem::replace(&mut self.clear_args, true),
             UPDATE_ENV_VARS => add(&mut self.update_env_vars, value),
             _ => self.env_file.replace(value).is_some(),
@@ -119,7 +127,7 @@ fn add(lists: &mut Vec<String>, list: String) -> bool {
 /// Every flag of a section that was typed, with its value, in the order typed.
 fn in_order(matches: &ArgMatches) -> Vec<(&'static str, String)> {
     let mut typed = Vec::new();
-    for flag in [CONTAINER, ARGS, CLEAR_ARGS, UPDATE_ENV_VARS, ENV_FILE] {
+    for flag in [CONTAINER, ARGS, ARGS_FILE, CLEAR_ARGS, UPDATE_ENV_VARS, ENV_FILE] {
         let places = matches.indices_of(flag).into_iter().flatten();
         let values = matches.get_many::<String>(flag).into_iter().flatten();
         typed.extend(places.zip(values).map(|(place, value)| (place, flag, value.clone())));

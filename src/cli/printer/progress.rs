@@ -42,9 +42,21 @@ impl<'a> ProgressLine<'a> {
 
     /// Shows how far the execution with this id is, unless it is as it was.
     pub(in crate::cli) fn show(&mut self, id: &str, now: &Progress) {
-        let state = format!("{id}: {now}");
+        self.say(format!("{id}: {now}"));
+    }
+
+    /// Shows this state, unless it is as it was.
+    pub(in crate::cli) fn say(&mut self, state: String) {
         if state != self.state {
             self.state = state;
+            self.write();
+        }
+    }
+
+    /// Shows this state on a terminal, and elsewhere when it is shown again anyway.
+    pub(in crate::cli) fn keep(&mut self, state: String) {
+        self.state = state;
+        if self.printer.is_watched {
             self.write();
         }
     }

@@ -46,6 +46,16 @@ pub(in crate::cli) fn value(value: &impl Serialize) -> Result<Value, Failure> {
     serde_json::to_value(value).map_err(broken)
 }
 
+/// Reads a message from canonical proto3 JSON. An error says where it is, and not what stands there, which may be a secret.
+pub(in crate::cli) fn read<M: Name + Default>(text: &str) -> Result<M, String> {
+    let descriptor = descriptor::<M>().map_err(|failure| failure.message().to_owned())?;
+    let wrong = |error: serde_json::Error| format!("column {} is not in the form of {}", error.column(), M::NAME);
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let message = DynamicMessage::deserialize(descriptor, &mut reader).map_err(wrong)?;
+    reader.end().map_err(wrong)?;
+    message.transcode_to().map_err(|error| error.to_string())
+}
+
 fn descriptor<M: Name>() -> Result<MessageDescriptor, Failure> {
     let pool = DescriptorPool::decode(DESCRIPTORS).map_err(broken)?;
     pool.get_message_by_name(&M::full_name()).ok_or_else(|| broken("its type has no descriptor"))

@@ -1,6 +1,9 @@
 //! Values of environment variables, hidden: they are often secrets, and a terminal or a CI log keeps what it is shown.
 
-use crate::proto::run::v2::{Container, Execution, Job, Task, env_var};
+use crate::{
+    StartKey,
+    proto::run::v2::{Container, EnvVar, Execution, Job, RunJobRequest, Task, env_var},
+};
 
 /// What stands in place of a value.
 const MASK: &str = "***";
@@ -32,11 +35,7 @@ impl Containers for Task {
 /// Hides the values, unless they are to be shown. References to secrets stay: they say where, not what.
 pub(in crate::cli) fn mask<R: Containers>(mut resource: R, show_env: bool) -> R {
     if !show_env {
-        for variable in resource.containers_mut().iter_mut().flat_map(|container| &mut container.env) {
-            if let Some(env_var::Values::Value(value)) = &mut variable.values {
-                MASK.clone_into(value);
-            }
-        }
+        resource.containers_mut().iter_mut().flat_map(|container| &mut container.env).for_each(hide);
     }
     resource
 }
@@ -46,10 +45,25 @@ pub(in crate::cli) fn shown(value: &str, show_env: bool) -> String {
     if show_env { value.to_owned() } else { MASK.to_owned() }
 }
 
+/// Hides the values that a start sends, unless they are to be shown. Its key is no secret.
+pub(in crate::cli) fn mask_start(mut request: RunJobRequest, show_env: bool) -> RunJobRequest {
+    if !show_env && let Some(overrides) = &mut request.overrides {
+        let variables = overrides.container_overrides.iter_mut().flat_map(|container| &mut container.env);
+        variables.filter(|variable| variable.name != StartKey::VARIABLE).for_each(hide);
+    }
+    request
+}
+
+fn hide(variable: &mut EnvVar) {
+    if let Some(env_var::Values::Value(value)) = &mut variable.values {
+        MASK.clone_into(value);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::run::v2::{EnvVar, EnvVarSource, TaskTemplate};
+    use crate::proto::run::v2::{EnvVarSource, TaskTemplate};
 
     #[test]
     fn values_are_hidden_and_references_are_not() {

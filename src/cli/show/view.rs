@@ -3,7 +3,9 @@
 use prost_types::{Duration, Timestamp};
 use tonic::Code;
 
-use crate::proto::run::v2::{Container, EnvVar, Task, TaskTemplate, env_var, task_template};
+use crate::proto::run::v2::{
+    Container, EnvVar, Task, TaskTemplate, env_var, run_job_request::overrides::ContainerOverride, task_template,
+};
 
 /// What stands where there is nothing.
 pub(in crate::cli) const NOTHING: &str = "-";
@@ -30,6 +32,19 @@ pub(in crate::cli) fn template(template: &TaskTemplate) -> Vec<[String; 2]> {
         rows.push(["max retries".to_owned(), retries.to_string()]);
     }
     rows.extend(template.containers.iter().flat_map(container));
+    rows
+}
+
+/// Rows that say what one start changes about a container.
+pub(in crate::cli) fn container_override(changed: &ContainerOverride) -> Vec<[String; 2]> {
+    let mut rows = Vec::new();
+    if !changed.name.is_empty() {
+        rows.push(["container".to_owned(), changed.name.clone()]);
+    }
+    if changed.clear_args || !changed.args.is_empty() {
+        rows.push(["args".to_owned(), list(&changed.args)]);
+    }
+    rows.extend(changed.env.iter().map(|variable| ["env".to_owned(), env(variable)]));
     rows
 }
 

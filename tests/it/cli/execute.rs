@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{JOBS, Ran, ran, runjob};
+use super::{JOBS, Ran, Server, ran, runjob};
 
 #[test]
 fn execute_and_wait_shows_what_the_task_writes_and_how_it_ended() {
@@ -109,6 +109,26 @@ fn without_wait_the_name_of_the_started_execution_is_the_result() {
     let ran = ran("execute sleep --args=60 --emulator");
     assert_eq!((ran.status, ran.stdout), (0, format!("{JOBS}/sleep/executions/sleep-ID\n")));
     assert!(ran.stderr.contains("the emulator ends with this command"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_wait_for_the_start_returns_when_a_task_runs_or_when_it_is_over() {
+    let server = Server::start();
+    let ran = server.ran("execute sleep --args=60 --wait=started --format=json");
+    let report = ran.json();
+    assert_eq!(
+        (ran.status, &report["outcome"], &report["tasks"]["total"]),
+        (0, &json!("STARTED"), &json!(1)),
+        "{ran:#?}"
+    );
+    let state = server.ran("executions list --job=sleep").stdout;
+    assert!(state.contains("running"), "{state}");
+
+    let over = server.ran("execute fail --args=3 --wait=done");
+    assert_eq!(over.status, 1, "{over:#?}");
+    let nonsense = server.ran("execute echo --wait=soon");
+    assert_eq!(nonsense.status, 2, "{nonsense:#?}");
+    assert!(nonsense.stderr.contains("possible values: started, done"), "{nonsense:#?}");
 }
 
 #[test]

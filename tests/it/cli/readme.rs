@@ -19,6 +19,11 @@ fn the_sessions_of_the_page_about_reliability_print_what_it_says() {
     follow("docs/reliability.md", 1);
 }
 
+#[test]
+fn the_sessions_of_the_page_about_scripts_print_what_it_says() {
+    follow("docs/scripts.md", 2);
+}
+
 /// Runs the sessions of a page, of which there are at least `least`.
 fn follow(page: &str, least: usize) {
     let blocks = sessions(page);

@@ -14,7 +14,10 @@ fn a_job_runs_over_tcp_with_nothing_but_the_printed_variable() {
     let server = Server::start();
     let ran = server.ran("execute echo --args=hello --wait");
     assert_eq!(ran.status, 0, "{ran:#?}");
-    assert!(ran.stdout.starts_with(&format!("SUCCEEDED {JOBS}/echo/executions/echo-ID (1 task, 1 succeeded)\n")), "{ran:#?}");
+    assert!(
+        ran.stdout.starts_with(&format!("SUCCEEDED {JOBS}/echo/executions/echo-ID (1 task, 1 succeeded)\n")),
+        "{ran:#?}"
+    );
     assert!(ran.stderr.starts_with("note: RUN_EMULATOR_HOST is set: calling the emulator at 127.0.0.1:"), "{ran:#?}");
 }
 

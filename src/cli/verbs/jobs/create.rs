@@ -10,7 +10,7 @@ use crate::{
         context::Context,
         exit::Exit,
         failure::Failure,
-        flags::{lists, values},
+        flags::{arguments, lists, values},
         printer::Printer,
         session::Session,
         show::{job, mask::mask},
@@ -30,7 +30,7 @@ pub(in crate::cli) struct Create {
     /// Entrypoint, instead of the image's own; a list as in --args.
     #[arg(long, value_name = "A,B", allow_hyphen_values = true)]
     command: Vec<String>,
-    /// Arguments, separated by commas, or by DELIM when written `^DELIM^A DELIM B`.
+    /// Arguments, separated by commas, or by DELIM when written `^DELIM^A DELIM B`; @FILE reads one from each line.
     #[arg(long, value_name = "A,B", allow_hyphen_values = true)]
     args: Vec<String>,
     /// Environment variables, separated as in --args.
@@ -110,7 +110,7 @@ fn container(typed: &Create) -> Result<Container, Failure> {
     Ok(Container {
         image: typed.image.clone(),
         command: lists::list("--command", &typed.command)?,
-        args: lists::list("--args", &typed.args)?,
+        args: arguments::list(&typed.args)?,
         env: env.collect(),
         ..Container::default()
     })

@@ -3,30 +3,37 @@
 //! The start is written down before it is sent, and what became of it as soon as that is known. What is neither known
 //! nor found is left to `runjob recover`.
 
-use std::{io, time::Duration};
+mod each;
+mod lines;
+mod note;
+mod request;
 
-use tokio::task::spawn_blocking;
+use std::time::Duration;
+
 use uuid::Uuid;
 
+use self::{each::LineStarts, note::Note};
 use crate::{
-    Error, ErrorKind, JobName, Location, Result as Started, Run, RunBuilder, StartKey, StartToken,
+    Error, ErrorKind, JobName, Location, Result as Started, Run, StartKey, StartRate, StartToken,
     cli::{
         context::Context,
         exit::Exit,
         failure::Failure,
         flags::{
+            file,
             overrides::{self, Overrides},
             sections::Sections,
+            show_env::ShowEnv,
             values,
-            waiting::Waiting,
+            waiting::{Until, Waiting},
         },
         follow::Follow,
         interrupt::Interrupt,
         printer::Printer,
         session::Session,
         show::report::Report,
-        start_log::{Intent, Settled, StartLog},
-        verb::Verb,
+        start_log::StartLog,
+        verb::{Verb, call},
     },
 };
 
@@ -56,21 +63,50 @@ pub(in crate::cli) struct Execute {
     /// Let the service check the start before it is made: one call more, and its refusals then start nothing.
     #[arg(long)]
     validate_first: bool,
-    /// Wait for the execution to end.
-    #[arg(long)]
-    wait: bool,
+    /// Wait for the execution to end, or with --wait=started until its first task runs.
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "done")]
+    wait: Option<Until>,
+    /// Start once for each line of FILE, or of stdin for -: arguments as a shell splits them, or a JSON object of overrides as
+    /// --dry-run shows it. Line N has the key KEY/N, and the same command again starts what is missing.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["wait", "exactly_once", "validate_first"])]
+    each: Option<String>,
+    /// With --each: most starts under way at a time. The default is 16.
+    #[arg(long, value_name = "N", requires = "each", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    in_flight: Option<u16>,
+    /// With --each: most starts within a minute. The default is 180, which is a project's quota in a region.
+    #[arg(long, value_name = "N", requires = "each", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    per_minute: Option<u32>,
     /// Return when the start is accepted. This is the default.
     #[arg(long, conflicts_with = "wait")]
     r#async: bool,
     #[command(flatten)]
     waiting: Waiting,
+    /// Print the request that would be sent, after all checks that can be made here, and call nothing.
+    #[arg(long, conflicts_with_all = ["exactly_once", "validate_first", "wait"])]
+    dry_run: bool,
+    #[command(flatten)]
+    env: ShowEnv,
 }
 
-/// What to start, and how to wait where the end is waited for.
+/// What to start, and how to wait where that is asked for.
 #[derive(Debug)]
 pub(in crate::cli) struct Meaning {
     start: Start,
-    waiting: Option<Waiting>,
+    waiting: Option<(Until, Waiting)>,
+}
+
+/// Starts the job, or shows how it would.
+pub(in crate::cli) async fn run(typed: Execute, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
+    if let Some(path) = typed.each.clone() {
+        return run_each(typed, &path, context, printer).await;
+    }
+    if !typed.dry_run {
+        return call(typed, context, printer).await;
+    }
+    let show_env = typed.env.show_env;
+    let Start { job, overrides, guard, .. } = typed.resolve(context)?.start;
+    let mark = guard.map(|guard| chosen(guard, printer)).transpose()?;
+    request::show(&job, overrides, mark.as_ref().and_then(Mark::key), show_env, printer).await
 }
 
 /// What to start, and with which precautions.
@@ -94,11 +130,39 @@ enum Guard {
     Token(StartToken),
 }
 
+/// Starts the job for each line of the file, or shows how it would.
+async fn run_each(typed: Execute, path: &str, context: &Context<'_>, printer: &Printer) -> Result<Exit, Failure> {
+    if path == file::STDIN && overrides::stdin_reads(&typed.sections) > 0 {
+        return Err(Failure::usage("stdin is named for --each and for arguments"));
+    }
+    let (show_env, dry_run) = (typed.env.show_env, typed.dry_run);
+    let usual = StartRate::default();
+    let in_flight = typed.in_flight.map_or(usual.in_flight, usize::from);
+    let per_minute = typed.per_minute.and_then(|starts| usize::try_from(starts).ok()).unwrap_or(usual.per_minute);
+    let Start { job, overrides, guard, log, .. } = typed.resolve(context)?.start;
+    let lines = lines::read(path, &overrides)?;
+    let mark = chosen(guard.unwrap_or(Guard::NewKey), printer)?;
+    let Some(key) = mark.key() else { return Err(Failure::usage("--each needs a start key")) };
+    let rate = usual.in_flight(in_flight).per_minute(per_minute);
+    let batch = LineStarts::new(job, lines, key, rate, log)?;
+    let requests = batch.requests(path).await?;
+    if dry_run {
+        return request::show_all(requests, show_env, printer);
+    }
+    let session = Session::open(context, batch.job().location(), printer).await?;
+    let exit = batch.start(&session, printer).await?;
+    session.close().await?;
+    Ok(exit)
+}
+
 impl Verb for Execute {
     type Meaning = Meaning;
 
     fn resolve(self, context: &Context<'_>) -> Result<Meaning, Failure> {
-        self.waiting.check(self.wait)?;
+        self.waiting.check(self.wait.is_some(), context.global.format)?;
+        if self.env.show_env && !self.dry_run {
+            return Err(Failure::usage("--show-env says what --dry-run shows").hint("add --dry-run"));
+        }
         let overrides = Overrides {
             containers: overrides::resolve(&self.sections, context.env)?,
             task_count: self.tasks,
@@ -116,7 +180,7 @@ impl Verb for Execute {
         }
         let log = context.start_log().filter(|_| !is_token);
         let start = Start { job: context.job(&self.job)?, overrides, guard, validate_first: self.validate_first, log };
-        Ok(Meaning { start, waiting: self.wait.then_some(self.waiting) })
+        Ok(Meaning { start, waiting: self.wait.map(|until| (until, self.waiting)) })
     }
 
     fn location(meaning: &Meaning) -> &Location {
@@ -124,12 +188,17 @@ impl Verb for Execute {
     }
 
     async fn run(meaning: Meaning, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
-        start(meaning.start, meaning.waiting.as_ref(), session, printer).await
+        start(meaning.start, meaning.waiting, session, printer).await
     }
 }
 
 /// Starts the job as it was asked for.
-async fn start(start: Start, waiting: Option<&Waiting>, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
+async fn start(
+    start: Start,
+    waiting: Option<(Until, Waiting)>,
+    session: &Session,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::listen()?;
     let Start { job, overrides, guard, validate_first, log } = start;
     let is_new = matches!(guard, Some(Guard::NewKey));
@@ -151,9 +220,10 @@ async fn start(start: Start, waiting: Option<&Waiting>, session: &Session, print
     let mut run = started.map_err(|error| failed(error, &job, mark.as_ref()))?;
     tell_adopted(printer, &run, mark.as_ref());
     match waiting {
-        Some(waiting) => {
-            let follow = Follow { session, printer, run: &mut run, is_ours: true, lines: output, interrupt };
-            follow.until_the_end(waiting).await
+        Some((until, waiting)) => {
+            let printer = printer.clone();
+            let follow = Follow { session, printer, run: &mut run, is_ours: true, lines: output, until, interrupt };
+            follow.until_wanted(&waiting).await
         }
         None => Ok(accepted(session, printer, &run)),
     }
@@ -196,92 +266,11 @@ async fn begin(
 ) -> Started<Run> {
     match mark {
         Some(Mark::Token(token)) => session.client.start_once(job, token).await,
-        _ => builder(session, job, overrides, mark.and_then(Mark::key), validate_first).start().await,
-    }
-}
-
-fn builder(
-    session: &Session,
-    job: &JobName,
-    overrides: Overrides,
-    key: Option<&StartKey>,
-    validate_first: bool,
-) -> RunBuilder {
-    let mut start = session.client.run(job);
-    for container in overrides.containers {
-        let name = container.name.unwrap_or_default();
-        start = start.container(name, |mut change| {
-            change = match container.args {
-                Some(args) if args.is_empty() => change.clear_args(),
-                Some(args) => change.args(args),
-                None => change,
-            };
-            container.env.into_iter().fold(change, |change, (name, value)| change.env(name, value))
-        });
-    }
-    if let Some(count) = overrides.task_count {
-        start = start.task_count(count);
-    }
-    if let Some(timeout) = overrides.task_timeout {
-        start = start.task_timeout(timeout);
-    }
-    if let Some(key) = key {
-        start = start.start_key(key.clone());
-    }
-    if validate_first { start.validate_first() } else { start }
-}
-
-/// The start's line in the start log.
-struct Note {
-    log: StartLog,
-    intent: Intent,
-}
-
-impl Note {
-    /// Writes the start down. A log that cannot be written costs the recovery after a crash and not the start, unless
-    /// a key was generated that would be lost with it.
-    async fn take(
-        log: Option<StartLog>,
-        job: &JobName,
-        key: Option<&StartKey>,
-        is_new: bool,
-        printer: &Printer,
-    ) -> Result<Option<Self>, Failure> {
-        let Some(log) = log else { return Ok(None) };
-        let (writer, job, key) = (log.clone(), job.clone(), key.cloned());
-        match blocking(move || writer.intend(&job, key.as_ref())).await {
-            Ok(intent) => Ok(Some(Self { log, intent })),
-            Err(error) if is_new => {
-                Err(Failure::new(Exit::NotStarted, format!("could not write the new start key down: {error}"))
-                    .hint("give a key of your own, --start-key=KEY, or set XDG_STATE_HOME to where files can be kept"))
-            }
-            Err(error) => {
-                unwritten(&error, printer);
-                Ok(None)
-            }
+        _ => {
+            let start = request::builder(&session.client, job, overrides, mark.and_then(Mark::key));
+            if validate_first { start.validate_first().start().await } else { start.start().await }
         }
     }
-
-    /// Writes down what became of it, unless that is not known.
-    async fn settle(self, started: &Started<Run>, printer: &Printer) {
-        let settled = match started {
-            Ok(run) => Settled::started(run.execution()),
-            Err(error) if error.kind() == ErrorKind::StartUnknown => return,
-            Err(_) => Settled::NotStarted,
-        };
-        if let Err(error) = blocking(move || self.log.settle(&self.intent, settled)).await {
-            unwritten(&error, printer);
-        }
-    }
-}
-
-/// Does what may block beside the signals, so that they are heard meanwhile.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
-}
-
-fn unwritten(error: &io::Error, printer: &Printer) {
-    printer.line(&format!("warning: no start log is kept, so `runjob recover` will not know of this start: {error}"));
 }
 
 fn tell_adopted(printer: &Printer, run: &Run, mark: Option<&Mark>) {
