@@ -4,6 +4,7 @@ pub(super) mod env_file;
 pub(super) mod file;
 pub(super) mod free_text;
 pub(super) mod global;
+pub(super) mod job_fields;
 pub(super) mod lists;
 pub(super) mod names;
 pub(super) mod overrides;

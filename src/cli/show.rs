@@ -1,5 +1,7 @@
 //! What is shown: resources as rows and objects, reports, and text that is safe to show. Knows no verb.
 
+#[cfg(test)]
+pub(super) mod changes;
 pub(super) mod job;
 pub(super) mod json;
 pub(super) mod mask;

@@ -23,6 +23,7 @@ mod jobs {
     pub(super) mod describe;
     pub(super) mod execute;
     pub(super) mod list;
+    pub(super) mod update;
 }
 
 mod operations {
@@ -111,7 +112,7 @@ pub(super) enum Command {
     Describe(executions::describe::Describe),
     /// Ask for an execution to be cancelled; returns when the service has accepted that.
     Cancel(executions::cancel::Cancel),
-    /// Start, list, show, create and delete jobs.
+    /// Start, list, show, create, change and delete jobs.
     #[command(subcommand)]
     Jobs(Jobs),
     /// List, show, wait for, cancel and delete executions.
@@ -144,8 +145,10 @@ pub(super) enum Jobs {
     List(jobs::list::List),
     /// Show a job.
     Describe(jobs::describe::Describe),
-    /// Create a job of one container.
+    /// Create a job.
     Create(Box<jobs::create::Create>),
+    /// Change what the flags name about a job, and nothing else.
+    Update(Box<jobs::update::Update>),
     /// Delete a job and its executions, and wait until that is done.
     Delete(jobs::delete::Delete),
 }
@@ -198,6 +201,7 @@ impl Command {
             Self::Jobs(Jobs::List(typed)) => call(typed, context, printer).await,
             Self::Jobs(Jobs::Describe(typed)) => call(typed, context, printer).await,
             Self::Jobs(Jobs::Create(typed)) => call(*typed, context, printer).await,
+            Self::Jobs(Jobs::Update(typed)) => call(*typed, context, printer).await,
             Self::Jobs(Jobs::Delete(typed)) => call(typed, context, printer).await,
             Self::Executions(Executions::List(typed)) => call(typed, context, printer).await,
             Self::Executions(Executions::Delete(typed)) => call(typed, context, printer).await,

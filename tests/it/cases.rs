@@ -150,6 +150,20 @@ impl Script {
         }))
     }
 
+    /// Plays on a port of this machine as well, for programs.
+    pub(crate) async fn listen(&self) -> std::net::SocketAddr {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let script = self.clone();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let script = script.clone();
+                tokio::spawn(async move { script.play(socket).await });
+            }
+        });
+        address
+    }
+
     async fn play<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(&self, socket: S) {
         let Ok(mut connection) = h2::server::handshake(socket).await else { return };
         while let Some(Ok((request, respond))) = connection.accept().await {

@@ -8,6 +8,7 @@ mod empty_root;
 mod estimate;
 mod execute;
 mod interrupt;
+mod jobs;
 mod lost_output;
 pub(crate) mod place;
 mod readme;
