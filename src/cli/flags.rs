@@ -1,5 +1,6 @@
 //! Flags that several verbs share: their syntax, and what their values mean. Knows no verb.
 
+pub(super) mod afterwards;
 pub(super) mod env_file;
 pub(super) mod file;
 pub(super) mod free_text;

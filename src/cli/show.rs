@@ -1,10 +1,10 @@
 //! What is shown: resources as rows and objects, reports, and text that is safe to show. Knows no verb.
 
-#[cfg(test)]
 pub(super) mod changes;
 pub(super) mod job;
 pub(super) mod json;
 pub(super) mod mask;
+pub(super) mod mend;
 pub(super) mod output;
 pub(super) mod report;
 pub(super) mod safe;

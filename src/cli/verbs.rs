@@ -19,8 +19,11 @@ mod executions {
 
 mod jobs {
     pub(super) mod create;
+    mod defined;
     pub(super) mod delete;
+    pub(super) mod deploy;
     pub(super) mod describe;
+    pub(super) mod diff;
     pub(super) mod execute;
     pub(super) mod list;
     pub(super) mod update;
@@ -149,6 +152,10 @@ pub(super) enum Jobs {
     Create(Box<jobs::create::Create>),
     /// Change what the flags name about a job, and nothing else.
     Update(Box<jobs::update::Update>),
+    /// Create a job, or change what the flags name about it where it is there.
+    Deploy(Box<jobs::deploy::Deploy>),
+    /// Show what `jobs update` with the same flags would change; exit status 0 whether or not that is anything.
+    Diff(Box<jobs::diff::Diff>),
     /// Delete a job and its executions, and wait until that is done.
     Delete(jobs::delete::Delete),
 }
@@ -202,6 +209,8 @@ impl Command {
             Self::Jobs(Jobs::Describe(typed)) => call(typed, context, printer).await,
             Self::Jobs(Jobs::Create(typed)) => call(*typed, context, printer).await,
             Self::Jobs(Jobs::Update(typed)) => call(*typed, context, printer).await,
+            Self::Jobs(Jobs::Deploy(typed)) => call(*typed, context, printer).await,
+            Self::Jobs(Jobs::Diff(typed)) => call(*typed, context, printer).await,
             Self::Jobs(Jobs::Delete(typed)) => call(typed, context, printer).await,
             Self::Executions(Executions::List(typed)) => call(typed, context, printer).await,
             Self::Executions(Executions::Delete(typed)) => call(typed, context, printer).await,

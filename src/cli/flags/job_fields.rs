@@ -9,7 +9,7 @@ mod value;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, Error, FromArgMatches, error::ErrorKind};
 
-pub(in crate::cli) use self::table::{CREATE, UPDATE};
+pub(in crate::cli) use self::table::{CREATE, DEPLOY, UPDATE};
 use self::{
     table::{FLAGS, FieldAction, FieldFlag, FieldPlace, task},
     value::{FieldValue, ValueKind},

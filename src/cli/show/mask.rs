@@ -3,7 +3,7 @@
 use crate::proto::run::v2::{Container, Execution, Job, Task, env_var};
 
 /// What stands in place of a value.
-const MASK: &str = "***";
+pub(in crate::cli) const MASK: &str = "***";
 
 /// Something that runs containers.
 pub(in crate::cli) trait Containers {

@@ -61,8 +61,7 @@ fn an_update_that_cannot_be_meant_writes_nothing() {
     let server = Server::start();
     let refused = |line: &str, status: i32, expected: &str| {
         let ran = server.ran(line);
-        let note = ran.stderr.lines().filter(|line| !line.starts_with("note: ")).collect::<Vec<_>>().join("\n");
-        assert_eq!((ran.status, ran.stdout.as_str(), note.as_str()), (status, "", expected), "{line}");
+        assert_eq!((ran.status, ran.stdout.as_str(), told(&ran).as_str()), (status, "", expected), "{line}");
     };
     refused("jobs update echo", 2, "error: no flag says what to change\nhint: `runjob jobs update --help` lists them");
     refused("jobs update echo --memory=1GB", 2, "error: --memory: expected an amount such as 512Mi or 2Gi");
@@ -79,6 +78,119 @@ fn an_update_that_cannot_be_meant_writes_nothing() {
     );
     refused("jobs update nothing --memory=1Gi", 7, &missing);
     assert_eq!(server.ran("jobs describe echo --format=json").json()["generation"], "1");
+}
+
+/// What was written to stderr, without the note about the emulator.
+fn told(ran: &Ran) -> String {
+    ran.stderr.lines().filter(|line| !line.starts_with("note: RUN_EMULATOR_HOST")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_job_that_was_stored_and_is_not_ready_says_so_and_what_mends_it() {
+    let server = Server::start();
+    let created = server.ran("jobs create broken --image=nope/x:1");
+    assert_eq!((created.status, created.stdout.as_str()), (7, ""), "{created:#?}");
+    let mend = format!("runjob jobs update {JOBS}/broken --image=IMAGE");
+    let expected = format!(
+        "error: job {JOBS}/broken was created and is not ready: Image 'nope/x:1' not found.\n\
+         hint: the job is stored; this mends it: {mend}"
+    );
+    assert_eq!(told(&created), expected);
+    let described = server.ran("jobs describe broken").stdout;
+    let row = |name: &str| {
+        let value = described.lines().find_map(|line| line.strip_prefix(name));
+        value.unwrap_or_else(|| panic!("no {name} in {described}")).trim().to_owned()
+    };
+    assert_eq!((row("state"), row("reason")), ("failed".to_owned(), "Image 'nope/x:1' not found.".to_owned()));
+    assert_eq!(row("mended by"), mend);
+    assert_eq!(server.ran(&format!("jobs update broken {ECHO}")).status, 0);
+    assert!(!server.ran("jobs describe broken").stdout.contains("mended by"));
+}
+
+#[test]
+fn a_deployed_job_is_created_and_then_changed() {
+    let server = Server::start();
+    let created = server.ran(&format!("jobs deploy mine {ECHO} --args=one"));
+    assert_eq!((created.status, told(&created)), (0, format!("note: created; `runjob execute {JOBS}/mine` starts it")));
+    let updated = server.ran("jobs deploy mine --tasks=2 --format=json");
+    assert_eq!((updated.status, told(&updated)), (0, format!("note: updated; `runjob execute {JOBS}/mine` starts it")));
+    let template = &updated.json()["template"];
+    assert_eq!((&template["taskCount"], &template["template"]["containers"][0]["args"]), (&json!(2), &json!(["one"])));
+    let imageless = server.ran("jobs deploy other --tasks=2");
+    assert_eq!(
+        (imageless.status, told(&imageless)),
+        (2, "error: the job has no image\nhint: add --image=IMAGE".into())
+    );
+}
+
+#[test]
+fn a_job_is_started_as_soon_as_it_is_defined() {
+    let server = Server::start();
+    let created = server.ran(&format!("jobs create mine {ECHO} --args=hello --execute-now"));
+    assert_eq!((created.status, created.stdout.lines().count()), (0, 1), "{created:#?}");
+    assert!(created.stdout.starts_with(&format!("{JOBS}/mine/executions/mine-")), "{created:#?}");
+    let updated = server.ran("jobs update mine --tasks=2 --wait --format=json");
+    assert_eq!((updated.status, &updated.json()["outcome"]), (0, &json!("SUCCEEDED")), "{updated:#?}");
+    assert_eq!(updated.json()["tasks"]["succeeded"], 2);
+    let limited = server.ran("jobs update mine --tasks=3 --wait-limit=5s");
+    assert_eq!((limited.status, told(&limited)), (2, "error: --wait-limit says how to wait\nhint: add --wait".into()));
+}
+
+#[test]
+fn with_async_nothing_is_waited_for() {
+    let server = Server::start();
+    let created = server.ran("jobs create broken --image=nope/x:1 --async");
+    assert_eq!(created.status, 0, "{created:#?}");
+    let operation = "projects/demo/locations/us-central1/operations/";
+    assert!(
+        told(&created).starts_with(&format!("note: accepted; `runjob operations wait {operation}")),
+        "{created:#?}"
+    );
+    assert_eq!(server.ran("jobs deploy broken --tasks=2 --async --wait").status, 2);
+}
+
+#[test]
+fn a_diff_says_what_an_update_would_change_and_changes_nothing() {
+    let server = Server::start();
+    let create = format!("jobs create mine {ECHO} --set-env-vars=A=hunter1,B=2 --labels=team=red");
+    assert_eq!(server.ran(&create).status, 0);
+    let flags = "--update-env-vars=A=hunter2 --remove-env-vars=B --memory=1Gi --args=x --labels=team=red,new=1";
+    let diff = server.ran(&format!("jobs diff mine {flags}"));
+    let container = "template.template.containers[0]";
+    let expected = format!(
+        "labels.new: - -> \"1\"\n\
+         {container}.args: - -> [\"x\"]\n\
+         {container}.env[A].value: \"***\" -> \"***\"\n\
+         {container}.env[B].name: \"B\" -> -\n\
+         {container}.env[B].value: \"***\" -> -\n\
+         {container}.resources.limits.memory: \"512Mi\" -> \"1Gi\"\n"
+    );
+    assert_eq!((diff.status, diff.stdout), (0, expected));
+    let shown = server.ran(&format!("jobs diff mine {flags} --show-env --format=json")).json();
+    let value = json!({"path": format!("{container}.env[A].value"), "before": "hunter1", "after": "hunter2"});
+    assert!(shown.as_array().expect("a list").contains(&value), "{shown}");
+    let none = server.ran("jobs diff mine --labels=team=red");
+    assert_eq!((none.status, none.stdout.as_str(), told(&none).as_str()), (0, "", "note: nothing would change"));
+    assert_eq!(server.ran("jobs diff mine").status, 2);
+    assert_eq!(server.ran("jobs describe mine --format=json").json()["generation"], "1");
+}
+
+#[test]
+fn a_job_is_described_with_everything_that_is_set() {
+    let server = Server::start();
+    let create = format!("jobs create mine {ECHO} --labels=team=red --service-account=me@x --cpu=2 --memory=1Gi");
+    assert_eq!(server.ran(&create).status, 0);
+    let described = server.ran("jobs describe mine").stdout;
+    let rows: Vec<Vec<_>> = described.lines().map(|line| line.split_whitespace().collect()).collect();
+    for row in [
+        ["labels.team", "red"],
+        ["template.template.serviceAccount", "me@x"],
+        ["template.template.containers[0].resources.limits.cpu", "2"],
+        ["template.template.containers[0].resources.limits.memory", "1Gi"],
+    ] {
+        assert!(rows.iter().any(|known| known == &row), "{row:?} in {described}");
+    }
+    assert!(!described.contains("etag") && described.matches("samples/echo").count() == 1, "{described}");
 }
 
 /// A field that no proto of ours has.

@@ -2,16 +2,19 @@
 //!
 //! What is not typed is left unset, so that the service's defaults hold.
 
+use super::defined::{Accepted, Then};
 use crate::{
     JobName, Location,
     cli::{
         context::Context,
         exit::Exit,
         failure::Failure,
-        flags::job_fields::{CREATE, JobFlags},
+        flags::{
+            afterwards::AfterwardsArgs,
+            job_fields::{CREATE, JobFlags},
+        },
         printer::Printer,
         session::Session,
-        show::{job, mask::mask},
         verb::Verb,
     },
     proto::run::v2::Job,
@@ -24,6 +27,8 @@ pub(in crate::cli) struct Create {
     job: String,
     #[command(flatten)]
     fields: JobFlags<CREATE>,
+    #[command(flatten)]
+    afterwards: AfterwardsArgs,
 }
 
 /// The job to create.
@@ -31,6 +36,7 @@ pub(in crate::cli) struct Create {
 pub(in crate::cli) struct Meaning {
     job: JobName,
     definition: Job,
+    then: Then,
 }
 
 impl Verb for Create {
@@ -40,7 +46,8 @@ impl Verb for Create {
         let mut definition = Job::default();
         let changes = self.fields.changes()?;
         changes.apply(&mut definition)?;
-        Ok(Meaning { job: context.job(&self.job)?, definition })
+        let then = Then { afterwards: self.afterwards.resolve()?, log: context.start_log() };
+        Ok(Meaning { job: context.job(&self.job)?, definition, then })
     }
 
     fn location(meaning: &Meaning) -> &Location {
@@ -48,15 +55,8 @@ impl Verb for Create {
     }
 
     async fn run(meaning: Meaning, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
-        let Meaning { job, definition } = meaning;
-        let mut creation = session.client.create_job(&job, definition).await?;
-        // Accepted means stored, whether or not it then becomes ready.
-        let created = creation.wait().await.map_err(|error| {
-            Failure::from(error)
-                .hint(format!("the job was stored and is not ready: `runjob jobs describe {job}` says why"))
-        })?;
-        printer.note(&format!("note: created; `runjob execute {job}` starts it"));
-        job::show(printer, &mask(created, false))?;
-        Ok(Exit::Done)
+        let Meaning { job, definition, then } = meaning;
+        let operation = session.client.create_job(&job, definition).await?;
+        Accepted { job, done: "created", operation }.finish(then, session, printer).await
     }
 }

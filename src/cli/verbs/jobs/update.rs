@@ -2,16 +2,19 @@
 //!
 //! The job is read and written back under its etag, with the fields that this program does not know.
 
+use super::defined::{Accepted, Then};
 use crate::{
     JobName, Location,
     cli::{
         context::Context,
         exit::Exit,
         failure::Failure,
-        flags::job_fields::{JobChanges, JobFlags, UPDATE},
+        flags::{
+            afterwards::AfterwardsArgs,
+            job_fields::{JobChanges, JobFlags, UPDATE},
+        },
         printer::Printer,
         session::Session,
-        show::{job, mask::mask},
         verb::Verb,
     },
 };
@@ -23,6 +26,8 @@ pub(in crate::cli) struct Update {
     job: String,
     #[command(flatten)]
     fields: JobFlags<UPDATE>,
+    #[command(flatten)]
+    afterwards: AfterwardsArgs,
 }
 
 /// What to change about which job.
@@ -30,6 +35,7 @@ pub(in crate::cli) struct Update {
 pub(in crate::cli) struct Meaning {
     job: JobName,
     changes: JobChanges,
+    then: Then,
 }
 
 impl Verb for Update {
@@ -40,7 +46,8 @@ impl Verb for Update {
         if changes.is_empty() {
             return Err(Failure::usage("no flag says what to change").hint("`runjob jobs update --help` lists them"));
         }
-        Ok(Meaning { job: context.job(&self.job)?, changes })
+        let then = Then { afterwards: self.afterwards.resolve()?, log: context.start_log() };
+        Ok(Meaning { job: context.job(&self.job)?, changes, then })
     }
 
     fn location(meaning: &Meaning) -> &Location {
@@ -48,15 +55,8 @@ impl Verb for Update {
     }
 
     async fn run(meaning: Meaning, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
-        let Meaning { job, changes } = meaning;
-        let mut update = session.client.try_edit_job(&job, |job| changes.apply(job)).await?;
-        // Accepted means stored, whether or not it then becomes ready.
-        let updated = update.wait().await.map_err(|error| {
-            Failure::from(error)
-                .hint(format!("the change was stored and the job is not ready: `runjob jobs describe {job}` says why"))
-        })?;
-        printer.note(&format!("note: updated; `runjob execute {job}` starts it"));
-        job::show(printer, &mask(updated, false))?;
-        Ok(Exit::Done)
+        let Meaning { job, changes, then } = meaning;
+        let operation = session.client.try_edit_job(&job, |job| changes.apply(job)).await?;
+        Accepted { job, done: "updated", operation }.finish(then, session, printer).await
     }
 }

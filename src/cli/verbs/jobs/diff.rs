@@ -1,0 +1,103 @@
+//! `runjob jobs diff`: what `jobs update` with the same flags would change, without changing it.
+
+use serde_json::Value;
+
+use crate::{
+    JobName, Location,
+    cli::{
+        context::Context,
+        exit::Exit,
+        failure::Failure,
+        flags::{
+            global::Format,
+            job_fields::{JobChanges, JobFlags, UPDATE},
+            show_env::ShowEnv,
+        },
+        printer::Printer,
+        session::Session,
+        show::{
+            changes::{self, Difference},
+            json,
+            mask::MASK,
+        },
+        verb::Verb,
+    },
+};
+
+/// `runjob jobs diff`
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Diff {
+    /// Job that would be changed: its id or its full name.
+    job: String,
+    #[command(flatten)]
+    fields: JobFlags<UPDATE>,
+    #[command(flatten)]
+    env: ShowEnv,
+}
+
+/// What would be changed about which job.
+#[derive(Debug)]
+pub(in crate::cli) struct Meaning {
+    job: JobName,
+    changes: JobChanges,
+    show_env: bool,
+}
+
+impl Verb for Diff {
+    type Meaning = Meaning;
+
+    fn resolve(self, context: &Context<'_>) -> Result<Meaning, Failure> {
+        let changes = self.fields.changes()?;
+        if changes.is_empty() {
+            return Err(Failure::usage("no flag says what to change").hint("`runjob jobs diff --help` lists them"));
+        }
+        Ok(Meaning { job: context.job(&self.job)?, changes, show_env: self.env.show_env })
+    }
+
+    fn location(meaning: &Meaning) -> &Location {
+        meaning.job.location()
+    }
+
+    async fn run(meaning: Meaning, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
+        let before = session.client.job(&meaning.job).await?;
+        let mut after = before.clone();
+        meaning.changes.apply(&mut after)?;
+        let mut found = changes::between(&json::resource(&before)?, &json::resource(&after)?);
+        if !meaning.show_env {
+            found.iter_mut().for_each(mask);
+        }
+        match printer.format() {
+            Format::Json => printer.json(&found)?,
+            Format::Text if found.is_empty() => printer.note("note: nothing would change"),
+            Format::Text => printer.text(&found.iter().map(line).collect::<Vec<_>>().join("\n"))?,
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// Hides the values of variables, of one and of a list of them that came into another order.
+fn mask(difference: &mut Difference) {
+    let Difference { path, before, after } = difference;
+    for value in [before, after] {
+        if path.contains(".env[") && path.ends_with("].value") {
+            hide(value);
+        } else if path.ends_with(".env") {
+            let variables = value.as_array_mut().into_iter().flatten();
+            variables.filter_map(|variable| variable.get_mut("value")).for_each(hide);
+        }
+    }
+}
+
+fn hide(value: &mut Value) {
+    if !value.is_null() {
+        *value = Value::from(MASK);
+    }
+}
+
+fn line(difference: &Difference) -> String {
+    let shown = |value: &Value| match value {
+        Value::Null => "-".to_owned(),
+        value => value.to_string(),
+    };
+    format!("{}: {} -> {}", difference.path, shown(&difference.before), shown(&difference.after))
+}
