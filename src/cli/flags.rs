@@ -6,6 +6,7 @@ pub(super) mod file;
 pub(super) mod free_text;
 pub(super) mod global;
 pub(super) mod job_fields;
+pub(super) mod job_file;
 pub(super) mod lists;
 pub(super) mod names;
 pub(super) mod overrides;

@@ -26,6 +26,7 @@ mod jobs {
     pub(super) mod diff;
     pub(super) mod execute;
     pub(super) mod list;
+    pub(super) mod replace;
     pub(super) mod update;
 }
 
@@ -154,7 +155,10 @@ pub(super) enum Jobs {
     Update(Box<jobs::update::Update>),
     /// Create a job, or change what the flags name about it where it is there.
     Deploy(Box<jobs::deploy::Deploy>),
-    /// Show what `jobs update` with the same flags would change; exit status 0 whether or not that is anything.
+    /// Create a job as a file has it, or replace it where it is there.
+    Replace(jobs::replace::Replace),
+    /// Show what `jobs update` with the same flags, or `jobs replace` with a file, would change; exit status 0 whether or not
+    /// that is anything.
     Diff(Box<jobs::diff::Diff>),
     /// Delete a job and its executions, and wait until that is done.
     Delete(jobs::delete::Delete),
@@ -210,6 +214,7 @@ impl Command {
             Self::Jobs(Jobs::Create(typed)) => call(*typed, context, printer).await,
             Self::Jobs(Jobs::Update(typed)) => call(*typed, context, printer).await,
             Self::Jobs(Jobs::Deploy(typed)) => call(*typed, context, printer).await,
+            Self::Jobs(Jobs::Replace(typed)) => call(typed, context, printer).await,
             Self::Jobs(Jobs::Diff(typed)) => call(*typed, context, printer).await,
             Self::Jobs(Jobs::Delete(typed)) => call(typed, context, printer).await,
             Self::Executions(Executions::List(typed)) => call(typed, context, printer).await,

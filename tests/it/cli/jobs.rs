@@ -193,6 +193,46 @@ fn a_job_is_described_with_everything_that_is_set() {
     assert!(!described.contains("etag") && described.matches("samples/echo").count() == 1, "{described}");
 }
 
+#[test]
+fn a_job_is_replaced_by_a_file_and_created_where_it_is_missing() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.display().to_string()
+    };
+    let export = "apiVersion: run.googleapis.com/v1\nkind: Job\nmetadata: {name: mine}\nspec: {template: {spec: \
+                  {taskCount: 2, template: {spec: {containers: [{image: us-docker.pkg.dev/runjob/samples/echo}]}}}}}\n";
+    let export = file("v1.yaml", export);
+    let created = server.ran(&format!("jobs replace {export} --format=json"));
+    assert_eq!((created.status, &created.json()["template"]["taskCount"]), (0, &json!(2)), "{created:#?}");
+
+    let mut job = server.ran("jobs describe mine --format=json").json();
+    job["template"]["taskCount"] = json!(5);
+    job["labels"] = json!({"team": "red"});
+    let own = file("v2.json", &job.to_string());
+    let diff = server.ran(&format!("jobs diff --file={own}"));
+    let expected = "labels.team: - -> \"red\"\ntemplate.taskCount: 2 -> 5\n";
+    assert_eq!((diff.status, diff.stdout.as_str()), (0, expected), "{diff:#?}");
+    let replaced = server.ran(&format!("jobs replace {own}"));
+    assert_eq!(
+        (replaced.status, told(&replaced)),
+        (0, format!("note: updated; `runjob execute {JOBS}/mine` starts it"))
+    );
+    assert_eq!(told(&server.ran(&format!("jobs diff --file={own}"))), "note: nothing would change");
+
+    let wrong = file("wrong.yaml", "name: mine\ntemplate: {template: {containers: [{imag: x}]}}\n");
+    let refused = server.ran(&format!("jobs replace {wrong}"));
+    assert_eq!((refused.status, refused.stdout.as_str()), (2, ""));
+    assert!(
+        refused.stderr.contains("template.template.containers[0]") && refused.stderr.contains("imag"),
+        "{refused:#?}"
+    );
+    assert_eq!(server.ran("jobs replace /nowhere/job.yaml").status, 2);
+    assert_eq!(server.ran(&format!("jobs diff --file={own} --tasks=2")).status, 2);
+}
+
 /// A field that no proto of ours has.
 fn unknown(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();

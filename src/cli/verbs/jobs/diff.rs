@@ -1,4 +1,6 @@
-//! `runjob jobs diff`: what `jobs update` with the same flags would change, without changing it.
+//! `runjob jobs diff`: what `jobs update` with the same flags, or `jobs replace` with a file, would change.
+
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -11,6 +13,7 @@ use crate::{
         flags::{
             global::Format,
             job_fields::{JobChanges, JobFlags, UPDATE},
+            job_file::JobFile,
             show_env::ShowEnv,
         },
         printer::Printer,
@@ -27,8 +30,12 @@ use crate::{
 /// `runjob jobs diff`
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Diff {
-    /// Job that would be changed: its id or its full name.
-    job: String,
+    /// Job that would be changed: its id or its full name. With --file the file says which.
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    job: Option<String>,
+    /// File with a job, as `jobs replace` takes it.
+    #[arg(long)]
+    file: Option<PathBuf>,
     #[command(flatten)]
     fields: JobFlags<UPDATE>,
     #[command(flatten)]
@@ -39,19 +46,38 @@ pub(in crate::cli) struct Diff {
 #[derive(Debug)]
 pub(in crate::cli) struct Meaning {
     job: JobName,
-    changes: JobChanges,
+    wanted: Wanted,
     show_env: bool,
+}
+
+/// What the job is compared with.
+#[derive(Debug)]
+enum Wanted {
+    Changed(JobChanges),
+    Replaced(Box<JobFile>),
 }
 
 impl Verb for Diff {
     type Meaning = Meaning;
 
     fn resolve(self, context: &Context<'_>) -> Result<Meaning, Failure> {
-        let changes = self.fields.changes()?;
-        if changes.is_empty() {
-            return Err(Failure::usage("no flag says what to change").hint("`runjob jobs diff --help` lists them"));
+        let (changes, show_env) = (self.fields.changes()?, self.env.show_env);
+        match self.file {
+            Some(_) if !changes.is_empty() => {
+                Err(Failure::usage("--file and flags that change fields are both given").hint("give one of them"))
+            }
+            Some(path) => {
+                let file = JobFile::read(&path)?;
+                Ok(Meaning { job: context.job(&file.name)?, wanted: Wanted::Replaced(Box::new(file)), show_env })
+            }
+            None if changes.is_empty() => {
+                Err(Failure::usage("no flag says what to change").hint("`runjob jobs diff --help` lists them"))
+            }
+            None => {
+                let job = context.job(&self.job.unwrap_or_default())?;
+                Ok(Meaning { job, wanted: Wanted::Changed(changes), show_env })
+            }
         }
-        Ok(Meaning { job: context.job(&self.job)?, changes, show_env: self.env.show_env })
     }
 
     fn location(meaning: &Meaning) -> &Location {
@@ -61,7 +87,10 @@ impl Verb for Diff {
     async fn run(meaning: Meaning, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
         let before = session.client.job(&meaning.job).await?;
         let mut after = before.clone();
-        meaning.changes.apply(&mut after)?;
+        match meaning.wanted {
+            Wanted::Changed(changes) => changes.apply(&mut after)?,
+            Wanted::Replaced(file) => file.replace(&mut after),
+        }
         let mut found = changes::between(&json::resource(&before)?, &json::resource(&after)?);
         if !meaning.show_env {
             found.iter_mut().for_each(mask);
