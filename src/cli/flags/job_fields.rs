@@ -4,8 +4,10 @@
 //! follow are for that one. Everything is read before anything is called.
 
 mod env;
+mod network;
 mod table;
 mod value;
+mod volumes;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, Error, FromArgMatches, error::ErrorKind};
 
@@ -162,7 +164,8 @@ impl<const VERB: u8> JobFlags<VERB> {
             Ok(FieldChange { flag: typed.flag, container: typed.container.clone(), value })
         };
         let mut changes = self.0.iter().map(read).collect::<Result<Vec<_>, Failure>>()?;
-        changes.sort_by_key(|change| change.flag.action);
+        // Containers first, so that what is about all of them finds the new ones.
+        changes.sort_by_key(|change| (change.flag.action, !change.flag.is_of_container()));
         Ok(JobChanges(changes))
     }
 }

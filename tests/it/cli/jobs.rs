@@ -194,6 +194,45 @@ fn a_job_is_described_with_everything_that_is_set() {
 }
 
 #[test]
+fn rarer_flags_have_their_fields_too() {
+    let server = Server::start();
+    let created = server.ran(&format!(
+        "jobs create mine --set-cloudsql-instances=p:r:i --container=a {ECHO} --cpu=4 --memory=16Gi --gpu=1 --add-volume-mount=volume=v,mount-path=/v \
+         --container=b {ECHO} --depends-on=a --add-volume=name=v,type=cloud-storage,bucket=bkt,readonly=true \
+         --gpu-type=nvidia-l4 --no-gpu-zonal-redundancy --network=n --subnet=s \
+         --network-tags=t,u --vpc-egress=private-ranges-only --binary-authorization=default --format=json \
+         --key=projects/p/locations/r/keyRings/k/cryptoKeys/c"
+    ));
+    assert_eq!(created.status, 0, "{created:#?}");
+    let job = created.json();
+    let task = &job["template"]["template"];
+    let (a, b) = (&task["containers"][0], &task["containers"][1]);
+    assert_eq!(a["resources"]["limits"], json!({"cpu": "4", "memory": "16Gi", "nvidia.com/gpu": "1"}));
+    let sockets = json!({"name": "cloudsql", "mountPath": "/cloudsql"});
+    assert_eq!(a["volumeMounts"], json!([sockets, {"name": "v", "mountPath": "/v"}]));
+    assert_eq!((&b["dependsOn"], &b["volumeMounts"]), (&json!(["a"]), &json!([sockets])));
+    assert_eq!(task["volumes"][0], json!({"name": "v", "gcs": {"bucket": "bkt", "readOnly": true}}));
+    assert_eq!(task["volumes"][1], json!({"name": "cloudsql", "cloudSqlInstance": {"instances": ["p:r:i"]}}));
+    let interfaces = json!([{"network": "n", "subnetwork": "s", "tags": ["t", "u"]}]);
+    assert_eq!(task["vpcAccess"], json!({"egress": "PRIVATE_RANGES_ONLY", "networkInterfaces": interfaces}));
+    assert_eq!(task["nodeSelector"], json!({"accelerator": "nvidia-l4"}));
+    assert_eq!(task["encryptionKey"], "projects/p/locations/r/keyRings/k/cryptoKeys/c");
+    assert_eq!(job["binaryAuthorization"], json!({"useDefault": true}));
+
+    let updated = server.ran(
+        "jobs update mine --remove-containers=b --clear-cloudsql-instances --clear-network --clear-binary-authorization \
+         --format=json",
+    );
+    assert_eq!(updated.status, 0, "{updated:#?}");
+    let job = updated.json();
+    let task = &job["template"]["template"];
+    assert_eq!(task["containers"].as_array().map(Vec::len), Some(1));
+    assert_eq!(task["volumes"].as_array().map(Vec::len), Some(1));
+    assert_eq!(task["vpcAccess"], json!({"egress": "PRIVATE_RANGES_ONLY"}));
+    assert!(job["binaryAuthorization"].is_null());
+}
+
+#[test]
 fn a_job_is_replaced_by_a_file_and_created_where_it_is_missing() {
     let server = Server::start();
     let folder = tempfile::tempdir().expect("a folder");

@@ -6,11 +6,13 @@
 use FieldAction::{Clear, Merge, Remove, Set};
 
 use super::{
-    env,
+    env, network,
     value::{FieldValue, ValueKind},
+    volumes,
 };
 use crate::proto::run::v2::{
-    Container, ExecutionTemplate, Job, ResourceRequirements, TaskTemplate, task_template::Retries,
+    BinaryAuthorization, Container, ExecutionTemplate, Job, NodeSelector, ResourceRequirements, TaskTemplate,
+    binary_authorization::BinauthzMethod, task_template::Retries,
 };
 
 /// The verbs, as bits: which of them have a flag.
@@ -95,9 +97,28 @@ const RETRIES: &str = "template.template.maxRetries";
 const TIMEOUT: &str = "template.template.timeout";
 const ACCOUNT: &str = "template.template.serviceAccount";
 const LABELS: &str = "labels";
+const GPU: &str = "template.template.containers[].resources.limits.\"nvidia.com/gpu\"";
+const GPU_TYPE: &str = "template.template.nodeSelector.accelerator";
+const ZONES: &str = "template.template.gpuZonalRedundancyDisabled";
+const DEPENDS_ON: &str = "template.template.containers[].dependsOn";
+const CONTAINERS: &str = "template.template.containers";
+const VOLUMES: &str = "template.template.volumes";
+const MOUNTS: &str = "template.template.containers[].volumeMounts";
+const DATABASES: &str = "template.template.volumes[].cloudSqlInstance.instances";
+const CONNECTOR: &str = "template.template.vpcAccess.connector";
+const EGRESS: &str = "template.template.vpcAccess.egress";
+const INTERFACES: &str = "template.template.vpcAccess.networkInterfaces";
+const NETWORK: &str = "template.template.vpcAccess.networkInterfaces[].network";
+const SUBNET: &str = "template.template.vpcAccess.networkInterfaces[].subnetwork";
+const TAGS: &str = "template.template.vpcAccess.networkInterfaces[].tags";
+const KEY: &str = "template.template.encryptionKey";
+const POLICY: &str = "binaryAuthorization";
+const BREAKGLASS: &str = "binaryAuthorization.breakglassJustification";
 
 use FieldPlace::{Container as InContainer, Job as InJob, Variables as InVariables};
-use ValueKind::{Count, Cpu, List, Memory, Names, Pairs, Secrets, Switch, TaskTimeout, Text, TextOrNothing};
+use ValueKind::{
+    Count, Cpu, List, Memory, Mounts, Names, Pairs, Secrets, Switch, TaskTimeout, Text, TextOrNothing, Volumes, Word,
+};
 
 /// The flags, in the order in which help lists them.
 pub(super) static FLAGS: &[FieldFlag] = &[
@@ -266,6 +287,203 @@ pub(super) static FLAGS: &[FieldFlag] = &[
         "Remove every label, before --labels adds some",
     )
     .only(UPDATE),
+    FieldFlag::new(("gpu", "N"), GPU, Set, Count(0), InContainer(set_gpus), "GPUs of each task; 0 takes them away"),
+    FieldFlag::new(
+        ("gpu-type", "TYPE"),
+        GPU_TYPE,
+        Set,
+        TextOrNothing,
+        InJob(|job, value| task(job).node_selector = selector(value)),
+        "Type of the GPUs, e.g. nvidia-l4; an empty value takes it back",
+    ),
+    FieldFlag::new(
+        ("gpu-zonal-redundancy", ""),
+        ZONES,
+        Set,
+        Switch,
+        InJob(|job, _| task(job).gpu_zonal_redundancy_disabled = Some(false)),
+        "Have GPUs in reserve in another zone",
+    ),
+    FieldFlag::new(
+        ("no-gpu-zonal-redundancy", ""),
+        ZONES,
+        Set,
+        Switch,
+        InJob(|job, _| task(job).gpu_zonal_redundancy_disabled = Some(true)),
+        "Have no GPUs in reserve in another zone, as jobs need it",
+    ),
+    FieldFlag::new(
+        ("depends-on", "A,B"),
+        DEPENDS_ON,
+        Set,
+        List,
+        InContainer(|container, value| container.depends_on = value.list()),
+        "Containers that start before the one that --container names; an empty value clears them",
+    ),
+    FieldFlag::new(
+        ("remove-containers", "A,B"),
+        CONTAINERS,
+        Remove,
+        Names,
+        InJob(|job, value| task(job).containers.retain(|container| !value.list().contains(&container.name))),
+        "Containers to remove",
+    )
+    .only(UPDATE | DEPLOY),
+    FieldFlag::new(
+        ("add-volume", "name=N,type=T,..."),
+        VOLUMES,
+        Merge,
+        Volumes,
+        InJob(volumes::merge),
+        "Volume to add or replace; of type secret (secret, version, path), cloud-storage (bucket, readonly, mount-options, with ; between them), nfs (location, readonly) or in-memory (size-limit)",
+    ),
+    FieldFlag::new(("remove-volume", "N,..."), VOLUMES, Remove, Names, InJob(volumes::remove), "Volumes to remove"),
+    FieldFlag::new(
+        ("clear-volumes", ""),
+        VOLUMES,
+        Clear,
+        Switch,
+        InJob(|job, _| task(job).volumes.clear()),
+        "Remove every volume",
+    ),
+    FieldFlag::new(
+        ("add-volume-mount", "volume=N,mount-path=P"),
+        MOUNTS,
+        Merge,
+        Mounts,
+        InContainer(volumes::merge_mounts),
+        "Where the container sees a volume",
+    ),
+    FieldFlag::new(
+        ("remove-volume-mount", "P,..."),
+        MOUNTS,
+        Remove,
+        Names,
+        InContainer(volumes::remove_mounts),
+        "Paths where the container no longer sees a volume",
+    ),
+    FieldFlag::new(
+        ("clear-volume-mounts", ""),
+        MOUNTS,
+        Clear,
+        Switch,
+        InContainer(|container, _| container.volume_mounts.clear()),
+        "Remove every mount of the container",
+    ),
+    FieldFlag::new(
+        ("set-cloudsql-instances", "A,B"),
+        DATABASES,
+        Set,
+        List,
+        InJob(volumes::set_databases),
+        "Cloud SQL instances, as PROJECT:REGION:INSTANCE, whose sockets every container has below /cloudsql",
+    ),
+    FieldFlag::new(
+        ("add-cloudsql-instances", "A,B"),
+        DATABASES,
+        Merge,
+        List,
+        InJob(volumes::add_databases),
+        "Cloud SQL instances to add",
+    )
+    .only(UPDATE),
+    FieldFlag::new(
+        ("remove-cloudsql-instances", "A,B"),
+        DATABASES,
+        Remove,
+        Names,
+        InJob(volumes::remove_databases),
+        "Cloud SQL instances to remove",
+    )
+    .only(UPDATE),
+    FieldFlag::new(
+        ("clear-cloudsql-instances", ""),
+        DATABASES,
+        Clear,
+        Switch,
+        InJob(volumes::set_databases),
+        "Remove every Cloud SQL instance",
+    )
+    .only(UPDATE),
+    FieldFlag::new(
+        ("vpc-connector", "CONNECTOR"),
+        CONNECTOR,
+        Set,
+        Text,
+        InJob(network::connector),
+        "Serverless VPC Access connector",
+    ),
+    FieldFlag::new(
+        ("clear-vpc-connector", ""),
+        CONNECTOR,
+        Clear,
+        Switch,
+        InJob(network::connector),
+        "Remove the connector",
+    )
+    .only(UPDATE),
+    FieldFlag::new(
+        ("vpc-egress", "WHICH"),
+        EGRESS,
+        Set,
+        Word(&network::EGRESS),
+        InJob(network::egress),
+        "What goes through the VPC network: all-traffic (or all), or private-ranges-only",
+    ),
+    FieldFlag::new(("network", "NETWORK"), NETWORK, Set, Text, InJob(network::network), "VPC network"),
+    FieldFlag::new(("subnet", "SUBNET"), SUBNET, Set, Text, InJob(network::subnet), "Subnet of the VPC network"),
+    FieldFlag::new(
+        ("network-tags", "A,B"),
+        TAGS,
+        Set,
+        List,
+        InJob(network::tags),
+        "Tags for the firewall of the VPC network",
+    ),
+    FieldFlag::new(("clear-network-tags", ""), TAGS, Clear, Switch, InJob(network::tags), "Remove the tags")
+        .only(UPDATE | DEPLOY),
+    FieldFlag::new(
+        ("clear-network", ""),
+        INTERFACES,
+        Clear,
+        Switch,
+        InJob(network::clear),
+        "Leave the VPC network, with its subnet and tags",
+    )
+    .only(UPDATE | DEPLOY),
+    FieldFlag::new(
+        ("key", "KEY"),
+        KEY,
+        Set,
+        TextOrNothing,
+        InJob(|job, value| task(job).encryption_key = value.text()),
+        "Key of Cloud KMS that encrypts the image; an empty value takes it back",
+    ),
+    FieldFlag::new(
+        ("binary-authorization", "POLICY"),
+        POLICY,
+        Set,
+        Text,
+        InJob(authorize),
+        "Policy of Binary Authorization; default is that of the project",
+    ),
+    FieldFlag::new(
+        ("breakglass", "WHY"),
+        BREAKGLASS,
+        Set,
+        Text,
+        InJob(|job, value| authorization(job).breakglass_justification = value.text()),
+        "Why the policy is to be passed by",
+    ),
+    FieldFlag::new(
+        ("clear-binary-authorization", ""),
+        POLICY,
+        Clear,
+        Switch,
+        InJob(|job, _| job.binary_authorization = None),
+        "Remove the policy",
+    )
+    .only(UPDATE),
 ];
 
 fn execution(job: &mut Job) -> &mut ExecutionTemplate {
@@ -284,4 +502,30 @@ fn set_limit(container: &mut Container, resource: &str, value: &FieldValue) {
 
 fn merge_labels(job: &mut Job, value: &FieldValue) {
     job.labels.extend(value.pairs().iter().cloned());
+}
+
+fn set_gpus(container: &mut Container, value: &FieldValue) {
+    const NAME: &str = "nvidia.com/gpu";
+    let mut resources = container.resources.take().unwrap_or_default();
+    match value.number() {
+        0 => resources.limits.remove(NAME),
+        count => resources.limits.insert(NAME.to_owned(), count.to_string()),
+    };
+    container.resources = (resources != ResourceRequirements::default()).then_some(resources);
+}
+
+fn selector(value: &FieldValue) -> Option<NodeSelector> {
+    let accelerator = value.text();
+    (!accelerator.is_empty()).then_some(NodeSelector { accelerator })
+}
+
+fn authorization(job: &mut Job) -> &mut BinaryAuthorization {
+    job.binary_authorization.get_or_insert_default()
+}
+
+fn authorize(job: &mut Job, value: &FieldValue) {
+    let policy = value.text();
+    let is_default = policy == "default";
+    let method = if is_default { BinauthzMethod::UseDefault(true) } else { BinauthzMethod::Policy(policy) };
+    authorization(job).binauthz_method = Some(method);
 }

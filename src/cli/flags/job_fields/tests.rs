@@ -83,6 +83,9 @@ fn text(kind: ValueKind, rng: &mut Rng) -> String {
         ValueKind::TaskTimeout => format!("{}s", rng.u32(1..3600)),
         ValueKind::Cpu => rng.u32(1..9).to_string(),
         ValueKind::Memory => format!("{}Mi", rng.u32(1..999)),
+        ValueKind::Word(words) => words[rng.usize(..words.len())].to_owned(),
+        ValueKind::Volumes => format!("name={},type=cloud-storage,bucket={}", word(rng), word(rng)),
+        ValueKind::Mounts => format!("volume={},mount-path=/{}", word(rng), word(rng)),
     }
 }
 
@@ -100,10 +103,13 @@ fn paths(before: &Job, after: &Job) -> Vec<String> {
     changes::between(&before, &after).into_iter().map(|found| element(found.path)).collect()
 }
 
-/// Whether a difference at this path is within the field. A variable that comes or goes brings its name.
+/// Whether a difference at this path is within the field. A variable or volume that comes or goes brings its name.
 fn is_within(path: &str, field: &str) -> bool {
-    let name = field.rsplit_once("env[]").map(|(list, _)| format!("{list}env[].name"));
-    path.starts_with(field) || field.starts_with(&format!("{path}[]")) || name.as_deref() == Some(path)
+    let name = |list| field.rsplit_once(list).map(|(before, _)| format!("{before}{list}.name"));
+    let name = name("env[]").or_else(|| name("volumes[]"));
+    // A container sees the sockets of Cloud SQL by a mount.
+    let is_mounted = field.contains("cloudSqlInstance") && path.contains("volumeMounts");
+    is_mounted || path.starts_with(field) || field.starts_with(&format!("{path}[]")) || name.as_deref() == Some(path)
 }
 
 #[test]
@@ -120,7 +126,8 @@ fn each_flag_changes_its_own_field_and_nothing_else() {
                 changed += 1;
             }
         }
-        assert!(changed > 0 || flag.action == FieldAction::Remove, "--{} changes nothing", flag.name);
+        let takes_away = matches!(flag.action, FieldAction::Remove | FieldAction::Clear);
+        assert!(changed > 0 || takes_away, "--{} changes nothing", flag.name);
     }
 }
 

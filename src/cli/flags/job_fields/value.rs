@@ -1,7 +1,13 @@
 //! What the text of a flag of a job is read as. Knows syntax, and no job.
 
-use super::super::{lists, values};
-use crate::cli::failure::Failure;
+use super::{
+    super::{lists, values},
+    volumes::{self, Properties},
+};
+use crate::{
+    cli::failure::Failure,
+    proto::run::v2::{Volume, VolumeMount},
+};
 
 /// How the text of a flag is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +34,12 @@ pub(super) enum ValueKind {
     Cpu,
     /// An amount of memory, as in `512Mi`.
     Memory,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// `name=N,type=T,...`
+    Volumes,
+    /// `volume=N,mount-path=/P`
+    Mounts,
 }
 
 /// The text of a flag, read.
@@ -39,12 +51,14 @@ pub(super) enum FieldValue {
     Pairs(Vec<(String, String)>),
     Number(i32),
     Duration(prost_types::Duration),
+    Volumes(Vec<Volume>),
+    Mounts(Vec<VolumeMount>),
 }
 
 impl ValueKind {
     /// Whether the flag may be repeated, because lists add up.
     pub(super) fn is_list(self) -> bool {
-        matches!(self, Self::List | Self::Names | Self::Pairs | Self::Secrets)
+        matches!(self, Self::List | Self::Names | Self::Pairs | Self::Secrets | Self::Volumes | Self::Mounts)
     }
 
     /// Reads what the flag was given, each time that it was.
@@ -53,6 +67,10 @@ impl ValueKind {
         let text = texts.first().map(String::as_str).unwrap_or_default();
         let wrong = |what: String| Failure::usage(format!("{flag}: {what}"));
         match self {
+            Self::Word(words) if !words.contains(&text) => Err(wrong(format!("expected one of {}", words.join(", ")))),
+            Self::Word(_) => Ok(FieldValue::Text(text.to_owned())),
+            Self::Volumes => Ok(FieldValue::Volumes(each(&flag, texts, volumes::volume)?)),
+            Self::Mounts => Ok(FieldValue::Mounts(each(&flag, texts, volumes::mount)?)),
             Self::Switch => Ok(FieldValue::Nothing),
             Self::Text if text.is_empty() => Err(wrong("the value is empty".to_owned())),
             Self::Text | Self::TextOrNothing => Ok(FieldValue::Text(text.to_owned())),
@@ -87,6 +105,14 @@ impl FieldValue {
         if let Self::Pairs(pairs) = self { pairs } else { &[] }
     }
 
+    pub(super) fn volumes(&self) -> &[Volume] {
+        if let Self::Volumes(volumes) = self { volumes } else { &[] }
+    }
+
+    pub(super) fn mounts(&self) -> &[VolumeMount] {
+        if let Self::Mounts(mounts) = self { mounts } else { &[] }
+    }
+
     pub(super) fn number(&self) -> i32 {
         if let Self::Number(number) = self { *number } else { 0 }
     }
@@ -94,6 +120,15 @@ impl FieldValue {
     pub(super) fn duration(&self) -> Option<prost_types::Duration> {
         if let Self::Duration(duration) = self { Some(*duration) } else { None }
     }
+}
+
+/// What each text of `name=value` pairs makes by itself.
+fn each<T>(flag: &str, texts: &[String], make: fn(Properties) -> Result<T, String>) -> Result<Vec<T>, Failure> {
+    let one = |text: &String| {
+        let pairs = lists::pairs(flag, std::slice::from_ref(text))?;
+        make(Properties(pairs)).map_err(|reason| Failure::usage(format!("{flag}: {reason}")))
+    };
+    texts.iter().map(one).collect()
 }
 
 /// Pairs whose values are references to secrets.
@@ -155,6 +190,12 @@ mod tests {
             (ValueKind::Memory, "much", "expected an amount such as 512Mi or 2Gi"),
             (ValueKind::Secrets, "KEY=hunter2", "the secret of KEY is not SECRET:VERSION"),
             (ValueKind::Secrets, "KEY=s:", "the secret of KEY is not SECRET:VERSION"),
+            (ValueKind::Word(&["a", "b"]), "c", "expected one of a, b"),
+            (ValueKind::Volumes, "type=nfs", "name is missing"),
+            (ValueKind::Volumes, "name=v,type=disk", "type is secret, cloud-storage, nfs or in-memory"),
+            (ValueKind::Volumes, "name=v,type=nfs,location=x", "location is SERVER:/PATH"),
+            (ValueKind::Volumes, "name=v,type=in-memory,bucket=b", "bucket is not known here"),
+            (ValueKind::Mounts, "volume=v", "mount-path is missing"),
             (ValueKind::Secrets, "/k=s:1", "/k is a path, and names of variables are expected"),
         ];
         for (kind, text, expected) in cases {
