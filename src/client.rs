@@ -253,9 +253,26 @@ impl Client {
     /// - [`Conflict`](ErrorKind::Conflict): other callers have changed the job each time
     /// - [`Unreachable`](ErrorKind::Unreachable), [`Deadline`](ErrorKind::Deadline) and other failures of the service: the
     ///   job may have been changed
-    pub async fn edit_job(&self, name: &JobName, change: impl FnMut(&mut Job) + Send) -> Result<Operation<Job>> {
-        let answer = edit::edit(&self.caller, name.single()?, change).instrument(verb!("edit_job", name)).await?;
-        Operation::answered(self.caller.clone(), name.location(), name, answer)
+    pub async fn edit_job(&self, name: &JobName, mut change: impl FnMut(&mut Job) + Send) -> Result<Operation<Job>> {
+        self.try_edit_job(name, |job| {
+            change(job);
+            Ok(())
+        })
+        .await
+    }
+
+    /// As [`edit_job`](Self::edit_job), with a change that may decline: its error is returned, and nothing is written.
+    ///
+    /// # Errors
+    /// What `change` has returned, and the errors of [`edit_job`](Self::edit_job).
+    pub async fn try_edit_job<E: From<Error>>(
+        &self,
+        name: &JobName,
+        change: impl FnMut(&mut Job) -> Result<(), E> + Send,
+    ) -> Result<Operation<Job>, E> {
+        let single = name.single().map_err(Error::from)?;
+        let answer = edit::edit(&self.caller, single, change).instrument(verb!("edit_job", name)).await?;
+        Ok(Operation::answered(self.caller.clone(), name.location(), name, answer)?)
     }
 
     /// Deletes a job, and with it its executions: running ones are stopped (DeleteJob).

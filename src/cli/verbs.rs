@@ -21,10 +21,15 @@ mod executions {
 
 mod jobs {
     pub(super) mod create;
+    mod defined;
     pub(super) mod delete;
+    pub(super) mod deploy;
     pub(super) mod describe;
+    pub(super) mod diff;
     pub(super) mod execute;
     pub(super) mod list;
+    pub(super) mod replace;
+    pub(super) mod update;
 }
 
 mod operations {
@@ -124,7 +129,7 @@ pub(super) enum Command {
     Describe(executions::describe::Describe),
     /// Ask for an execution to be cancelled; returns when the service has accepted that.
     Cancel(executions::cancel::Cancel),
-    /// Start, list, show, create and delete jobs.
+    /// Start, list, show, create, change and delete jobs.
     #[command(subcommand)]
     Jobs(Jobs),
     /// List, show, wait for, cancel and delete executions.
@@ -163,8 +168,17 @@ pub(super) enum Jobs {
     List(jobs::list::List),
     /// Show a job.
     Describe(jobs::describe::Describe),
-    /// Create a job of one container.
+    /// Create a job.
     Create(Box<jobs::create::Create>),
+    /// Change what the flags name about a job, and nothing else.
+    Update(Box<jobs::update::Update>),
+    /// Create a job, or change what the flags name about it where it is there.
+    Deploy(Box<jobs::deploy::Deploy>),
+    /// Create a job as a file has it, or replace it where it is there.
+    Replace(jobs::replace::Replace),
+    /// Show what `jobs update` with the same flags, or `jobs replace` with a file, would change; exit status 0 whether or not
+    /// that is anything.
+    Diff(Box<jobs::diff::Diff>),
     /// Delete a job and its executions, and wait until that is done.
     Delete(jobs::delete::Delete),
     /// Executions, as gcloud names their commands: the same as `runjob executions`.
@@ -243,6 +257,10 @@ impl Jobs {
             Self::List(typed) => call(typed, context, printer).await,
             Self::Describe(typed) => call(typed, context, printer).await,
             Self::Create(typed) => call(*typed, context, printer).await,
+            Self::Update(typed) => call(*typed, context, printer).await,
+            Self::Deploy(typed) => call(*typed, context, printer).await,
+            Self::Replace(typed) => call(typed, context, printer).await,
+            Self::Diff(typed) => call(*typed, context, printer).await,
             Self::Delete(typed) => call(typed, context, printer).await,
             Self::Executions(executions) => executions.run(context, printer).await,
         }

@@ -150,10 +150,11 @@ impl Script {
         }))
     }
 
-    /// The address at which it listens for a program.
-    pub(crate) async fn listen(&self) -> String {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let (address, script) = (listener.local_addr().expect("an address").to_string(), self.clone());
+    /// Plays on a port of this machine as well, for programs.
+    pub(crate) async fn listen(&self) -> std::net::SocketAddr {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let script = self.clone();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let script = script.clone();

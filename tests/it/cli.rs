@@ -13,6 +13,7 @@ mod estimate;
 mod execute;
 mod happened;
 mod interrupt;
+mod jobs;
 mod lists;
 mod lost_output;
 mod manners;

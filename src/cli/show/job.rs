@@ -1,7 +1,10 @@
 //! A job for people: in a list, and in full.
 
-use super::{json, view};
+use serde_json::Value;
+
+use super::{changes, json, mend, view};
 use crate::{
+    JobName,
     cli::{
         failure::Failure,
         flags::{global::Format, listing::Known},
@@ -15,7 +18,7 @@ use crate::{
 pub(in crate::cli) fn show(printer: &Printer, job: &Job) -> Result<(), Failure> {
     match printer.format() {
         Format::Json => printer.json(&json::resource(job)?),
-        Format::Text => printer.pairs(rows(job)),
+        Format::Text => printer.pairs([rows(job), rest(job)?].concat()),
     }
 }
 
@@ -31,6 +34,9 @@ fn rows(job: &Job) -> Vec<[String; 2]> {
     ];
     let reason = job.terminal_condition.iter().map(|condition| &condition.message).find(|message| !message.is_empty());
     rows.extend(reason.map(|message| row("reason", message.clone())));
+    let name = job.name.parse::<JobName>().ok();
+    let mends = mend::reason(job).zip(name).and_then(|(condition, name)| mend::command(&name, condition));
+    rows.extend(mends.map(|command| row("mended by", command)));
     if let Some(template) = &job.template {
         rows.push(row("tasks", template.task_count.to_string()));
         if template.parallelism != 0 {
@@ -39,6 +45,45 @@ fn rows(job: &Job) -> Vec<[String; 2]> {
         rows.extend(template.template.iter().flat_map(view::template));
     }
     rows
+}
+
+/// What is told by rows of its own, and what the service keeps for itself.
+const TOLD: [&str; 14] = [
+    "name",
+    "uid",
+    "generation",
+    "observedGeneration",
+    "etag",
+    "reconciling",
+    "createTime",
+    "updateTime",
+    "terminalCondition",
+    "conditions",
+    "executionCount",
+    "latestCreatedExecution",
+    "template.taskCount",
+    "template.parallelism",
+];
+const TOLD_OF_TASKS: [&str; 2] = ["timeout", "maxRetries"];
+const TOLD_OF_CONTAINERS: [&str; 5] = ["name", "image", "command", "args", "env"];
+
+/// Everything else that is set, by its field in JSON.
+fn rest(job: &Job) -> Result<Vec<[String; 2]>, Failure> {
+    let set = changes::between(&Value::Null, &json::resource(job)?).into_iter().filter(|set| !is_told(&set.path));
+    let text = |value: Value| value.as_str().map(str::to_owned).unwrap_or_else(|| value.to_string());
+    Ok(set.map(|set| [set.path, text(set.after)]).collect())
+}
+
+fn is_told(path: &str) -> bool {
+    let is_in = |fields: &[&str], path: &str| {
+        let rest = fields.iter().filter_map(|field| path.strip_prefix(field));
+        rest.into_iter().any(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    let Some(of_tasks) = path.strip_prefix("template.template.") else { return is_in(&TOLD, path) };
+    match of_tasks.strip_prefix("containers[").and_then(|rest| rest.split_once("].")) {
+        Some((_, of_container)) => is_in(&TOLD_OF_CONTAINERS, of_container),
+        None => is_in(&TOLD_OF_TASKS, of_tasks),
+    }
 }
 
 impl Listed for Job {

@@ -4,7 +4,7 @@
 //! times RFC 3339, and unset fields left out. The fields of an object are in the order of their names: prost-reflect keeps
 //! maps in no order, and equal resources should print alike.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, sync::LazyLock};
 
 use prost::Name;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
@@ -56,8 +56,12 @@ pub(in crate::cli) fn read<M: Name + Default>(text: &str) -> Result<M, String> {
     message.transcode_to().map_err(|error| error.to_string())
 }
 
+/// The descriptors, decoded once: that takes longer than a message does.
+static POOL: LazyLock<Result<DescriptorPool, String>> =
+    LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).map_err(|error| error.to_string()));
+
 fn descriptor<M: Name>() -> Result<MessageDescriptor, Failure> {
-    let pool = DescriptorPool::decode(DESCRIPTORS).map_err(broken)?;
+    let pool = POOL.as_ref().map_err(broken)?;
     pool.get_message_by_name(&M::full_name()).ok_or_else(|| broken("its type has no descriptor"))
 }
 

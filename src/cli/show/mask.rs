@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// What stands in place of a value.
-const MASK: &str = "***";
+pub(in crate::cli) const MASK: &str = "***";
 
 /// Something that runs containers.
 pub(in crate::cli) trait Containers {

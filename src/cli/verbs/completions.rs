@@ -19,8 +19,7 @@ enum Shell {
     Bash,
     Zsh,
     Fish,
-    #[value(name = "powershell")]
-    PowerShell,
+    Powershell,
 }
 
 impl Completions {
@@ -30,7 +29,7 @@ impl Completions {
             Shell::Bash => "bash",
             Shell::Zsh => "zsh",
             Shell::Fish => "fish",
-            Shell::PowerShell => "powershell",
+            Shell::Powershell => "powershell",
         };
         let shells = Shells::builtins();
         let shell = shells.completer(name).ok_or_else(|| Failure::usage(format!("{name} is not known")))?;

@@ -99,19 +99,6 @@ fn a_job_is_created_started_and_deleted() {
 }
 
 #[test]
-fn a_job_that_was_stored_and_is_not_ready_says_so_and_why() {
-    let server = Server::start();
-    let created = server.ran("jobs create broken --image=nope/x:1");
-    assert_ne!(created.status, 0, "{created:#?}");
-    assert!(created.stderr.contains("the job was stored and is not ready: `runjob jobs describe "), "{created:#?}");
-    let described = server.ran("jobs describe broken");
-    assert!(
-        described.stdout.lines().any(|line| line.starts_with("reason") && line.contains("nope/x:1")),
-        "{described:#?}"
-    );
-}
-
-#[test]
 fn an_execution_has_the_same_verbs_below_its_noun() {
     let server = Server::start();
     let started = server.command("jobs execute sleep --args=60").output().expect("the program runs").stdout;

@@ -192,6 +192,18 @@ impl Verb for Execute {
     }
 }
 
+/// Starts a job as it is, as `execute` without overrides does.
+pub(super) async fn as_it_is(
+    job: JobName,
+    log: Option<StartLog>,
+    waiting: Option<Waiting>,
+    session: &Session,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    let start = Start { job, overrides: Overrides::default(), guard: None, validate_first: false, log };
+    self::start(start, waiting.map(|waiting| (Until::Done, waiting)), session, printer).await
+}
+
 /// Starts the job as it was asked for.
 async fn start(
     start: Start,

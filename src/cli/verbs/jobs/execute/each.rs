@@ -282,11 +282,9 @@ impl LineReport {
     /// Says what became of the line: the name for stdout, and for stderr where stdout takes nothing; a failure for stderr.
     fn told(self, printer: &Printer) -> Self {
         match (&self.execution, &self.error) {
-            (Some(execution), _) if printer.format() == Format::Text => {
-                if printer.text_or_error(execution).is_err() {
-                    printer.line(execution);
-                    return Self { exit: Exit::StoppedWaiting, ..self };
-                }
+            (Some(execution), _) if printer.format() == Format::Text && printer.text_or_error(execution).is_err() => {
+                printer.line(execution);
+                return Self { exit: Exit::StoppedWaiting, ..self };
             }
             (None, Some(error)) => {
                 printer.failure(&Failure::new(self.exit, format!("line {}: {error}", self.line)));
