@@ -60,8 +60,8 @@ fn with_names(command: Command, asked: &Arc<Asked>) -> Command {
     let command = command.mut_subcommands(|child| with_names(child, asked));
     command.mut_args(|argument| {
         let kind = match argument.get_id().as_str() {
-            "job" if !is_new => Kind::Job,
-            "execution" | "of" => Kind::Execution,
+            "job" if !is_new => Offered::Job,
+            "execution" | "of" => Offered::Execution,
             _ => return argument,
         };
         let asked = Arc::clone(asked);
@@ -70,7 +70,7 @@ fn with_names(command: Command, asked: &Arc<Asked>) -> Command {
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum Offered {
     Job,
     Execution,
 }
@@ -83,14 +83,14 @@ struct Asked {
 }
 
 impl Asked {
-    fn candidates(&self, kind: Kind, typed: &str) -> Vec<CompletionCandidate> {
+    fn candidates(&self, kind: Offered, typed: &str) -> Vec<CompletionCandidate> {
         let mut names = self.names(kind).unwrap_or_default();
         names.retain(|name| name.starts_with(typed));
         names.into_iter().map(CompletionCandidate::new).collect()
     }
 
     /// The names of this kind in the project and region of the line.
-    fn names(&self, kind: Kind) -> Option<Vec<String>> {
+    fn names(&self, kind: Offered) -> Option<Vec<String>> {
         let matches = self.program.clone().ignore_errors(true).try_get_matches_from(&self.words).ok()?;
         let global = Global::from_arg_matches(&matches).ok()?;
         let context = Context::new(&global, &self.environment);
@@ -101,14 +101,14 @@ impl Asked {
     }
 }
 
-async fn ask(kind: Kind, context: &Context<'_>) -> Option<Vec<String>> {
+async fn ask(kind: Offered, context: &Context<'_>) -> Option<Vec<String>> {
     let location = context.location().ok()?;
     let session =
         Session::open(context, &location, &Printer::new(Notation::Text, true, ActionsRunner::default())).await.ok()?;
     let client = &session.client;
     let names: BoxStream<'_, Result<String>> = match kind {
-        Kind::Job => client.jobs(&location).map_ok(|job| job.name).boxed(),
-        Kind::Execution => client.executions(&location.any_job()).map_ok(|execution| execution.name).boxed(),
+        Offered::Job => client.jobs(&location).map_ok(|job| job.name).boxed(),
+        Offered::Execution => client.executions(&location.any_job()).map_ok(|execution| execution.name).boxed(),
     };
     let names: Vec<String> = names.take(MOST_NAMES).try_collect().await.ok()?;
     let mut ids: Vec<_> = names.iter().filter_map(|name| Some(name.rsplit_once('/')?.1.to_owned())).collect();
