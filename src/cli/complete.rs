@@ -61,7 +61,7 @@ fn with_names(command: Command, asked: &Arc<Asked>) -> Command {
     command.mut_args(|argument| {
         let kind = match argument.get_id().as_str() {
             "job" if !is_new => Offered::Job,
-            "execution" | "of" => Offered::Execution,
+            "execution" | "executions" | "of" => Offered::Execution,
             _ => return argument,
         };
         let asked = Arc::clone(asked);

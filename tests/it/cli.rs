@@ -77,7 +77,7 @@ impl From<Output> for Ran {
 /// The text with the random part of execution ids of sample jobs replaced.
 fn without_suffixes(text: &str) -> String {
     let mut text = text.to_owned();
-    for job in ["echo", "env", "sleep", "fail", "flaky"] {
+    for job in ["echo", "env", "sleep", "fail", "flaky", "screenshot"] {
         let mark = format!("{job}-");
         let mut from = 0;
         while let Some(found) = text[from..].find(&mark) {

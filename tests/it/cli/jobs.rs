@@ -211,8 +211,8 @@ fn rarer_flags_have_their_fields_too() {
     let sockets = json!({"name": "cloudsql", "mountPath": "/cloudsql"});
     assert_eq!(a["volumeMounts"], json!([sockets, {"name": "v", "mountPath": "/v"}]));
     assert_eq!((&b["dependsOn"], &b["volumeMounts"]), (&json!(["a"]), &json!([sockets])));
-    assert_eq!(task["volumes"][0], json!({"name": "v", "gcs": {"bucket": "bkt", "readOnly": true}}));
-    assert_eq!(task["volumes"][1], json!({"name": "cloudsql", "cloudSqlInstance": {"instances": ["p:r:i"]}}));
+    assert_eq!(task["volumes"][1], json!({"name": "v", "gcs": {"bucket": "bkt", "readOnly": true}}));
+    assert_eq!(task["volumes"][0], json!({"name": "cloudsql", "cloudSqlInstance": {"instances": ["p:r:i"]}}));
     let interfaces = json!([{"network": "n", "subnetwork": "s", "tags": ["t", "u"]}]);
     assert_eq!(task["vpcAccess"], json!({"egress": "PRIVATE_RANGES_ONLY", "networkInterfaces": interfaces}));
     assert_eq!(task["nodeSelector"], json!({"accelerator": "nvidia-l4"}));

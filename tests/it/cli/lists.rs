@@ -136,7 +136,7 @@ async fn ten_failed_tasks_of_ten_thousand_are_found_within_100_mb() {
         // Bounds what the program can write to, in KiB: its heap and the stacks of its threads.
         let line = format!("ulimit -d 102400; exec {} tasks list fail-x7k2p {flags}", env!("CARGO_BIN_EXE_runjob"));
         let mut command = Command::new("/bin/sh");
-        command.env_clear().env("RUN_EMULATOR_HOST", &address).args(["-c", &line]).stdin(Stdio::null());
+        command.env_clear().env("RUN_EMULATOR_HOST", address.to_string()).args(["-c", &line]).stdin(Stdio::null());
         Ran::of(command)
     };
     let failed = listed("--filter=failed --sort-by=~index");

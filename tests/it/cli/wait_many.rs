@@ -26,11 +26,12 @@ fn of_several_executions_each_has_its_verdict_and_all_must_succeed() {
 
     let both = server.ran(&format!("wait {a} {}", short(&b)));
     assert_eq!(both.status, 1, "{both:#?}");
-    let verdicts: Vec<_> = both.stdout.lines().filter(|line| line.contains("/executions/")).collect();
+    let verdicts: Vec<_> = both.stdout.lines().filter(|line| line.contains(" projects/")).collect();
     assert_eq!(verdicts.len(), 2, "{both:#?}");
-    for verdict in
-        [format!("SUCCEEDED {JOBS}/echo/executions/echo-ID"), format!("FAILED {JOBS}/fail/executions/fail-ID")]
-    {
+    for verdict in [
+        format!("SUCCEEDED {JOBS}/echo/executions/echo-ID (1 task, 1 succeeded)"),
+        format!("FAILED {JOBS}/fail/executions/fail-ID (1 task, 1 failed)"),
+    ] {
         assert!(verdicts.contains(&&*verdict), "{verdict}: {both:#?}");
     }
 
@@ -60,7 +61,7 @@ fn of_several_executions_what_runs_on_or_is_not_there_is_told() {
     waiting.signal(Signal::INT);
     let ran = waiting.end();
     assert_eq!(ran.status, 130, "{ran:#?}");
-    assert!(ran.stdout.contains(&format!("CANCELLED {JOBS}/sleep/executions/sleep-ID\n")), "{ran:#?}");
+    assert!(ran.stdout.contains(&format!("CANCELLED {JOBS}/sleep/executions/sleep-ID (")), "{ran:#?}");
 
     let other = "projects/demo/locations/europe-west1/jobs/echo/executions/echo-aaaaa";
     let ran = server.ran(&format!("wait {fails} {other}"));

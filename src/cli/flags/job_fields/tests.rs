@@ -109,7 +109,13 @@ fn is_within(path: &str, field: &str) -> bool {
     let name = name("env[]").or_else(|| name("volumes[]"));
     // A container sees the sockets of Cloud SQL by a mount.
     let is_mounted = field.contains("cloudSqlInstance") && path.contains("volumeMounts");
-    is_mounted || path.starts_with(field) || field.starts_with(&format!("{path}[]")) || name.as_deref() == Some(path)
+    // A message that comes or goes without a field in it.
+    let is_empty_parent = field.starts_with(&format!("{path}."));
+    is_mounted
+        || is_empty_parent
+        || path.starts_with(field)
+        || field.starts_with(&format!("{path}[]"))
+        || name.as_deref() == Some(path)
 }
 
 #[test]
