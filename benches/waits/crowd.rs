@@ -3,11 +3,12 @@
 
 use std::{
     num::NonZeroUsize,
+    pin::pin,
     time::{Duration, Instant, SystemTime},
 };
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use runjob::{Client, Finished, JobName, Run};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use runjob::{Change, Client, Finished, JobName, Run};
 use tokio::{
     runtime::Builder,
     task::JoinSet,
@@ -32,6 +33,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 enum Way {
     /// [`Run::wait`] in a task for each, over as many connections.
     Each(usize),
+    /// [`Run::changes`] to its last item in a task for each, over as many connections.
+    Changes(usize),
     /// One `Client::watch` for all.
     Watch,
 }
@@ -59,6 +62,7 @@ pub(crate) fn measure(count: usize, times: Times, claims: &mut Claims) -> Result
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for (name, way) in [
         (format!("`wait`, {enough} connections"), Way::Each(enough)),
+        (format!("`changes`, {enough} connections"), Way::Changes(enough)),
         ("`wait`, 16 connections".to_owned(), Way::Each(16)),
         ("`watch`".to_owned(), Way::Watch),
     ] {
@@ -88,7 +92,7 @@ fn row(name: &str, count: usize, seen: &mut Seen) {
 async fn crowd(count: usize, times: Times, way: Way) -> Result<Seen> {
     let mut service = Service::start(times)?;
     let mut builder = Client::builder().emulator(&service.address);
-    if let Way::Each(connections) = way {
+    if let Way::Each(connections) | Way::Changes(connections) = way {
         builder = builder.connections(NonZeroUsize::new(connections).ok_or("no connections")?);
     }
     let client = builder.build().await?;
@@ -101,7 +105,8 @@ async fn crowd(count: usize, times: Times, way: Way) -> Result<Seen> {
 
     let processor = processor_time();
     let mut waits = match way {
-        Way::Each(_) => each(runs),
+        Way::Each(_) => each(runs, async |mut run| run.wait().await.ok()),
+        Way::Changes(_) => each(runs, async |run| last(run.into_changes()).await),
         Way::Watch => watch(&client, runs),
     };
     sleep_until((began + times.still * 3 / 4).into()).await;
@@ -124,12 +129,25 @@ async fn crowd(count: usize, times: Times, way: Way) -> Result<Seen> {
 }
 
 /// A task for each run; it gives its lag.
-fn each(runs: Vec<Run>) -> JoinSet<Vec<Duration>> {
+fn each<F>(runs: Vec<Run>, end: impl Fn(Run) -> F) -> JoinSet<Vec<Duration>>
+where
+    F: Future<Output = Option<Finished>> + Send + 'static,
+{
     let mut waits = JoinSet::new();
-    for mut run in runs {
-        waits.spawn(async move { run.wait().await.ok().and_then(|finished| lag(&finished)).into_iter().collect() });
+    for run in runs {
+        let end = end(run);
+        waits.spawn(async move { end.await.and_then(|finished| lag(&finished)).into_iter().collect() });
     }
     waits
+}
+
+/// The end that a run's changes end with.
+async fn last(changes: impl Stream<Item = runjob::Result<Change>>) -> Option<Finished> {
+    let mut ends = pin!(changes.filter_map(async |change| match change {
+        Ok(Change::Finished(finished)) => Some(finished),
+        _ => None,
+    }));
+    ends.next().await
 }
 
 /// One task for all runs; it gives their lags.
