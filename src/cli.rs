@@ -28,6 +28,8 @@ mod verbs;
 
 use std::{ffi::OsString, process::ExitCode};
 
+use clap::CommandFactory as _;
+
 use self::{
     calls::CallPrinter, context::Context, environment::Environment, exit::Exit, failure::Failure,
     flags::global::Notation, github::ActionsRunner, printer::Printer, verbs::Args,
@@ -42,7 +44,7 @@ pub fn run(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> ExitCode {
     let (line, environment) = (line.into_iter().collect::<Vec<_>>(), Environment::new(variables));
-    if complete::answer(Args::program, &line, &environment).is_some() {
+    if complete::answer(Args::command, &line, &environment).is_some() {
         return ExitCode::SUCCESS;
     }
     let exit = match Args::read(&line) {

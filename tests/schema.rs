@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Each key is described, each required one is there, and each type is one of those named.
+/// Each key is described, each required one is there, each type is one of those named, and so is each word.
 #[track_caller]
 pub(crate) fn assert_described(value: &Value, schema: &str) {
     let schema: Value = serde_json::from_str(schema).expect("a schema");
@@ -21,7 +21,14 @@ fn check(value: &Value, schema: &Value, root: &Value, at: &str) {
         }
         return;
     }
+    if let Some(words) = schema["enum"].as_array() {
+        assert!(words.contains(value), "{at} is {value}, the schema says {}", schema["enum"]);
+    }
+    if let Some(word) = schema.get("const") {
+        assert_eq!(value, word, "{at}");
+    }
     let allowed = match &schema["type"] {
+        Value::Null => true,
         Value::Array(kinds) => kinds.iter().any(|kind| is_of(value, kind)),
         kind => is_of(value, kind),
     };

@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn every_command_has_an_example_and_every_example_is_read() {
-        let mut program = Args::program();
+        let mut program = Args::documented();
         program.build();
         let (mut all, mut shown) = (Vec::new(), String::new());
         leaves(&program, "runjob", &mut all);

@@ -88,7 +88,7 @@ mod tests {
     use crate::cli::verbs::Args;
 
     fn program() -> Command {
-        let mut program = Args::program();
+        let mut program = Args::documented();
         program.build();
         program
     }

@@ -54,8 +54,11 @@ fn annotation(report: &Value) -> Option<String> {
 }
 
 fn failed_task(failure: &Value) -> String {
-    let end = ["exitCode", "signal"].iter().find_map(|name| Some(format!("{name} {}", failure[*name].as_i64()?)));
-    format!("{}: {} {}", failure["task"], end.unwrap_or_default(), text(&failure["message"]))
+    let number = |(field, words): (&str, &str)| Some(format!("{words} {}", failure[field].as_i64()?));
+    let timed_out = || (failure["timedOut"] == true).then(|| "timed out".to_owned());
+    let end = [("exitCode", "exit code"), ("signal", "signal")].into_iter().find_map(number).or_else(timed_out);
+    let end = end.map(|end| format!(" {end}:")).unwrap_or_default();
+    format!("{}:{end} {}", failure["task"], text(&failure["message"]))
 }
 
 /// A row of the summary: a list, because each step adds to it.
@@ -99,8 +102,13 @@ mod tests {
         let report = json!({"outcome": "FAILED", "execution": "e", "failures": [
             {"task": 3, "exitCode": 1, "message": "100%\n::stop-commands::x"},
         ]});
-        let expected = "::error title=Cloud Run job::FAILED e, first task 3: exitCode 1 100%25%0A::stop-commands::x";
+        let expected = "::error title=Cloud Run job::FAILED e, first task 3: exit code 1: 100%25%0A::stop-commands::x";
         assert_eq!(annotation(&report).as_deref(), Some(expected));
+        let late = json!({"outcome": "TIMED_OUT", "execution": "e", "failures": [
+            {"task": 0, "timedOut": true, "message": "It ran too long."},
+        ]});
+        let expected = "::error title=Cloud Run job::TIMED_OUT e, first task 0: timed out: It ran too long.";
+        assert_eq!(annotation(&late).as_deref(), Some(expected));
         assert_eq!(annotation(&json!({"outcome": "STARTED", "execution": "e"})), None);
     }
 }

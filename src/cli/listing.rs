@@ -18,10 +18,10 @@ use super::{
     printer::Printer,
     show::json::ResourceKind,
 };
-use crate::Result as Answered;
+use crate::{Result as Answered, call::PAGE_SIZE};
 
-/// How many items a page has where nobody asks for another number.
-const PAGE: NonZeroU32 = NonZeroU32::new(100).expect("not zero");
+/// The page size unless --page-size or --limit says otherwise.
+const PAGE: NonZeroU32 = NonZeroU32::new(PAGE_SIZE.unsigned_abs()).expect("not zero");
 
 /// A resource that is shown in a list.
 pub(super) trait Listed: Name {

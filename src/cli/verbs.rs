@@ -51,7 +51,7 @@ use std::ffi::OsString;
 
 use clap::{
     CommandFactory, FromArgMatches as _, Parser, Subcommand,
-    error::{ContextKind, ContextValue},
+    error::{ContextKind, ContextValue, ErrorKind},
 };
 
 use super::{
@@ -82,16 +82,22 @@ pub(super) struct Args {
 impl Args {
     /// Reads a command line, the program's own name first.
     pub(super) fn read(line: &[OsString]) -> Result<Self, clap::Error> {
-        let mut program = Self::program();
+        let mut program = Self::command();
         program.build();
         free_text::check(&program, line)?;
         let matches = program.try_get_matches_from_mut(line);
         let typed = matches.and_then(|mut matches| Self::from_arg_matches_mut(&mut matches));
-        typed.map_err(|error| gcloud::advised(without_bad_tips(error), &program, line))
+        typed.map_err(|error| match error.kind() {
+            // Only help has examples: adding them takes longer than everything else here.
+            ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                Self::documented().try_get_matches_from(line).err().unwrap_or(error)
+            }
+            _ => gcloud::advised(without_bad_tips(error), &program, line),
+        })
     }
 
-    /// The program with all that its help has to say.
-    pub(super) fn program() -> clap::Command {
+    /// The program with examples and variables in its help.
+    pub(super) fn documented() -> clap::Command {
         examples::added(Self::command())
     }
 }
@@ -245,7 +251,7 @@ impl Command {
             Self::Emulator(typed) => emulator::run(typed, context, printer).await,
             Self::Bench(typed) => bench::run(*typed, context, printer).await,
             Self::Completions(typed) => typed.run(printer),
-            Self::Man(typed) => typed.run(Args::program(), printer),
+            Self::Man(typed) => typed.run(Args::documented(), printer),
         }
     }
 }

@@ -247,15 +247,17 @@ impl ClientBuilder {
         self
     }
 
-    /// Puts a tower layer around the transport, for the verbs and for stubs over [`Client::transport`]: each attempt of a call
-    /// passes it. Of several layers the first one is the outermost, as in `tower::ServiceBuilder`. Default is none.
+    /// Wraps the transport in a tower layer. Each attempt of a verb passes through it, and each call of a stub over
+    /// [`Client::transport`]. With several layers, the first one added is outermost, as in `tower::ServiceBuilder`. There is
+    /// none by default.
     ///
     /// The headers of this client (token, quota project, telemetry) are added inside of it, so a layer sees no token, and
     /// cannot replace one. A verb's answer comes to a layer as a whole, with its message and its status.
     ///
-    /// No layer makes a start happen twice in silence: what became of a start is read off the connection. Where a layer
-    /// answers by itself, sends a request twice or drops its extensions, a start that fails is
-    /// [`StartUnknown`](ErrorKind::StartUnknown).
+    /// What became of a start is read off the connection, not off the layer's answer. A layer that sends the request of a verb
+    /// a second time gets an error, so that retries stay the client's decision. The request's extensions carry what this rests
+    /// on: a layer that removes them removes this protection. A start that a layer answers by itself, or sends without its
+    /// extensions, is [`StartUnknown`](ErrorKind::StartUnknown) when it fails.
     ///
     /// ```
     /// use http::HeaderValue;

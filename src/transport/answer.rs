@@ -67,7 +67,7 @@ where
         return Ok(chunks.into_message()?);
     }
     match status(&mut trailers) {
-        // A status that stands in two places is none that proves anything.
+        // A status split between head and trailers proves nothing.
         Some(status) if begins_status(&head.headers) => Err(Error::from_peer(&status).into()),
         Some(status) => Err(Trouble::in_trailers(&status)),
         None => Err(protocol("the answer ends without a gRPC status").into()),
@@ -107,7 +107,7 @@ fn protocol(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Protocol, message)
 }
 
-/// The status in a head or in trailers, which goes with all fields. Two of them are none that is known.
+/// Takes the status out of a head or of trailers, and all other fields with it. Two `grpc-status` fields make it `UNKNOWN`.
 fn status(headers: &mut HeaderMap) -> Option<Status> {
     let mut codes = headers.get_all(GRPC_STATUS).iter();
     let code = codes.next()?;
@@ -299,7 +299,9 @@ impl Answer {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        answer.map(|body| Self(Content::Layer(tonic::body::Body::new(body))))
+        let mut answer = answer.map(|body| Self(Content::Layer(tonic::body::Body::new(body))));
+        drop_unreadable(answer.headers_mut());
+        answer
     }
 
     /// An answer that is a status, as it would come from the connection.

@@ -157,6 +157,16 @@ fn conflict(message: String) -> Error {
 }
 
 impl<const VERB: u8> JobFlags<VERB> {
+    /// What the flags change, for the command of this name, which is to change something.
+    pub(in crate::cli) fn some_changes(&self, command: &str) -> Result<JobChanges, Failure> {
+        let changes = self.changes()?;
+        if changes.is_empty() {
+            return Err(Failure::usage("no flag says what to change")
+                .hint(format!("`runjob jobs {command} --help` lists them")));
+        }
+        Ok(changes)
+    }
+
     /// What the flags change.
     pub(in crate::cli) fn changes(&self) -> Result<JobChanges, Failure> {
         let read = |typed: &TypedFlag| {

@@ -6,18 +6,18 @@ mod v1;
 
 use std::path::Path;
 
-use prost::{Message as _, Name as _};
-use prost_reflect::{DescriptorPool, DynamicMessage};
+use prost::Message as _;
+use prost_reflect::DynamicMessage;
 use serde_json::Value;
 use serde_path_to_error::Track;
 
 use super::file;
 use crate::{
-    cli::{failure::Failure, show::mask::MASK},
-    proto::{
-        DESCRIPTORS,
-        run::v2::{Job, env_var::Values},
+    cli::{
+        failure::Failure,
+        show::{json, mask::MASK},
     },
+    proto::run::v2::{Job, env_var::Values},
 };
 
 /// The most that is read: a job that the service takes is far smaller.
@@ -79,8 +79,7 @@ fn tree(text: &str) -> Result<Value, String> {
 
 /// A job by its JSON, each field of which has to be known.
 fn decode(json: Value) -> Result<Job, String> {
-    let pool = DescriptorPool::decode(DESCRIPTORS).map_err(|error| error.to_string())?;
-    let descriptor = pool.get_message_by_name(&Job::full_name()).ok_or("a job has no descriptor")?;
+    let descriptor = json::descriptor::<Job>().map_err(|failure| failure.message().to_owned())?;
     let mut track = Track::new();
     let message = DynamicMessage::deserialize(descriptor, serde_path_to_error::Deserializer::new(json, &mut track));
     let message = message.map_err(|error| match track.path().to_string().as_str() {

@@ -32,7 +32,7 @@ pub(in crate::cli) struct FollowMany<'a> {
 
 /// What is known of each, and the status that comes of it.
 #[derive(Default)]
-struct Heard {
+struct Collected {
     reports: BTreeMap<ExecutionName, (Report, Exit)>,
     failures: BTreeMap<ExecutionName, Exit>,
 }
@@ -51,7 +51,7 @@ impl FollowMany<'_> {
         if self.waiting.follow {
             self.printer = self.printer.with_events();
         }
-        let mut known = Heard::default();
+        let mut known = Collected::default();
         let over = self.wait(&mut known).await;
         let open = self.report_open(&known, &over);
         let exit = self.status(&known, &over, open.len());
@@ -60,7 +60,7 @@ impl FollowMany<'_> {
         self.printer.reports(&reports, exit)
     }
 
-    async fn wait(&mut self, known: &mut Heard) -> Over {
+    async fn wait(&mut self, known: &mut Collected) -> Over {
         let Self { session, printer, executions, waiting, interrupt } = self;
         let total = executions.len();
         let mut ends = session.client.watch(executions.iter().map(|name| session.client.attach(name)));
@@ -95,7 +95,7 @@ impl FollowMany<'_> {
     }
 
     /// Reports what still runs, and says how to come back to it.
-    fn report_open(&self, known: &Heard, over: &Over) -> BTreeMap<ExecutionName, Report> {
+    fn report_open(&self, known: &Collected, over: &Over) -> BTreeMap<ExecutionName, Report> {
         let open = self.executions.iter().filter(|name| *over != Over::AllEnded && !known.has(name));
         let open: BTreeMap<_, _> =
             open.map(|name| (name.clone(), Report::started(&self.session.client.attach(name)))).collect();
@@ -110,7 +110,7 @@ impl FollowMany<'_> {
     }
 
     /// An interrupt first, then what still runs, then what could not be asked, then the first that did not succeed.
-    fn status(&self, known: &Heard, over: &Over, open: usize) -> Exit {
+    fn status(&self, known: &Collected, over: &Over, open: usize) -> Exit {
         let unsuccessful = |name| known.reports.get(name).map(|(_, exit)| *exit).filter(|exit| *exit != Exit::Done);
         match over {
             Over::Interrupted => Exit::Interrupted,
@@ -123,7 +123,7 @@ impl FollowMany<'_> {
     }
 }
 
-impl Heard {
+impl Collected {
     /// Takes note of an end, and reports it at once where that is for people.
     fn take(
         &mut self,

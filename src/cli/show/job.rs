@@ -47,7 +47,7 @@ fn rows(job: &Job) -> Vec<[String; 2]> {
     rows
 }
 
-/// What is told by rows of its own, and what the service keeps for itself.
+/// Fields that have rows elsewhere in the description, and those that only the service sets.
 const TOLD: [&str; 14] = [
     "name",
     "uid",

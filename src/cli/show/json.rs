@@ -60,7 +60,8 @@ pub(in crate::cli) fn read<M: Name + Default>(text: &str) -> Result<M, String> {
 static POOL: LazyLock<Result<DescriptorPool, String>> =
     LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).map_err(|error| error.to_string()));
 
-fn descriptor<M: Name>() -> Result<MessageDescriptor, Failure> {
+/// The descriptor of a message.
+pub(in crate::cli) fn descriptor<M: Name>() -> Result<MessageDescriptor, Failure> {
     let pool = POOL.as_ref().map_err(broken)?;
     pool.get_message_by_name(&M::full_name()).ok_or_else(|| broken("its type has no descriptor"))
 }

@@ -58,7 +58,7 @@ impl Comparison {
         Self { unknown_because: Some(why), changed: None }
     }
 
-    /// A row for each change, or one that says that there is none, or why that is not known.
+    /// One row per change; a single row when nothing was changed, or when that is unknown.
     pub(in crate::cli) fn rows(&self) -> Vec<[String; 2]> {
         let row = |text: String| ["overridden".to_owned(), text];
         match (&self.changed, &self.unknown_because) {

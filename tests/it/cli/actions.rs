@@ -24,7 +24,7 @@ fn a_failed_execution_is_annotated_summed_up_and_an_output_of_the_step() {
     let failed = step(&server, home.path(), "execute fail --args=3 --tasks=2 --wait");
     let name = format!("{JOBS}/fail/executions/fail-ID");
     let annotation = format!(
-        "::error title=Cloud Run job::FAILED {name}, first task 0: exitCode 3 The container exited with an error."
+        "::error title=Cloud Run job::FAILED {name}, first task 0: exit code 3: The container exited with an error."
     );
     assert!(failed.status == 1 && failed.stderr.lines().any(|line| line == annotation), "{failed:#?}");
     assert_eq!(read(home.path(), "output"), format!("execution={name}\noutcome=FAILED\n"));

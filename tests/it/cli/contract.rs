@@ -39,6 +39,11 @@ fn what_the_program_prints_is_what_its_schema_says() {
     assert!(b.is_empty(), "a token takes no overrides");
     let b = start("execute fail --exactly-once=two");
     assert_described(&server.ran(&format!("wait {a} {b} --format=json")).json(), &schema("reportList"));
+    for name in [&a, &b] {
+        let described = server.ran(&format!("describe {name} --timeline --format=json")).json();
+        assert_described(&described["report"], &schema("report"));
+        assert!(described["report"]["timeline"].is_array() && described["report"]["overrides"].is_object());
+    }
     let events = lines(&server.ran(&format!("wait {a} {b} --format=json --follow")).stdout);
     assert_described(events.last().expect("a line"), &schema("reports"));
 

@@ -512,6 +512,7 @@ fn set_gpus(container: &mut Container, value: &FieldValue) {
         0 => resources.limits.remove(NAME),
         count => resources.limits.insert(NAME.to_owned(), count.to_string()),
     };
+    // An empty message means the same as none.
     container.resources = (resources != ResourceRequirements::default()).then_some(resources);
 }
 

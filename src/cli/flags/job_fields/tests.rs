@@ -93,14 +93,18 @@ fn change(flag: &'static FieldFlag, text: String) -> JobChanges {
     JobFlags::<UPDATE>(vec![TypedFlag { flag, container: None, texts: vec![text] }]).changes().expect("it is accepted")
 }
 
-/// The paths that differ, with `[]` for each element of a list.
+/// The paths that differ in meaning, with `[]` for each element of a list: an empty `resources` means the same as none.
 fn paths(before: &Job, after: &Job) -> Vec<String> {
     let [before, after] = [before, after].map(|job| json::resource(job).expect("JSON"));
     let element = |path: String| {
         let parts = path.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest).to_owned());
         parts.collect::<Vec<_>>().join("[]")
     };
-    changes::between(&before, &after).into_iter().map(|found| element(found.path)).collect()
+    let is_empty = |value: &Value| value.as_object().map_or(value.is_null(), |object| object.is_empty());
+    let found = changes::between(&before, &after).into_iter();
+    let told = found
+        .filter(|found| !(found.path.ends_with(".resources") && is_empty(&found.before) && is_empty(&found.after)));
+    told.map(|found| element(found.path)).collect()
 }
 
 /// Whether a difference at this path is within the field. A variable or volume that comes or goes brings its name.
@@ -109,13 +113,7 @@ fn is_within(path: &str, field: &str) -> bool {
     let name = name("env[]").or_else(|| name("volumes[]"));
     // A container sees the sockets of Cloud SQL by a mount.
     let is_mounted = field.contains("cloudSqlInstance") && path.contains("volumeMounts");
-    // A message that comes or goes without a field in it.
-    let is_empty_parent = field.starts_with(&format!("{path}."));
-    is_mounted
-        || is_empty_parent
-        || path.starts_with(field)
-        || field.starts_with(&format!("{path}[]"))
-        || name.as_deref() == Some(path)
+    is_mounted || path.starts_with(field) || field.starts_with(&format!("{path}[]")) || name.as_deref() == Some(path)
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl V1Object {
         }
     }
 
-    /// The object in a field, empty where there is none.
+    /// The object in a field; an absent field is an empty object.
     fn object(&mut self, name: &str) -> Result<Self, String> {
         Self::new(self.at(name), self.take(name).unwrap_or_else(|| json!({})))
     }

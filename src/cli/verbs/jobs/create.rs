@@ -46,7 +46,7 @@ impl Verb for Create {
         let mut definition = Job::default();
         let changes = self.fields.changes()?;
         changes.apply(&mut definition)?;
-        let then = Then { afterwards: self.afterwards.resolve(context.global.format)?, log: context.start_log() };
+        let then = Then::of(self.afterwards, context)?;
         Ok(Meaning { job: context.job(&self.job)?, definition, then })
     }
 
@@ -56,7 +56,6 @@ impl Verb for Create {
 
     async fn run(meaning: Meaning, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
         let Meaning { job, definition, then } = meaning;
-        let operation = session.client.create_job(&job, definition).await?;
-        Accepted { job, done: "created", operation }.finish(then, session, printer).await
+        Accepted::created(job, definition, session).await?.finish(then, session, printer).await
     }
 }

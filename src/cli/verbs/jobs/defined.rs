@@ -5,9 +5,10 @@ use super::execute;
 use crate::{
     Error, ErrorKind, JobName, Operation,
     cli::{
+        context::Context,
         exit::Exit,
         failure::Failure,
-        flags::afterwards::Afterwards,
+        flags::afterwards::{Afterwards, AfterwardsArgs},
         printer::Printer,
         session::Session,
         show::{job, mask::mask, mend},
@@ -32,7 +33,20 @@ pub(super) struct Then {
     pub(super) log: Option<StartLog>,
 }
 
+impl Then {
+    /// What these flags ask for.
+    pub(super) fn of(typed: AfterwardsArgs, context: &Context<'_>) -> Result<Self, Failure> {
+        Ok(Self { afterwards: typed.resolve(context.global.format)?, log: context.start_log() })
+    }
+}
+
 impl Accepted {
+    /// Creates the job.
+    pub(super) async fn created(job: JobName, definition: Job, session: &Session) -> Result<Self, Failure> {
+        let operation = session.client.create_job(&job, definition).await?;
+        Ok(Self { job, done: "created", operation })
+    }
+
     /// Does what follows.
     pub(super) async fn finish(mut self, then: Then, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
         match then.afterwards {

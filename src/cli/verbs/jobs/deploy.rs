@@ -41,11 +41,8 @@ impl Verb for Deploy {
     type Meaning = Meaning;
 
     fn resolve(self, context: &Context<'_>) -> Result<Meaning, Failure> {
-        let changes = self.fields.changes()?;
-        if changes.is_empty() {
-            return Err(Failure::usage("no flag says what to deploy").hint("`runjob jobs deploy --help` lists them"));
-        }
-        let then = Then { afterwards: self.afterwards.resolve(context.global.format)?, log: context.start_log() };
+        let changes = self.fields.some_changes("deploy")?;
+        let then = Then::of(self.afterwards, context)?;
         Ok(Meaning { job: context.job(&self.job)?, changes, then })
     }
 
@@ -64,8 +61,7 @@ impl Verb for Deploy {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let mut definition = Job::default();
                 changes.apply(&mut definition)?;
-                let operation = session.client.create_job(&job, definition).await?;
-                Accepted { job, done: "created", operation }
+                Accepted::created(job, definition, session).await?
             }
             Err(error) => return Err(error.into()),
         };

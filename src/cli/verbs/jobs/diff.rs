@@ -61,19 +61,17 @@ impl Verb for Diff {
     type Meaning = Meaning;
 
     fn resolve(self, context: &Context<'_>) -> Result<Meaning, Failure> {
-        let (changes, show_env) = (self.fields.changes()?, self.env.show_env);
+        let show_env = self.env.show_env;
         match self.file {
-            Some(_) if !changes.is_empty() => {
+            Some(_) if !self.fields.changes()?.is_empty() => {
                 Err(Failure::usage("--file and flags that change fields are both given").hint("give one of them"))
             }
             Some(path) => {
                 let file = JobFile::read(&path)?;
                 Ok(Meaning { job: context.job(&file.name)?, wanted: Wanted::Replaced(Box::new(file)), show_env })
             }
-            None if changes.is_empty() => {
-                Err(Failure::usage("no flag says what to change").hint("`runjob jobs diff --help` lists them"))
-            }
             None => {
+                let changes = self.fields.some_changes("diff")?;
                 let job = context.job(&self.job.unwrap_or_default())?;
                 Ok(Meaning { job, wanted: Wanted::Changed(changes), show_env })
             }

@@ -40,7 +40,7 @@ impl Verb for Replace {
 
     fn resolve(self, context: &Context<'_>) -> Result<Meaning, Failure> {
         let file = JobFile::read(&self.file)?;
-        let then = Then { afterwards: self.afterwards.resolve(context.global.format)?, log: context.start_log() };
+        let then = Then::of(self.afterwards, context)?;
         Ok(Meaning { job: context.job(&file.name)?, file, then })
     }
 
@@ -55,8 +55,7 @@ impl Verb for Replace {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let mut definition = Job::default();
                 file.replace(&mut definition);
-                let operation = session.client.create_job(&job, definition).await?;
-                Accepted { job, done: "created", operation }
+                Accepted::created(job, definition, session).await?
             }
             Err(error) => return Err(error.into()),
         };

@@ -42,11 +42,8 @@ impl Verb for Update {
     type Meaning = Meaning;
 
     fn resolve(self, context: &Context<'_>) -> Result<Meaning, Failure> {
-        let changes = self.fields.changes()?;
-        if changes.is_empty() {
-            return Err(Failure::usage("no flag says what to change").hint("`runjob jobs update --help` lists them"));
-        }
-        let then = Then { afterwards: self.afterwards.resolve(context.global.format)?, log: context.start_log() };
+        let changes = self.fields.some_changes("update")?;
+        let then = Then::of(self.afterwards, context)?;
         Ok(Meaning { job: context.job(&self.job)?, changes, then })
     }
 

@@ -1,4 +1,4 @@
-//! `runjob execute --each`: a start for each line of a file, at a rate, each under a key of its own.
+//! `runjob execute --each`: one start per line of a file, at a limited rate, each with its own start key.
 //!
 //! The job's executions are searched once for the keys of all lines. What carries one is taken as started, and the rest is
 //! started, so that the same command again starts what is missing.
