@@ -6,7 +6,6 @@ use std::{
     io,
     os::unix::fs::{PermissionsExt, symlink},
     process::{Command, Stdio},
-    time::Duration,
 };
 
 use runjob::emulator::{Fault, Rpc};
@@ -17,7 +16,10 @@ use rustix::{
 use serde_json::json;
 use tonic::{Code, Status};
 
-use super::{JOBS, Ran, Running, place::Place};
+use super::{
+    JOBS, Ran, Running,
+    place::{HELD, Place},
+};
 
 /// The program with a stdout that cannot be written to.
 fn to_full_disk(mut command: Command) -> Ran {
@@ -76,7 +78,7 @@ async fn a_file_that_may_not_grow_is_an_error_and_no_signal() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_recover_has_found_is_found_again_until_it_could_be_written() {
     let place = Place::new().await;
-    place.emulator.fault(Fault::after(Rpc::RunJob).delay(Duration::from_secs(3600)));
+    place.emulator.fault(Fault::after(Rpc::RunJob).delay(HELD));
     let killed = place.sending("execute echo --start-key=order-1").await;
     while place.starts() == 0 {
         tokio::task::yield_now().await;

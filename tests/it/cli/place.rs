@@ -1,6 +1,6 @@
 //! An emulator in this process, where calls can be made to fail, and the program that calls it over loopback.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use runjob::{
     Client,
@@ -10,6 +10,9 @@ use tempfile::TempDir;
 use tokio::task::yield_now;
 
 use super::{Ran, Running, runjob};
+
+/// Longer than any test: what is kept waiting for it is let go by the end of its connection.
+pub(crate) const HELD: Duration = Duration::from_secs(3600);
 
 /// An emulator whose calls can be made to fail, and a home for the program that calls it.
 pub(crate) struct Place {

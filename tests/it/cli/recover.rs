@@ -1,16 +1,17 @@
 //! Starts that are killed, interrupted or never answered, and what the program finds out about them afterwards.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use runjob::emulator::{Fault, Rpc};
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::task::yield_now;
 
-use super::{JOBS, Ran, place::Place, runjob};
-
-/// Longer than any test: what is kept waiting for it is let go by the end of its connection.
-const HELD: Duration = Duration::from_secs(3600);
+use super::{
+    JOBS, Ran,
+    place::{HELD, Place},
+    runjob,
+};
 
 /// A start that has its effect, and whose answer the program does not live to see.
 #[tokio::test(flavor = "multi_thread")]
