@@ -36,13 +36,13 @@ mod server;
 mod stats;
 
 pub use self::{
-    call::Call,
+    call::LogicalCall,
     caller::Arm,
     error::{Error, Result},
-    plan::{Pace, Plan},
+    plan::{LoopKind, Plan},
     process::Site,
-    report::{ArmReport, Folder, Latency, Level, Machine, Ratio, Report},
-    run::{Progress, Watcher, repeat, run},
+    report::{ArmReport, BenchReport, Latency, Level, MachineInfo, Ratio, ReportFolder},
+    run::{BenchProgress, Watcher, repeat, run},
     server::{Counters, serve},
 };
 

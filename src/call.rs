@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use tonic::Code;
 use tracing::Instrument as _;
 
-pub(crate) use crate::transport::Failure;
+pub(crate) use crate::transport::FailedAttempt;
 use crate::{
     error::{Error, ErrorKind, Result},
     proto::Method,
@@ -157,7 +157,7 @@ impl Caller {
     /// Makes the call once, within `limit`: it covers the token, the connection, the request and the answer.
     ///
     /// The limit is also sent as `grpc-timeout`, so that the service stops as well.
-    async fn attempt<A: Reply>(&self, call: &Call<'_, A>, limit: Duration) -> Result<A, Failure> {
+    async fn attempt<A: Reply>(&self, call: &Call<'_, A>, limit: Duration) -> Result<A, FailedAttempt> {
         let told = if limit == self.rpc_timeout { self.told.clone() } else { grpc_timeout(limit) };
         let span = trace::attempt(&call.request.path, self.transport.authority());
         // Pinned here, so that a large future is not moved from wrapper to wrapper.
@@ -165,7 +165,7 @@ impl Caller {
         let answer = match exchange.instrument(span.clone()).await {
             Ok(bytes) => A::read_from(bytes).map_err(|cause| {
                 let error = Error::new(ErrorKind::Protocol, "the answer is not the message that belongs here");
-                Failure { error: error.with_source(cause), evidence: Evidence::Ambiguous, token: None }
+                FailedAttempt { error: error.with_source(cause), evidence: Evidence::Ambiguous, token: None }
             }),
             Err(failure) => Err(failure),
         };
@@ -174,7 +174,7 @@ impl Caller {
         if is_from_peer && !self.learned.answered.load(Relaxed) {
             self.learned.answered.store(true, Relaxed);
         }
-        answer.map_err(|failure| Failure { error: failure.error.doing(call.verb, call.resource), ..failure })
+        answer.map_err(|failure| FailedAttempt { error: failure.error.doing(call.verb, call.resource), ..failure })
     }
 
     /// Makes a call without effect, again after a failure that may pass.
@@ -219,7 +219,7 @@ impl Caller {
 
     /// Makes a call that must not happen twice: again only with proof that it was not processed, and all within the
     /// RPC timeout.
-    pub(crate) async fn start<A: Reply>(&self, call: &Call<'_, A>) -> Result<A, Failure> {
+    pub(crate) async fn start<A: Reply>(&self, call: &Call<'_, A>) -> Result<A, FailedAttempt> {
         let deadline = Instant::now() + self.rpc_timeout;
         let mut left = self.rpc_timeout;
         let (mut failures, mut refused, mut renewed) = (0, 0, false);
@@ -263,7 +263,7 @@ impl Caller {
     }
 
     /// Whether a token that the service did not accept was given up for a new one, which happens once a call.
-    fn renewed_token(&self, failure: &Failure, renewed: &mut bool) -> bool {
+    fn renewed_token(&self, failure: &FailedAttempt, renewed: &mut bool) -> bool {
         let refused = failure.token.filter(|_| failure.error.code() == Some(Code::Unauthenticated) && !*renewed);
         let stale = refused.is_some_and(|generation| self.transport.renew_token(generation));
         *renewed |= stale;

@@ -56,7 +56,7 @@ pub use self::{
     clock::{Clock, ClockHandle},
     error::EmulatorError,
     fault::{After, Before, Fault, Reason},
-    journal::Call,
+    journal::JournalEntry,
     quota::Quota,
     rpc::Rpc,
     runtime::{
@@ -147,7 +147,7 @@ impl Emulator {
 
     /// The calls that came in, by gRPC and by REST, in order: the latest 10,000. Only calls to the API, and only those that
     /// got as far as an RPC.
-    pub fn journal(&self) -> Vec<Call> {
+    pub fn journal(&self) -> Vec<JournalEntry> {
         self.controls.journal.list()
     }
 

@@ -27,10 +27,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// `Display` says what was being done to what, and what went wrong, once. What caused it is in
 /// [`source`](StdError::source) and not repeated. Clones are cheap.
 #[derive(Clone)]
-pub struct Error(Box<Inner>);
+pub struct Error(Box<ErrorParts>);
 
 #[derive(Clone)]
-struct Inner {
+struct ErrorParts {
     kind: ErrorKind,
     /// What it was before it was classified as the outcome of a start.
     reason: Option<ErrorKind>,
@@ -112,7 +112,7 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner {
+        Self(Box::new(ErrorParts {
             kind,
             reason: None,
             doing: None,

@@ -17,7 +17,7 @@ pub(crate) use self::{
     encoded::EncodedJob,
 };
 use crate::{
-    call::{Call, Caller, Failure},
+    call::{Call, Caller, FailedAttempt},
     error::Result,
     name::{ExecutionName, JobName, Location, OperationName, TaskName, text},
     proto::{
@@ -99,7 +99,7 @@ impl Caller {
     }
 
     /// A failure says what is known of its effect.
-    pub(crate) async fn run_job(&self, name: &JobName, message: &RunJobRequest) -> Result<Operation, Failure> {
+    pub(crate) async fn run_job(&self, name: &JobName, message: &RunJobRequest) -> Result<Operation, FailedAttempt> {
         self.start(&Call::new("start", name, &jobs::RUN_JOB, Routing::location(name.location()), message)).await
     }
 }

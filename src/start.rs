@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 
 pub use self::{key::StartKey, token::StartToken};
 use crate::{
-    call::{Caller, Failure},
+    call::{Caller, FailedAttempt},
     error::{Error, ErrorKind, Result, is_refusal},
     name::{JobName, text},
     operation::{Operation, name_in},
@@ -425,12 +425,12 @@ fn unlooked(error: Error) -> Error {
 }
 
 /// An error of a check before a start, which starts nothing whatever becomes of it.
-fn unchecked(failure: Failure) -> Error {
+fn unchecked(failure: FailedAttempt) -> Error {
     let evidence = if failure.evidence == Evidence::Ambiguous { Evidence::Unprocessed } else { failure.evidence };
-    failed(Failure { evidence, ..failure }).noting("this was the check before the start")
+    failed(FailedAttempt { evidence, ..failure }).noting("this was the check before the start")
 }
 
-fn failed(Failure { error, evidence, .. }: Failure) -> Error {
+fn failed(FailedAttempt { error, evidence, .. }: FailedAttempt) -> Error {
     match evidence {
         Evidence::NeverSent if error.kind() == ErrorKind::Credentials => error,
         Evidence::NeverSent | Evidence::Unprocessed => error.with_kind(ErrorKind::NotStarted),

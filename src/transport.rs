@@ -44,15 +44,15 @@ pub(crate) use self::connect::H2;
 pub use self::{answer::Answer, routing::Routing};
 pub(crate) use self::{
     answer::Chunks,
-    endpoint::Target,
-    exchange::Failure,
+    endpoint::ServerAddress,
+    exchange::FailedAttempt,
     headers::grpc_timeout,
     layers::{Wrap, wrap},
 };
 use self::{
     answer::Received,
     connect::to_server,
-    exchange::{Exchange, Flight, Trouble},
+    exchange::{Exchange, ExchangeFailure, Flight},
     layers::{Layered, Witness},
     pool::{Lease, Pool},
 };
@@ -124,7 +124,7 @@ impl Transport {
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub(crate) fn to_server(target: &Target, options: Options) -> Result<Self> {
+    pub(crate) fn to_server(target: &ServerAddress, options: Options) -> Result<Self> {
         let connect = to_server(target, options.way, &options.certificates, options.connect_timeout)?;
         let server = target.uri();
         let quota_project = options.quota_project.as_deref().or(options.credentials.quota_project());
@@ -168,7 +168,12 @@ impl Transport {
     ///
     /// # Errors
     /// Whatever came instead of a message, with what that proves of the request.
-    pub(crate) async fn unary(&self, call: &Unary, limit: Duration, told: HeaderValue) -> Result<Chunks, Failure> {
+    pub(crate) async fn unary(
+        &self,
+        call: &Unary,
+        limit: Duration,
+        told: HeaderValue,
+    ) -> Result<Chunks, FailedAttempt> {
         if let Some(layered) = &self.layered {
             return self.through(layered.clone(), call, limit, told).await;
         }
@@ -195,7 +200,7 @@ impl Transport {
         call: &'a Unary,
         limit: Duration,
         told: HeaderValue,
-    ) -> BoxFuture<'a, Result<Chunks, Failure>> {
+    ) -> BoxFuture<'a, Result<Chunks, FailedAttempt>> {
         let fields = [(headers::GRPC_TIMEOUT, told), (headers::REQUEST_PARAMS, call.params.clone())];
         let request = self.shared.request(call.path.clone(), HeaderMap::from_iter(fields));
         Box::pin(layers::send(layered, request.map(|()| call.message.clone()), call.most, limit))
@@ -255,7 +260,13 @@ impl Shared {
     }
 
     /// Sends a verb's request that came through layers.
-    async fn witnessed(&self, witness: &Witness, head: Parts, body: Body, most: usize) -> Result<Chunks, Trouble> {
+    async fn witnessed(
+        &self,
+        witness: &Witness,
+        head: Parts,
+        body: Body,
+        most: usize,
+    ) -> Result<Chunks, ExchangeFailure> {
         let body = whole(body).await.map_err(|status| Error::from_peer(&status))?;
         let (lease, request, token) = self.ready(head).await?;
         let (answer, _sending) = witness.begin(lease, request, body, token)?;

@@ -3,7 +3,7 @@
 
 use std::{env, process::Command};
 
-use runjob::bench::{Arm, Call};
+use runjob::bench::{Arm, LogicalCall};
 
 use crate::Result;
 
@@ -22,7 +22,7 @@ impl Counter {
     pub(crate) const ALL: [Self; 3] = [Self::Instructions, Self::Allocations, Self::Writes];
 
     /// The count of one call of this arm, with `width` in flight.
-    pub(crate) fn per_call(self, arm: Arm, call: Call, width: usize, server: &str) -> Result<f64> {
+    pub(crate) fn per_call(self, arm: Arm, call: LogicalCall, width: usize, server: &str) -> Result<f64> {
         let calls = CALLS.div_ceil(width) * width;
         let total = |calls: usize| {
             let (call, width, calls) = (call.to_string(), width.to_string(), calls.to_string());

@@ -16,7 +16,7 @@ use std::{
 };
 
 use clap::Parser;
-use runjob::bench::{self, Arm, Call, Folder, Plan, Progress, Site};
+use runjob::bench::{self, Arm, BenchProgress, LogicalCall, Plan, ReportFolder, Site};
 use tokio::runtime::{Builder, Runtime};
 
 use self::counts::Counter;
@@ -33,8 +33,8 @@ struct Args {
     #[arg(long, value_delimiter = ',', default_values_t = [Arm::Bare, Arm::Raw, Arm::Headers, Arm::Transport, Arm::Verbs])]
     arms: Vec<Arm>,
     /// The logical call: start+poll, start, start:N, poll, get or list
-    #[arg(long, default_value_t = Call::StartPoll)]
-    call: Call,
+    #[arg(long, default_value_t = LogicalCall::StartPoll)]
+    call: LogicalCall,
     /// How many calls are in flight
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64, 512])]
     in_flight: Vec<usize>,
@@ -90,7 +90,7 @@ fn main() -> Result<()> {
         ..Plan::default()
     };
     plan.check()?;
-    let folder = args.output.map(Folder::open).transpose()?;
+    let folder = args.output.map(ReportFolder::open).transpose()?;
     let report = runtime.block_on(bench::run(&plan, &site, &mut show))?;
     println!("\n{}", report.table());
     Ok(folder.map_or(Ok(()), |folder| folder.save(&report))?)
@@ -101,7 +101,7 @@ fn runtime(threads: usize) -> Result<Runtime> {
     Ok(builder.worker_threads(threads.max(1)).enable_all().build()?)
 }
 
-fn show(progress: Progress) -> ControlFlow<()> {
+fn show(progress: BenchProgress) -> ControlFlow<()> {
     if stderr().is_terminal() {
         // A terminal that is gone is no reason to stop.
         let _ = write!(stderr(), "\r{} of {} rounds ", progress.done, progress.of);

@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     Authorization,
-    source::{AccessToken, Source, TokenError},
+    source::{AccessToken, AnySource, TokenError},
 };
 
 /// How long before its end a token is renewed. Google's metadata server hands out the same token until five minutes
@@ -33,18 +33,18 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// A source and its newest token. Clones share it.
 #[derive(Clone)]
-pub(super) struct Cache(Arc<Inner>);
+pub(super) struct Cache(Arc<CacheInner>);
 
-struct Inner {
-    source: Box<dyn Source>,
-    state: Mutex<State>,
+struct CacheInner {
+    source: Box<dyn AnySource>,
+    state: Mutex<CacheState>,
 }
 
 #[derive(Default)]
-struct State {
+struct CacheState {
     held: Option<CachedToken>,
     /// The fetch that all waiters share.
-    flight: Option<Flight>,
+    flight: Option<Fetch>,
     /// Counts the tokens.
     generation: u64,
 }
@@ -57,11 +57,11 @@ struct CachedToken {
 }
 
 /// `None` is a fetch whose runtime has ended before it had.
-type Flight = Shared<BoxFuture<'static, Option<Result<CachedToken, TokenError>>>>;
+type Fetch = Shared<BoxFuture<'static, Option<Result<CachedToken, TokenError>>>>;
 
 impl Cache {
-    pub(super) fn new(source: impl Source + 'static) -> Self {
-        Self(Arc::new(Inner { source: Box::new(source), state: Mutex::default() }))
+    pub(super) fn new(source: impl AnySource + 'static) -> Self {
+        Self(Arc::new(CacheInner { source: Box::new(source), state: Mutex::default() }))
     }
 
     /// The token, from memory while it is good. That way allocates nothing.
@@ -92,8 +92,8 @@ impl Cache {
     }
 }
 
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl CacheInner {
+    fn lock(&self) -> MutexGuard<'_, CacheState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -110,7 +110,7 @@ impl Inner {
     }
 
     /// The fetch in flight, or a new one.
-    fn flight(self: &Arc<Self>, state: &mut State) -> Flight {
+    fn flight(self: &Arc<Self>, state: &mut CacheState) -> Fetch {
         if let Some(flight) = state.flight.as_ref().filter(|flight| flight.peek().is_none()) {
             return flight.clone();
         }

@@ -35,7 +35,7 @@ use super::{
     SCOPE,
     key::KeyFile,
     source::{AccessToken, LONGEST_LIFE, TokenError, TokenSource},
-    web::{Http, Stream},
+    web::{Http, WebStream},
 };
 
 /// How much of a request or an answer is under way in the pipe.
@@ -171,9 +171,9 @@ fn bounded(body: &[u8]) -> Result<Bytes, TokenError> {
 }
 
 impl Service<Uri> for Pipe {
-    type Response = TokioIo<Stream>;
+    type Response = TokioIo<WebStream>;
     type Error = io::Error;
-    type Future = BoxFuture<'static, io::Result<TokioIo<Stream>>>;
+    type Future = BoxFuture<'static, io::Result<TokioIo<WebStream>>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
@@ -188,7 +188,7 @@ impl Service<Uri> for Pipe {
                 async move { Ok::<_, Infallible>(carrier.answer(request).await) }
             });
             tokio::spawn(http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(far), service));
-            Ok(TokioIo::new(Stream::new(near)))
+            Ok(TokioIo::new(WebStream::new(near)))
         }
         .boxed()
     }

@@ -52,7 +52,7 @@ pub(super) struct External {
 
 /// What a server of OAuth answers.
 #[derive(Deserialize)]
-struct Answer {
+struct OauthAnswer {
     access_token: String,
     expires_in: Option<f64>,
     refresh_token: Option<String>,
@@ -85,7 +85,7 @@ impl TokenSource for External {
     async fn token(&self) -> Result<AccessToken, TokenError> {
         let subject_token = self.subject.token(&self.http).await?;
         let answer = self.http.send(self.exchange(&subject_token)?).await?;
-        read(&answer.body).map(Answer::token)
+        read(&answer.body).map(OauthAnswer::token)
     }
 }
 
@@ -132,13 +132,13 @@ impl TokenSource for ExternalUser {
     }
 }
 
-impl Answer {
+impl OauthAnswer {
     fn token(self) -> AccessToken {
         AccessToken::new(self.access_token).expires_in_seconds(self.expires_in)
     }
 }
 
-fn read(body: &[u8]) -> Result<Answer, TokenError> {
+fn read(body: &[u8]) -> Result<OauthAnswer, TokenError> {
     let unreadable = |_| TokenError::permanent("the token server's answer has no access token");
     serde_json::from_slice(body).map_err(unreadable)
 }

@@ -31,7 +31,7 @@ pub(super) struct Impersonated {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct GeneratedToken {
     access_token: String,
     expire_time: String,
 }
@@ -64,7 +64,7 @@ impl Impersonated {
 
     async fn ask(&self, authorization: HeaderValue) -> Result<AccessToken, TokenError> {
         let answer = self.http.send(self.request(authorization)).await?;
-        let answer: Answer = serde_json::from_slice(&answer.body)
+        let answer: GeneratedToken = serde_json::from_slice(&answer.body)
             .map_err(|_| TokenError::permanent("the IAM Credentials API's answer has no access token"))?;
         let token = AccessToken::new(answer.access_token);
         Ok(match OffsetDateTime::parse(&answer.expire_time, &Rfc3339) {

@@ -34,7 +34,7 @@ pub(super) struct Metadata {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct MetadataToken {
     access_token: String,
     expires_in: Option<f64>,
 }
@@ -113,8 +113,8 @@ impl TokenSource for Metadata {
             _ => error,
         })?;
         let unreadable = |_| TokenError::permanent("the metadata server's answer has no access token");
-        let answer: Answer =
-            serde_json::from_slice::<Value>(&body).and_then(Answer::deserialize).map_err(unreadable)?;
+        let answer: MetadataToken =
+            serde_json::from_slice::<Value>(&body).and_then(MetadataToken::deserialize).map_err(unreadable)?;
         Ok(AccessToken::new(answer.access_token).expires_in_seconds(answer.expires_in))
     }
 }

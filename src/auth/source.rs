@@ -45,11 +45,11 @@ pub trait TokenSource: Send + Sync + 'static {
 }
 
 /// A [`TokenSource`] behind a pointer.
-pub(super) trait Source: Send + Sync {
+pub(super) trait AnySource: Send + Sync {
     fn fetch(&self) -> BoxFuture<'_, Result<AccessToken, TokenError>>;
 }
 
-impl<S: TokenSource> Source for S {
+impl<S: TokenSource> AnySource for S {
     fn fetch(&self) -> BoxFuture<'_, Result<AccessToken, TokenError>> {
         Box::pin(self.token())
     }

@@ -56,10 +56,10 @@ const SECRET_FIELDS: [&str; 6] =
 
 /// The client. Clones share its connections, which are reused. TLS is set up at the first `https://`.
 #[derive(Clone)]
-pub(super) struct Http(Client<Connector, Full<Bytes>>);
+pub(super) struct Http(Client<WebConnector, Full<Bytes>>);
 
 /// An answer with a status of success.
-pub(super) struct Answer {
+pub(super) struct WebAnswer {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
@@ -67,7 +67,7 @@ pub(super) struct Answer {
 impl Http {
     pub(super) fn new(roots: Roots, proxies: Proxies) -> Self {
         let certificates = Certificates { roots, identity: None };
-        let connector = Connector { dialer: Dialer::new(proxies), certificates, tls: Arc::default() };
+        let connector = WebConnector { dialer: Dialer::new(proxies), certificates, tls: Arc::default() };
         Self(Client::builder(TokioExecutor::new()).build(connector))
     }
 
@@ -75,7 +75,7 @@ impl Http {
     ///
     /// # Errors
     /// What came instead: the HTTP status and the server's text in one line, without a secret of the request.
-    pub(super) async fn send(&self, request: Request<Bytes>) -> Result<Answer, TokenError> {
+    pub(super) async fn send(&self, request: Request<Bytes>) -> Result<WebAnswer, TokenError> {
         self.send_within(request, ATTEMPTS, ATTEMPT).await
     }
 
@@ -84,7 +84,7 @@ impl Http {
         request: Request<Bytes>,
         attempts: u32,
         limit: Duration,
-    ) -> Result<Answer, TokenError> {
+    ) -> Result<WebAnswer, TokenError> {
         let mut failures = 0;
         loop {
             let silent = || TokenError::transient(format!("no answer within {:.0} s", limit.as_secs_f32()));
@@ -99,13 +99,13 @@ impl Http {
         }
     }
 
-    async fn attempt(&self, request: &Request<Bytes>) -> Result<Answer, TokenError> {
+    async fn attempt(&self, request: &Request<Bytes>) -> Result<WebAnswer, TokenError> {
         let answer = self.0.request(request.clone().map(Full::new)).await.map_err(|cause| unanswered(&cause))?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, LARGEST_ANSWER).collect().await;
         let body = body.map_err(|cause| TokenError::transient(format!("the answer broke off: {cause}")))?.to_bytes();
         if head.status.is_success() {
-            return Ok(Answer { headers: head.headers, body });
+            return Ok(WebAnswer { headers: head.headers, body });
         }
         let text = one_line(&text_of(&body), request);
         Err(refused(head.status, &text))
@@ -199,13 +199,13 @@ fn post(url: &Uri, content_type: &'static str, body: String) -> Request<Bytes> {
 
 /// Connections for hyper's client, over TLS or without.
 #[derive(Clone)]
-struct Connector {
+struct WebConnector {
     dialer: Dialer,
     certificates: Certificates,
     tls: Arc<OnceLock<Tls>>,
 }
 
-impl Connector {
+impl WebConnector {
     fn tls(&self) -> Result<&Tls, Error> {
         match self.tls.get() {
             Some(tls) => Ok(tls),
@@ -216,18 +216,18 @@ impl Connector {
         }
     }
 
-    async fn connect(self, uri: Uri) -> Result<TokioIo<Stream>, Error> {
+    async fn connect(self, uri: Uri) -> Result<TokioIo<WebStream>, Error> {
         let tcp = self.dialer.dial(&uri).await?;
         let is_tls = uri.scheme() == Some(&Scheme::HTTPS);
-        let stream = if is_tls { Stream::new(self.tls()?.handshake(tcp, &uri).await?) } else { Stream::new(tcp) };
+        let stream = if is_tls { WebStream::new(self.tls()?.handshake(tcp, &uri).await?) } else { WebStream::new(tcp) };
         Ok(TokioIo::new(stream))
     }
 }
 
-impl Service<Uri> for Connector {
-    type Response = TokioIo<Stream>;
+impl Service<Uri> for WebConnector {
+    type Response = TokioIo<WebStream>;
     type Error = Error;
-    type Future = BoxFuture<'static, Result<TokioIo<Stream>, Error>>;
+    type Future = BoxFuture<'static, Result<TokioIo<WebStream>, Error>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
@@ -239,27 +239,27 @@ impl Service<Uri> for Connector {
 }
 
 /// A connection, as hyper's client wants to see one.
-pub(super) struct Stream(Box<dyn Io>);
+pub(super) struct WebStream(Box<dyn Io>);
 
-impl Stream {
+impl WebStream {
     pub(super) fn new(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         Self(Box::new(io))
     }
 }
 
-impl Connection for Stream {
+impl Connection for WebStream {
     fn connected(&self) -> Connected {
         Connected::new()
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for WebStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for WebStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }

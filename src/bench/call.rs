@@ -24,7 +24,7 @@ pub(crate) const PAGE: usize = 100;
 
 /// A logical call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Call {
+pub enum LogicalCall {
     /// RunJob, then GetOperation of what it answered: `start+poll`
     StartPoll,
     /// RunJob with this many variables: `start` or `start:N`
@@ -37,7 +37,7 @@ pub enum Call {
     List,
 }
 
-impl Call {
+impl LogicalCall {
     /// How many RPCs it is.
     pub fn rpcs(self) -> u64 {
         if self == Self::StartPoll { 2 } else { 1 }
@@ -49,7 +49,7 @@ impl Call {
     }
 }
 
-impl Display for Call {
+impl Display for LogicalCall {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::StartPoll => f.write_str("start+poll"),
@@ -62,7 +62,7 @@ impl Display for Call {
     }
 }
 
-impl FromStr for Call {
+impl FromStr for LogicalCall {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -89,7 +89,7 @@ impl FromStr for Call {
 /// What all arms ask for: a call, and what it is about.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
-    pub(crate) call: Call,
+    pub(crate) call: LogicalCall,
     pub(crate) names: Names,
     /// What a start sends.
     pub(crate) start: RunJobRequest,
@@ -108,8 +108,8 @@ pub(crate) struct Names {
 }
 
 impl Ask {
-    pub(crate) fn new(call: Call, names: Names) -> Self {
-        let variables = if let Call::Start(variables) = call { variables } else { 0 };
+    pub(crate) fn new(call: LogicalCall, names: Names) -> Self {
+        let variables = if let LogicalCall::Start(variables) = call { variables } else { 0 };
         let variable = |number: usize| EnvVar {
             name: format!("SETTING_{number}"),
             values: Some(env_var::Values::Value("a value of the usual length".to_owned())),
@@ -138,15 +138,22 @@ mod tests {
 
     #[test]
     fn calls_are_read_as_they_are_printed() {
-        for call in [Call::StartPoll, Call::Start(0), Call::Start(10), Call::Poll, Call::Get, Call::List] {
-            assert_eq!(call.to_string().parse::<Call>().expect("a call"), call);
+        for call in [
+            LogicalCall::StartPoll,
+            LogicalCall::Start(0),
+            LogicalCall::Start(10),
+            LogicalCall::Poll,
+            LogicalCall::Get,
+            LogicalCall::List,
+        ] {
+            assert_eq!(call.to_string().parse::<LogicalCall>().expect("a call"), call);
         }
     }
 
     #[test]
     fn a_call_that_does_not_exist_is_refused_with_those_that_do() {
         for text in ["", "cancel", "start:", "start:-1", "start:1001", "Start"] {
-            let error = text.parse::<Call>().expect_err(text).to_string();
+            let error = text.parse::<LogicalCall>().expect_err(text).to_string();
             assert!(error.contains(&format!("no call \"{text}\"")) && error.contains("start+poll"), "{error}");
         }
     }

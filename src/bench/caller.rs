@@ -16,50 +16,50 @@ use tonic::codegen::StdError as BoxError;
 
 use self::{
     raw::Raw,
-    rest::{Http, Rest},
+    rest::{HttpVersion, RestWorker},
     stubs::{Headers, Stubs},
     verbs::Verbs,
 };
 use super::{
-    call::{Ask, Call, PAGE},
+    call::{Ask, LogicalCall, PAGE},
     error::{Error, Result},
     round::{Round, Work, round},
 };
 use crate::client::Client;
 
 /// The outcome of one call. What went wrong is counted by its text.
-pub(crate) type Answer<T> = std::result::Result<T, BoxError>;
+pub(crate) type CallResult<T> = std::result::Result<T, BoxError>;
 
 /// Makes calls one after the other.
-pub(crate) trait Caller: Send + 'static {
+pub(crate) trait Worker: Send + 'static {
     /// RunJob. Returns the name of the operation.
-    fn start(&mut self, ask: &Ask) -> impl Future<Output = Answer<String>> + Send;
+    fn start(&mut self, ask: &Ask) -> impl Future<Output = CallResult<String>> + Send;
 
     /// GetOperation. Returns the name that the answer has.
-    fn poll(&mut self, operation: &str) -> impl Future<Output = Answer<String>> + Send;
+    fn poll(&mut self, operation: &str) -> impl Future<Output = CallResult<String>> + Send;
 
     /// GetExecution. Returns the name that the answer has.
-    fn get(&mut self, execution: &str) -> impl Future<Output = Answer<String>> + Send;
+    fn get(&mut self, execution: &str) -> impl Future<Output = CallResult<String>> + Send;
 
     /// ListExecutions of a job. Returns how many are on the page.
-    fn list(&mut self, job: &str) -> impl Future<Output = Answer<usize>> + Send;
+    fn list(&mut self, job: &str) -> impl Future<Output = CallResult<usize>> + Send;
 
     /// The logical call. Fails unless the answers are about what was asked for.
-    fn call(&mut self, ask: &Ask) -> impl Future<Output = Answer<()>> + Send {
+    fn call(&mut self, ask: &Ask) -> impl Future<Output = CallResult<()>> + Send {
         async move {
             let names = &ask.names;
             match ask.call {
-                Call::StartPoll => {
+                LogicalCall::StartPoll => {
                     let operation = self.start(ask).await?;
                     expect(&operation, &self.poll(&operation).await?)
                 }
-                Call::Start(_) => match self.start(ask).await?.is_empty() {
+                LogicalCall::Start(_) => match self.start(ask).await?.is_empty() {
                     false => Ok(()),
                     true => Err("a start was answered without an operation".into()),
                 },
-                Call::Poll => expect(&names.operation, &self.poll(&names.operation).await?),
-                Call::Get => expect(&names.execution, &self.get(&names.execution).await?),
-                Call::List => match self.list(&names.job).await? {
+                LogicalCall::Poll => expect(&names.operation, &self.poll(&names.operation).await?),
+                LogicalCall::Get => expect(&names.execution, &self.get(&names.execution).await?),
+                LogicalCall::List => match self.list(&names.job).await? {
                     count if count == names.listed => Ok(()),
                     count => Err(format!("a page has {count} executions in place of {}", names.listed).into()),
                 },
@@ -68,7 +68,7 @@ pub(crate) trait Caller: Send + 'static {
     }
 }
 
-fn expect(asked: &str, answered: &str) -> Answer<()> {
+fn expect(asked: &str, answered: &str) -> CallResult<()> {
     if asked == answered { Ok(()) } else { Err(format!("asked for {asked}, answered with \"{answered}\"").into()) }
 }
 
@@ -78,7 +78,7 @@ pub(crate) trait Lanes: Send {
     fn round<'a>(&'a mut self, ask: &'a Ask, work: Work) -> BoxFuture<'a, Result<Round>>;
 }
 
-impl<C: Caller> Lanes for Vec<C> {
+impl<C: Worker> Lanes for Vec<C> {
     fn round<'a>(&'a mut self, ask: &'a Ask, work: Work) -> BoxFuture<'a, Result<Round>> {
         Box::pin(round(self, ask, work))
     }
@@ -140,15 +140,15 @@ impl Arm {
         self.lanes(address, width).await.map_err(failed)
     }
 
-    async fn lanes(self, address: &str, width: usize) -> Answer<Box<dyn Lanes>> {
+    async fn lanes(self, address: &str, width: usize) -> CallResult<Box<dyn Lanes>> {
         Ok(match self {
             Self::Raw => Box::new(Raw::lanes(address, width).await?),
             Self::Bare => Box::new(vec![Stubs::over_channel(address, Headers::None).await?; width]),
             Self::Headers => Box::new(vec![Stubs::over_channel(address, Headers::All).await?; width]),
             Self::Transport => Box::new(vec![Stubs::new(client(address).await?.transport(), Headers::Routing); width]),
             Self::Verbs => Box::new(vec![Verbs::new(client(address).await?); width]),
-            Self::Rest => Box::new(vec![Rest::new(address, Http::One { width }); width]),
-            Self::RestH2 => Box::new(vec![Rest::new(address, Http::Two); width]),
+            Self::Rest => Box::new(vec![RestWorker::new(address, HttpVersion::One { width }); width]),
+            Self::RestH2 => Box::new(vec![RestWorker::new(address, HttpVersion::Two); width]),
         })
     }
 }
@@ -170,7 +170,7 @@ impl FromStr for Arm {
     }
 }
 
-async fn client(address: &str) -> Answer<Client> {
+async fn client(address: &str) -> CallResult<Client> {
     Ok(Client::builder().emulator(address).build().await?)
 }
 
@@ -189,7 +189,7 @@ mod tests {
     fn misnamed() -> Ask {
         let mut names = canned::names();
         names.execution.push_str("-other");
-        Ask::new(Call::Get, names)
+        Ask::new(LogicalCall::Get, names)
     }
 
     #[tokio::test]
@@ -197,7 +197,9 @@ mod tests {
         let address = server::spawn().await;
         for arm in Arm::ALL {
             let mut lanes = arm.connect(&address, 3).await.expect("lanes");
-            for call in [Call::StartPoll, Call::Start(10), Call::Poll, Call::Get, Call::List] {
+            for call in
+                [LogicalCall::StartPoll, LogicalCall::Start(10), LogicalCall::Poll, LogicalCall::Get, LogicalCall::List]
+            {
                 let ask = Ask::new(call, canned::names());
                 let round = lanes.round(&ask, Work::Times(4)).await.expect("a round");
                 assert_eq!(

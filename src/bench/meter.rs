@@ -9,12 +9,12 @@ const SAMPLES: usize = 1_000;
 
 /// Both clocks, since one moment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Meter {
+pub(crate) struct Stopwatch {
     began: Instant,
     processor: ProcessTime,
 }
 
-impl Meter {
+impl Stopwatch {
     pub(crate) fn start() -> Self {
         Self { began: Instant::now(), processor: ProcessTime::now() }
     }

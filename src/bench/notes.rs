@@ -42,7 +42,7 @@ fn coarse_clock(clock_us: f64, p50_us: f64) -> Option<String> {
 }
 
 fn rpcs_per_call(level: &Level) -> u64 {
-    level.call.parse::<super::Call>().map_or(1, super::Call::rpcs)
+    level.call.parse::<super::LogicalCall>().map_or(1, super::LogicalCall::rpcs)
 }
 
 fn failures(arm: &ArmReport) -> Option<String> {
@@ -130,10 +130,10 @@ mod tests {
     use std::{collections::BTreeMap, time::Duration};
 
     use crate::bench::{
-        call::Call,
+        call::LogicalCall,
         caller::Arm,
         plan::Plan,
-        report::{Level, Report},
+        report::{BenchReport, Level},
         round::{Round, Sample},
         sample::{ArmSample, Observed},
         server::Counters,
@@ -156,8 +156,8 @@ mod tests {
     }
 
     fn level(samples: &[ArmSample], clock_us: f64) -> Level {
-        let mut report = Report { clock_us, ..Report::new(&Plan::default(), "neutral server") };
-        report.add(&Plan::default(), Call::Poll, Duration::ZERO, 16, samples);
+        let mut report = BenchReport { clock_us, ..BenchReport::new(&Plan::default(), "neutral server") };
+        report.add(&Plan::default(), LogicalCall::Poll, Duration::ZERO, 16, samples);
         report.levels.remove(0)
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    call::Call,
+    call::LogicalCall,
     caller::Arm,
     error::{Error, Result},
     process::Site,
@@ -28,13 +28,13 @@ pub struct Plan {
     /// The arms, which take turns. The first one is what the others are compared with.
     pub arms: Vec<Arm>,
     /// The logical calls.
-    pub calls: Vec<Call>,
+    pub calls: Vec<LogicalCall>,
     /// How many calls are in flight; in open loop, how many may be.
     pub in_flight: Vec<usize>,
     /// How much further away the server is.
     pub distances: Vec<Duration>,
     /// When calls begin.
-    pub pace: Pace,
+    pub pace: LoopKind,
     /// Whether connections are kept, or each call begins with connecting.
     pub cold: bool,
     /// Rounds of each arm that count, after one that warms up.
@@ -47,7 +47,7 @@ pub struct Plan {
 
 /// When calls begin.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Pace {
+pub enum LoopKind {
     /// Closed loop: each caller calls again when it has been answered.
     Answered,
     /// Open loop: this many calls a second begin, whether others have been answered or not. Latency counts from the
@@ -60,10 +60,10 @@ impl Default for Plan {
     fn default() -> Self {
         Self {
             arms: vec![Arm::Bare, Arm::Raw, Arm::Verbs, Arm::Rest, Arm::RestH2],
-            calls: vec![Call::StartPoll],
+            calls: vec![LogicalCall::StartPoll],
             in_flight: vec![1, 16, 64, 512],
             distances: vec![Duration::ZERO],
-            pace: Pace::Answered,
+            pace: LoopKind::Answered,
             cold: false,
             rounds: 15,
             round: Duration::from_millis(200),
@@ -91,7 +91,7 @@ impl Plan {
         if !site.can_be_asked() && self.distances.iter().any(|distance| !distance.is_zero()) {
             return Err(Error::new("only the neutral server can be far away; leave the distances out"));
         }
-        let needs_a_start = |call: &&Call| call.starts() || **call == Call::Poll;
+        let needs_a_start = |call: &&LogicalCall| call.starts() || **call == LogicalCall::Poll;
         match self.calls.iter().find(needs_a_start).filter(|_| !site.may_start()) {
             Some(call) => Err(Error::new(format!(
                 "{call} would start executions of {} at {}; without permission to start, only get and list are measured",
@@ -140,8 +140,8 @@ impl Plan {
     }
 }
 
-fn rate_of(pace: &Pace) -> Option<f64> {
-    if let Pace::PerSecond(rate) = pace { Some(*rate) } else { None }
+fn rate_of(pace: &LoopKind) -> Option<f64> {
+    if let LoopKind::PerSecond(rate) = pace { Some(*rate) } else { None }
 }
 
 fn repeated<T: PartialEq>(values: &[T]) -> Option<&T> {
@@ -154,14 +154,14 @@ mod tests {
 
     #[test]
     fn nothing_is_started_where_that_is_not_permitted() {
-        let plan = |call| Plan { calls: vec![Call::Get, call], ..Plan::default() };
+        let plan = |call| Plan { calls: vec![LogicalCall::Get, call], ..Plan::default() };
         let site = |may_start| Site::at("127.0.0.1:1", "projects/p/locations/r/jobs/j", may_start);
-        for call in [Call::StartPoll, Call::Start(3), Call::Poll] {
+        for call in [LogicalCall::StartPoll, LogicalCall::Start(3), LogicalCall::Poll] {
             plan(call).check_at(&site(true)).expect("permitted");
             let error = plan(call).check_at(&site(false)).expect_err("not permitted").to_string();
             assert!(error.starts_with(&format!("{call} would start executions of projects/p/")), "{error}");
         }
-        plan(Call::List).check_at(&site(false)).expect("reads only");
+        plan(LogicalCall::List).check_at(&site(false)).expect("reads only");
     }
 
     #[test]
@@ -172,14 +172,14 @@ mod tests {
             (Plan { arms: vec![], ..plan.clone() }, "no arm"),
             (Plan { arms: vec![Arm::Raw, Arm::Raw], ..plan.clone() }, "the arm raw is given twice"),
             (Plan { calls: vec![], ..plan.clone() }, "no call"),
-            (Plan { calls: vec![Call::Get, Call::Get], ..plan.clone() }, "the call get is given twice"),
+            (Plan { calls: vec![LogicalCall::Get, LogicalCall::Get], ..plan.clone() }, "the call get is given twice"),
             (Plan { in_flight: vec![], ..plan.clone() }, "no number of calls in flight"),
             (Plan { in_flight: vec![1, 0], ..plan.clone() }, "0 calls in flight"),
             (Plan { in_flight: vec![5_000], ..plan.clone() }, "5000 calls in flight"),
             (Plan { in_flight: vec![8, 8], ..plan.clone() }, "8 in flight is given twice"),
-            (Plan { pace: Pace::PerSecond(0.0), ..plan.clone() }, "a rate of 0 calls"),
-            (Plan { pace: Pace::PerSecond(f64::NAN), ..plan.clone() }, "a rate of NaN calls"),
-            (Plan { pace: Pace::PerSecond(9.0), cold: true, ..plan.clone() }, "open loop"),
+            (Plan { pace: LoopKind::PerSecond(0.0), ..plan.clone() }, "a rate of 0 calls"),
+            (Plan { pace: LoopKind::PerSecond(f64::NAN), ..plan.clone() }, "a rate of NaN calls"),
+            (Plan { pace: LoopKind::PerSecond(9.0), cold: true, ..plan.clone() }, "open loop"),
             (Plan { distances: vec![Duration::from_secs(11)], ..plan.clone() }, "a distance of 11s"),
             (Plan { distances: vec![Duration::ZERO; 2], ..plan.clone() }, "the distance 0ns is given twice"),
             (Plan { rounds: 0, ..plan.clone() }, "0 rounds"),

@@ -25,16 +25,16 @@ pub struct Site {
     /// What the calls are about; only the job, where the rest has to be found or started first.
     names: Names,
     may_start: bool,
-    server: Server,
+    server: ServerOwner,
 }
 
 /// Who runs the server.
 #[derive(Debug)]
-enum Server {
+enum ServerOwner {
     /// A neutral server of ours, which can be asked for its counters and to be far away.
-    Neutral(Mutex<Process>),
+    Neutral(Mutex<ChildProcess>),
     /// Another child process.
-    Child { _until_dropped: Process },
+    Child { _until_dropped: ChildProcess },
     /// Somebody else.
     Elsewhere,
 }
@@ -45,8 +45,8 @@ impl Site {
     /// # Errors
     /// When the program cannot be started or does not print an address.
     pub fn launch(command: Command) -> Result<Self> {
-        let (process, address) = Process::start(command)?;
-        let server = Server::Neutral(Mutex::new(process));
+        let (process, address) = ChildProcess::start(command)?;
+        let server = ServerOwner::Neutral(Mutex::new(process));
         Ok(Self { title: NEUTRAL.to_owned(), address, names: canned::names(), may_start: true, server })
     }
 
@@ -56,22 +56,22 @@ impl Site {
     /// # Errors
     /// When the program cannot be started or does not print an address.
     pub fn launch_other(command: Command, title: impl Into<String>, job: impl Into<String>) -> Result<Self> {
-        let (process, address) = Process::start(command)?;
-        let server = Server::Child { _until_dropped: process };
+        let (process, address) = ChildProcess::start(command)?;
+        let server = ServerOwner::Child { _until_dropped: process };
         Ok(Self { title: title.into(), server, ..Self::at(address, job, true) })
     }
 
     /// A neutral server that runs already, at `HOST:PORT`. It is not asked what it has counted.
     pub fn neutral(address: impl Into<String>) -> Self {
         let (title, address) = (NEUTRAL.to_owned(), address.into());
-        Self { title, address, names: canned::names(), may_start: true, server: Server::Elsewhere }
+        Self { title, address, names: canned::names(), may_start: true, server: ServerOwner::Elsewhere }
     }
 
     /// A plaintext server at `HOST:PORT` that serves gRPC and REST. With `may_start`, executions of `job` are started there;
     /// without, calls that need that are refused.
     pub fn at(address: impl Into<String>, job: impl Into<String>, may_start: bool) -> Self {
         let (address, names) = (address.into(), Names { job: job.into(), ..Names::default() });
-        Self { title: address.clone(), address, names, may_start, server: Server::Elsewhere }
+        Self { title: address.clone(), address, names, may_start, server: ServerOwner::Elsewhere }
     }
 
     /// `HOST:PORT`.
@@ -91,7 +91,7 @@ impl Site {
 
     /// Whether the server can be asked for its counters, and to be far away.
     pub(crate) fn can_be_asked(&self) -> bool {
-        matches!(self.server, Server::Neutral(_))
+        matches!(self.server, ServerOwner::Neutral(_))
     }
 
     pub(crate) fn names(&self) -> &Names {
@@ -103,7 +103,7 @@ impl Site {
         if round_trip.is_zero() {
             return Ok(self.address.clone());
         }
-        let Server::Neutral(child) = &self.server else {
+        let ServerOwner::Neutral(child) = &self.server else {
             return Err(Error::new("only the neutral server can be far away"));
         };
         locked(child).ask(&format!("{DISTANCE} {}", round_trip.as_micros()))
@@ -111,24 +111,24 @@ impl Site {
 
     /// What the server has counted since the last time; only the neutral server counts.
     pub(crate) fn counters(&self) -> Result<Option<Counters>> {
-        let Server::Neutral(child) = &self.server else { return Ok(None) };
+        let ServerOwner::Neutral(child) = &self.server else { return Ok(None) };
         Ok(Some(serde_json::from_str(&locked(child).ask(COUNTERS)?)?))
     }
 }
 
-fn locked(child: &Mutex<Process>) -> MutexGuard<'_, Process> {
+fn locked(child: &Mutex<ChildProcess>) -> MutexGuard<'_, ChildProcess> {
     // Nothing panics while it is held.
     child.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A child process until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub(crate) struct ChildProcess {
     child: Child,
     lines: BufReader<ChildStdout>,
 }
 
-impl Process {
+impl ChildProcess {
     /// Starts a process, which prints its address first.
     pub(crate) fn start(mut command: Command) -> Result<(Self, String)> {
         let program = command.get_program().to_string_lossy().into_owned();
@@ -163,7 +163,7 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         // It may have ended already, and then there is nothing to do.
         let _ = self.child.kill();

@@ -20,12 +20,12 @@ use std::{
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-pub use self::folder::Folder;
+pub use self::folder::ReportFolder;
 use super::{
-    call::Call,
+    call::LogicalCall,
     caller::Arm,
     meter, notes,
-    plan::{Pace, Plan},
+    plan::{LoopKind, Plan},
     sample::ArmSample,
     server::Counters,
     stats::Interval,
@@ -36,7 +36,7 @@ const SHARES: [f64; 12] = [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.
 
 /// What a measurement has found.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct BenchReport {
     /// The version of this form of report.
     pub format: u32,
     /// The version of this crate.
@@ -46,7 +46,7 @@ pub struct Report {
     /// What was called: `neutral server`, `emulator`, or an address.
     pub server: String,
     /// Where it was made.
-    pub machine: Machine,
+    pub machine: MachineInfo,
     /// The smallest step of the clock for latencies, in microseconds.
     pub clock_us: f64,
     /// Rounds of each arm at each level.
@@ -63,7 +63,7 @@ pub struct Report {
 
 /// The machine that measured.
 #[derive(Clone, Debug, Serialize)]
-pub struct Machine {
+pub struct MachineInfo {
     /// `linux`, ...
     pub os: &'static str,
     /// `x86_64`, ...
@@ -77,7 +77,7 @@ pub struct Machine {
 /// The arms at one call, distance and number in flight.
 #[derive(Clone, Debug, Serialize)]
 pub struct Level {
-    /// The logical call, as [`Call`] prints it.
+    /// The logical call, as [`LogicalCall`] prints it.
     pub call: String,
     /// How much further away the server was, in milliseconds.
     pub distance_ms: f64,
@@ -153,14 +153,14 @@ pub struct Ratio {
     pub high: f64,
 }
 
-impl Report {
+impl BenchReport {
     pub(crate) fn new(plan: &Plan, server: &str) -> Self {
         Self {
             format: 1,
             version: env!("CARGO_PKG_VERSION"),
             began: prost_types::Timestamp { nanos: 0, ..SystemTime::now().into() }.to_string(),
             server: server.to_owned(),
-            machine: Machine::here(),
+            machine: MachineInfo::here(),
             clock_us: microseconds(meter::resolution(std::time::Instant::now).as_nanos() as u64),
             rounds: plan.rounds,
             round_ms: plan.round.as_millis() as u64,
@@ -171,7 +171,14 @@ impl Report {
     }
 
     /// Adds what was measured at one level, unless an arm has no round there.
-    pub(crate) fn add(&mut self, plan: &Plan, call: Call, distance: Duration, in_flight: usize, samples: &[ArmSample]) {
+    pub(crate) fn add(
+        &mut self,
+        plan: &Plan,
+        call: LogicalCall,
+        distance: Duration,
+        in_flight: usize,
+        samples: &[ArmSample],
+    ) {
         if samples.iter().all(|sample| !sample.rounds.is_empty()) {
             self.levels.push(Level::new(plan, call, distance, in_flight, samples, self.clock_us));
         }
@@ -198,7 +205,7 @@ impl Report {
     }
 }
 
-impl Machine {
+impl MachineInfo {
     fn here() -> Self {
         let model = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
             let line = text.lines().find_map(|line| line.strip_prefix("model name"))?;
@@ -212,7 +219,7 @@ impl Machine {
 impl Level {
     fn new(
         plan: &Plan,
-        call: Call,
+        call: LogicalCall,
         distance: Duration,
         in_flight: usize,
         samples: &[ArmSample],
@@ -225,8 +232,8 @@ impl Level {
             distance_ms: distance.as_secs_f64() * 1e3,
             in_flight,
             arrivals_per_second: match plan.pace {
-                Pace::PerSecond(rate) => Some(rate),
-                Pace::Answered => None,
+                LoopKind::PerSecond(rate) => Some(rate),
+                LoopKind::Answered => None,
             },
             arms: samples.iter().map(arm).collect(),
             notes: Vec::new(),
@@ -237,7 +244,13 @@ impl Level {
 }
 
 impl ArmReport {
-    fn new(call: Call, sample: &ArmSample, base: Option<&ArmSample>, raw: Option<&ArmSample>, seed: u64) -> Self {
+    fn new(
+        call: LogicalCall,
+        sample: &ArmSample,
+        base: Option<&ArmSample>,
+        raw: Option<&ArmSample>,
+        seed: u64,
+    ) -> Self {
         let histogram = sample.histogram();
         let server = sample.counters();
         let failures = sample.failures();
@@ -295,9 +308,9 @@ mod tests {
     };
 
     /// Two levels of two arms, the second twice as slow; at 1 in flight nothing of the second was answered.
-    fn report() -> Report {
+    fn report() -> BenchReport {
         let plan = Plan::default();
-        let mut report = Report::new(&plan, "neutral server");
+        let mut report = BenchReport::new(&plan, "neutral server");
         let arm = |arm, times: Vec<u64>| {
             let failures =
                 if times.is_empty() { BTreeMap::from([("<b>refused</b>".to_owned(), 3)]) } else { BTreeMap::new() };
@@ -306,16 +319,16 @@ mod tests {
             ArmSample { arm, rounds: vec![Observed { round, counters: None }; 5] }
         };
         let samples = [arm(Arm::Bare, vec![100_000; 10]), arm(Arm::Verbs, vec![])];
-        report.add(&plan, Call::Poll, Duration::ZERO, 1, &samples);
+        report.add(&plan, LogicalCall::Poll, Duration::ZERO, 1, &samples);
         let samples = [arm(Arm::Bare, vec![100_000; 10]), arm(Arm::Verbs, vec![200_000; 10])];
-        report.add(&plan, Call::Poll, Duration::ZERO, 16, &samples);
+        report.add(&plan, LogicalCall::Poll, Duration::ZERO, 16, &samples);
         report
     }
 
     #[test]
     fn a_level_that_was_broken_off_before_every_arm_had_its_turn_is_left_out() {
         let (plan, mut report) = (Plan::default(), report());
-        report.add(&plan, Call::Poll, Duration::ZERO, 64, &[ArmSample { arm: Arm::Bare, rounds: vec![] }]);
+        report.add(&plan, LogicalCall::Poll, Duration::ZERO, 64, &[ArmSample { arm: Arm::Bare, rounds: vec![] }]);
         assert_eq!(report.levels.len(), 2);
     }
 
@@ -355,7 +368,7 @@ mod tests {
     #[test]
     fn a_folder_is_refused_before_and_filled_after_the_measurement() {
         let base = tempfile::tempdir().expect("a folder");
-        let folder = Folder::open(base.path().join("new/report")).expect("a folder");
+        let folder = ReportFolder::open(base.path().join("new/report")).expect("a folder");
         folder.save(&report()).expect("files");
         let mut names: Vec<_> = fs::read_dir(base.path().join("new/report"))
             .expect("a folder")
@@ -365,7 +378,7 @@ mod tests {
         assert_eq!(names[names.len() - 3..], ["report.html", "report.json", "report.md"]);
         assert_eq!(names.len(), 7);
         let inside_a_file = base.path().join("new/report/report.md/report");
-        let error = Folder::open(inside_a_file).expect_err("a file is no folder").to_string();
+        let error = ReportFolder::open(inside_a_file).expect_err("a file is no folder").to_string();
         assert!(error.starts_with("cannot write "), "{error}");
     }
 

@@ -10,9 +10,9 @@ use tokio::{
 
 use super::{
     call::Ask,
-    caller::Caller,
+    caller::Worker,
     error::{Error, Result},
-    meter::Meter,
+    meter::Stopwatch,
 };
 
 /// The longest text by which failures are told apart.
@@ -65,7 +65,7 @@ impl Sample {
     }
 
     /// Makes one call, whose latency counts from `begun`.
-    async fn call(&mut self, caller: &mut impl Caller, ask: &Ask, begun: Instant) {
+    async fn call(&mut self, caller: &mut impl Worker, ask: &Ask, begun: Instant) {
         match caller.call(ask).await {
             Ok(()) => self.latencies.push(nanoseconds(begun.elapsed())),
             Err(cause) => {
@@ -81,10 +81,10 @@ pub(crate) fn nanoseconds(time: Duration) -> u64 {
 }
 
 /// All callers call at the same time; afterwards they are there again.
-pub(crate) async fn round<C: Caller>(callers: &mut Vec<C>, ask: &Ask, work: Work) -> Result<Round> {
+pub(crate) async fn round<C: Worker>(callers: &mut Vec<C>, ask: &Ask, work: Work) -> Result<Round> {
     let ask = Arc::new(ask.clone());
     let mut tasks = JoinSet::new();
-    let meter = Meter::start();
+    let meter = Stopwatch::start();
     let arrivals = Arrivals::of(work);
     for mut caller in callers.drain(..) {
         let (ask, arrivals) = (Arc::clone(&ask), arrivals.clone());
@@ -111,7 +111,7 @@ pub(crate) async fn round<C: Caller>(callers: &mut Vec<C>, ask: &Ask, work: Work
 }
 
 /// One caller in closed loop.
-async fn repeat(caller: &mut impl Caller, ask: &Ask, work: Work, began: Instant) -> Sample {
+async fn repeat(caller: &mut impl Worker, ask: &Ask, work: Work, began: Instant) -> Sample {
     let mut sample = Sample::default();
     let mut calls = 0;
     loop {
@@ -162,7 +162,7 @@ impl Arrivals {
     }
 
     /// Takes arrivals until there are no more, or time is up.
-    async fn serve(&self, caller: &mut impl Caller, ask: &Ask) -> Sample {
+    async fn serve(&self, caller: &mut impl Worker, ask: &Ask) -> Sample {
         let mut sample = Sample::default();
         // Checked first, because a time-out lets through what is ready.
         while Instant::now() < self.closes {
@@ -193,8 +193,8 @@ mod tests {
 
     use super::*;
     use crate::bench::{
-        call::{Call, Names},
-        caller::Answer,
+        call::{LogicalCall, Names},
+        caller::CallResult,
     };
 
     const MS: Duration = Duration::from_millis(1);
@@ -214,28 +214,28 @@ mod tests {
         }
     }
 
-    impl Caller for Scripted {
-        async fn start(&mut self, _: &Ask) -> Answer<String> {
+    impl Worker for Scripted {
+        async fn start(&mut self, _: &Ask) -> CallResult<String> {
             let number = self.calls.fetch_add(1, Relaxed);
             sleep(self.times[number.min(self.times.len() - 1)]).await;
             if self.fails { Err("UNAVAILABLE".into()) } else { Ok("operation".to_owned()) }
         }
 
-        async fn poll(&mut self, operation: &str) -> Answer<String> {
+        async fn poll(&mut self, operation: &str) -> CallResult<String> {
             Ok(operation.to_owned())
         }
 
-        async fn get(&mut self, execution: &str) -> Answer<String> {
+        async fn get(&mut self, execution: &str) -> CallResult<String> {
             Ok(execution.to_owned())
         }
 
-        async fn list(&mut self, _: &str) -> Answer<usize> {
+        async fn list(&mut self, _: &str) -> CallResult<usize> {
             Ok(0)
         }
     }
 
     fn ask() -> Ask {
-        Ask::new(Call::Start(0), Names::default())
+        Ask::new(LogicalCall::Start(0), Names::default())
     }
 
     fn milliseconds(nanoseconds: &[u64]) -> Vec<u64> {

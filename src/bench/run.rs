@@ -6,12 +6,12 @@ use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join_all};
 use tokio::time::Instant;
 
 use super::{
-    call::{Ask, Call, Names, PAGE},
+    call::{Ask, LogicalCall, Names, PAGE},
     caller::{Arm, Lanes},
     error::{Error, Result},
-    plan::{Pace, Plan},
+    plan::{LoopKind, Plan},
     process::Site,
-    report::Report,
+    report::BenchReport,
     round::{Round, Sample, Work},
     sample::{ArmSample, Observed},
 };
@@ -19,29 +19,29 @@ use crate::{client::Client, name::JobName};
 
 /// How far a measurement is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct BenchProgress {
     /// Rounds that are done, those that warm up included.
     pub done: usize,
     /// Rounds in all.
     pub of: usize,
     /// What is being measured.
-    pub call: Call,
+    pub call: LogicalCall,
     /// With how many in flight.
     pub in_flight: usize,
 }
 
 /// What is told of the progress, and says whether to go on.
-pub type Watcher<'a> = dyn FnMut(Progress) -> ControlFlow<()> + Send + 'a;
+pub type Watcher<'a> = dyn FnMut(BenchProgress) -> ControlFlow<()> + Send + 'a;
 
 /// Measures what the plan says, at this site. `watcher` is told after each round; when it breaks off, the report has what was
 /// measured until then.
 ///
 /// # Errors
 /// When the plan cannot be carried out or the server cannot be reached. Calls that fail are part of the report.
-pub async fn run(plan: &Plan, site: &Site, watcher: &mut Watcher<'_>) -> Result<Report> {
+pub async fn run(plan: &Plan, site: &Site, watcher: &mut Watcher<'_>) -> Result<BenchReport> {
     plan.check_at(site)?;
-    let mut report = Report::new(plan, site.title());
-    let mut progress = Progress { done: 0, of: plan.steps(), call: Call::StartPoll, in_flight: 0 };
+    let mut report = BenchReport::new(plan, site.title());
+    let mut progress = BenchProgress { done: 0, of: plan.steps(), call: LogicalCall::StartPoll, in_flight: 0 };
     for &call in &plan.calls {
         let ask = Ask::new(call, prepare(call, site).await?);
         for &distance in &plan.distances {
@@ -65,7 +65,7 @@ pub async fn run(plan: &Plan, site: &Site, watcher: &mut Watcher<'_>) -> Result<
 ///
 /// # Errors
 /// When the server cannot be reached, or a call fails.
-pub async fn repeat(arm: Arm, call: Call, in_flight: usize, calls: u64, site: &Site) -> Result<()> {
+pub async fn repeat(arm: Arm, call: LogicalCall, in_flight: usize, calls: u64, site: &Site) -> Result<()> {
     let ask = Ask::new(call, site.names().clone());
     let mut lanes = arm.connect(site.address(), in_flight).await?;
     let round = lanes.round(&ask, Work::Times(calls / in_flight as u64)).await?;
@@ -77,7 +77,7 @@ pub async fn repeat(arm: Arm, call: Call, in_flight: usize, calls: u64, site: &S
 
 /// What a call is about: what the neutral server answers with; elsewhere executions that are started first, or found where
 /// nothing may be started.
-async fn prepare(call: Call, site: &Site) -> Result<Names> {
+async fn prepare(call: LogicalCall, site: &Site) -> Result<Names> {
     let names = site.names().clone();
     if call.starts() || !names.operation.is_empty() {
         return Ok(names);
@@ -85,7 +85,7 @@ async fn prepare(call: Call, site: &Site) -> Result<Names> {
     let unusable = |cause: &dyn Display| Error::new(format!("cannot prepare calls to {}: {cause}", site.address()));
     let client = Client::builder().emulator(site.address()).build().await.map_err(|cause| unusable(&cause))?;
     let job: JobName = names.job.parse().map_err(|cause| unusable(&cause))?;
-    let count = if call == Call::List { PAGE } else { 1 };
+    let count = if call == LogicalCall::List { PAGE } else { 1 };
     let prepared = if site.may_start() { started(&client, &job, count).await } else { found(&client, &job).await };
     let names = prepared.map_err(|cause| unusable(&cause))?;
     if names.execution.is_empty() {
@@ -122,7 +122,7 @@ struct Stage<'a> {
 impl Stage<'_> {
     async fn level(
         &self,
-        progress: &mut Progress,
+        progress: &mut BenchProgress,
         watcher: &mut Watcher<'_>,
     ) -> Result<(Vec<ArmSample>, ControlFlow<()>)> {
         let mut arms = Vec::new();
@@ -163,8 +163,8 @@ impl Stage<'_> {
         let length = self.plan.round;
         let round = match (contestant, self.plan.pace) {
             (Contestant::Cold(arm), _) => self.cold_round(*arm).await?,
-            (Contestant::Warm(lanes), Pace::Answered) => lanes.round(self.ask, Work::For(length)).await?,
-            (Contestant::Warm(lanes), Pace::PerSecond(per_second)) => {
+            (Contestant::Warm(lanes), LoopKind::Answered) => lanes.round(self.ask, Work::For(length)).await?,
+            (Contestant::Warm(lanes), LoopKind::PerSecond(per_second)) => {
                 lanes.round(self.ask, Work::Arrivals { per_second, length }).await?
             }
         };
@@ -173,7 +173,7 @@ impl Stage<'_> {
 
     /// Each call connects first, and that is part of its latency.
     async fn cold_round(&self, arm: Arm) -> Result<Round> {
-        let meter = super::meter::Meter::start();
+        let meter = super::meter::Stopwatch::start();
         let lane = || async {
             let mut sample = Sample::default();
             while meter.began().elapsed() < self.plan.round {
@@ -215,22 +215,22 @@ mod tests {
     /// Two arms and three short rounds at a neutral server.
     async fn level(plan: &Plan, watcher: &mut Watcher<'_>) -> (Vec<ArmSample>, ControlFlow<()>) {
         let address = server::spawn().await;
-        let (site, ask) = (Site::neutral(&*address), Ask::new(Call::Poll, canned::names()));
+        let (site, ask) = (Site::neutral(&*address), Ask::new(LogicalCall::Poll, canned::names()));
         let stage = Stage { plan, site: &site, ask: &ask, address: &address, in_flight: 2 };
-        let mut progress = Progress { done: 0, of: plan.steps(), call: Call::Poll, in_flight: 2 };
+        let mut progress = BenchProgress { done: 0, of: plan.steps(), call: LogicalCall::Poll, in_flight: 2 };
         stage.level(&mut progress, watcher).await.expect("a level")
     }
 
     fn plan(cold: bool) -> Plan {
         let arms = vec![Arm::Verbs, Arm::Rest];
-        let (calls, in_flight, round) = (vec![Call::Poll], vec![2], Duration::from_millis(5));
+        let (calls, in_flight, round) = (vec![LogicalCall::Poll], vec![2], Duration::from_millis(5));
         Plan { arms, calls, in_flight, round, rounds: 3, cold, ..Plan::default() }
     }
 
     #[tokio::test]
     async fn arms_take_turns_and_the_round_that_warms_up_does_not_count() {
         let mut told = Vec::new();
-        let mut watcher = |progress: Progress| {
+        let mut watcher = |progress: BenchProgress| {
             told.push((progress.done, progress.of));
             ControlFlow::Continue(())
         };
@@ -241,7 +241,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_interrupted_level_has_the_rounds_until_then() {
-        let mut watcher = |progress: Progress| match progress.done {
+        let mut watcher = |progress: BenchProgress| match progress.done {
             5 => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),
         };

@@ -6,7 +6,7 @@ use fastrand::Rng;
 use hdrhistogram::Histogram;
 
 use super::{
-    call::Call,
+    call::LogicalCall,
     caller::Arm,
     round::Round,
     server::Counters,
@@ -73,12 +73,12 @@ impl ArmSample {
     }
 
     /// RPCs a second, the median of the rounds.
-    pub(crate) fn rpcs_per_second(&self, call: Call) -> f64 {
+    pub(crate) fn rpcs_per_second(&self, call: LogicalCall) -> f64 {
         median(self.rounds.iter().map(|observed| rpcs(observed, call) / observed.round.elapsed.as_secs_f64()).collect())
     }
 
     /// Processor time of this process for an RPC in microseconds, the median of the rounds.
-    pub(crate) fn processor_per_rpc(&self, call: Call) -> f64 {
+    pub(crate) fn processor_per_rpc(&self, call: LogicalCall) -> f64 {
         let of_round = |observed: &Observed| observed.round.processor.as_secs_f64() * 1e6 / rpcs(observed, call);
         median(self.rounds.iter().map(of_round).filter(|time| time.is_finite()).collect())
     }
@@ -110,7 +110,7 @@ impl ArmSample {
 }
 
 /// RPCs of a round, with those that failed: they cost as well.
-fn rpcs(observed: &Observed, call: Call) -> f64 {
+fn rpcs(observed: &Observed, call: LogicalCall) -> f64 {
     let sample = &observed.round.sample;
     ((sample.latencies.len() as u64 + sample.failed()) * call.rpcs()) as f64
 }

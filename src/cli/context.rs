@@ -9,7 +9,7 @@ mod state;
 
 use std::fmt::{self, Display, Formatter};
 
-pub(super) use self::{access::Way, names::Origin};
+pub(super) use self::{access::ServicePath, names::Origin};
 use super::{environment::Environment, flags::global::Global, start_log::StartLog};
 
 /// The variables that name an emulator, the first that is set wins.

@@ -32,8 +32,8 @@ pub(super) struct Printer {
     format: Format,
     /// Whether what is for programs is written as YAML.
     is_yaml: bool,
-    stdout: Stream,
-    stderr: Stream,
+    stdout: LineWriter,
+    stderr: LineWriter,
     /// Whether only results, warnings and errors are written.
     is_quiet: bool,
     /// Whether stderr is a terminal.
@@ -54,12 +54,12 @@ impl Printer {
             is_quiet,
             runner,
             is_watched: io::stderr().is_terminal(),
-            ..Self::over(notation.format(), Stream::new(io::stdout()), Stream::new(io::stderr()))
+            ..Self::over(notation.format(), LineWriter::new(io::stdout()), LineWriter::new(io::stderr()))
         }
     }
 
     /// A printer to other streams, of which none is a terminal.
-    fn over(format: Format, stdout: Stream, stderr: Stream) -> Self {
+    fn over(format: Format, stdout: LineWriter, stderr: LineWriter) -> Self {
         let (runner, live) = (ActionsRunner::default(), ProgressBar::hidden());
         let (is_yaml, is_quiet, is_watched, has_events) = (false, false, false, false);
         Self { format, is_yaml, stdout, stderr, is_quiet, is_watched, has_events, runner, live }
@@ -242,9 +242,9 @@ impl Printer {
 
 /// Somewhere to write lines to; clones write to the same.
 #[derive(Clone)]
-struct Stream(Arc<Mutex<dyn Write + Send>>);
+struct LineWriter(Arc<Mutex<dyn Write + Send>>);
 
-impl Stream {
+impl LineWriter {
     fn new(stream: impl Write + Send + 'static) -> Self {
         Self(Arc::new(Mutex::new(stream)))
     }
@@ -257,9 +257,9 @@ impl Stream {
     }
 }
 
-impl Debug for Stream {
+impl Debug for LineWriter {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").finish_non_exhaustive()
+        f.debug_struct("LineWriter").finish_non_exhaustive()
     }
 }
 
@@ -323,7 +323,7 @@ pub(super) mod tests {
     /// A printer, and what it writes to stderr.
     pub(in crate::cli) fn printer(stdout: impl Write + Send + 'static) -> (Printer, Written) {
         let stderr = Written::default();
-        (Printer::over(Format::Text, Stream::new(stdout), Stream::new(stderr.clone())), stderr)
+        (Printer::over(Format::Text, LineWriter::new(stdout), LineWriter::new(stderr.clone())), stderr)
     }
 
     #[test]

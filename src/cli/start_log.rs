@@ -67,7 +67,7 @@ pub(super) enum Settled {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "line")]
-enum Line {
+enum LogLine {
     Intent(Intent),
     Outcome {
         id: String,
@@ -114,14 +114,14 @@ impl StartLog {
             job: job.to_string(),
             key: key.map(ToString::to_string),
         };
-        self.append(&Line::Intent(intent.clone()))?.sync_data()?;
+        self.append(&LogLine::Intent(intent.clone()))?.sync_data()?;
         Ok(intent)
     }
 
     /// Writes down what became of a start. A machine that loses its power may lose that again, and then the start is asked
     /// about once more: so only what comes before a start is waited for on the disk.
     pub(super) fn settle(&self, intent: &Intent, settled: Settled) -> io::Result<()> {
-        self.append(&Line::Outcome { id: intent.id.clone(), settled }).map(drop)
+        self.append(&LogLine::Outcome { id: intent.id.clone(), settled }).map(drop)
     }
 
     /// The starts at this server of which it is not known what became of them, oldest first.
@@ -131,9 +131,9 @@ impl StartLog {
         for file in [FORMER, CURRENT] {
             for line in folder.lines(file)? {
                 match line {
-                    Line::Intent(intent) if intent.server == self.server => pending.push(intent),
-                    Line::Intent(_) => {}
-                    Line::Outcome { id, settled } => {
+                    LogLine::Intent(intent) if intent.server == self.server => pending.push(intent),
+                    LogLine::Intent(_) => {}
+                    LogLine::Outcome { id, settled } => {
                         let Some(of) = pending.iter().position(|intent| intent.id == id) else { continue };
                         let intent = pending.remove(of);
                         if matches!(settled, Settled::Started(_)) {
@@ -148,7 +148,7 @@ impl StartLog {
     }
 
     /// Writes a line, which is not certain to last before the file is synced.
-    fn append(&self, line: &Line) -> io::Result<File> {
+    fn append(&self, line: &LogLine) -> io::Result<File> {
         let directory = self.directory()?;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map_err(|error| about(directory, &error))?;
@@ -197,7 +197,7 @@ impl<'a> Folder<'a> {
     }
 
     /// Adds a line to the current file, for which the lock is needed.
-    fn write(&self, line: &Line) -> io::Result<File> {
+    fn write(&self, line: &LogLine) -> io::Result<File> {
         let mut file = self.file_to_append_to()?;
         if file.metadata()?.len() == 0 {
             // The name of a new file has to last as well.
@@ -227,7 +227,7 @@ impl<'a> Folder<'a> {
     }
 
     /// The lines of a file that can be read; empty if there is no file.
-    fn lines(&self, name: &str) -> io::Result<Vec<Line>> {
+    fn lines(&self, name: &str) -> io::Result<Vec<LogLine>> {
         let Some(file) = found(self.open_file(name, OFlags::RDONLY))? else { return Ok(Vec::new()) };
         let mut bytes = Vec::new();
         // One line may pass the mark.

@@ -20,7 +20,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     net::{Certificates, Dialer, Identity, OwnDialer, Proxies, Roots, Way},
     retry::Policies,
-    transport::{Options, Target, Transport, Wrap, wrap},
+    transport::{Options, ServerAddress, Transport, Wrap, wrap},
 };
 
 /// Room for some 1,600 calls at a time, and few enough to be no burden to a server.
@@ -329,13 +329,13 @@ impl ClientBuilder {
         Ok(Client { caller })
     }
 
-    fn target(&self) -> Result<Target> {
+    fn target(&self) -> Result<ServerAddress> {
         let target = match &self.server {
             // The name is never resolved: the connector decides where it leads.
-            Server::Connector(_) => Target::parse("http://localhost"),
-            Server::Emulator(address) => Target::emulator(address),
-            Server::Endpoint(endpoint) => Target::parse(endpoint),
-            Server::CloudRun => Target::service(self.region.as_deref()),
+            Server::Connector(_) => ServerAddress::parse("http://localhost"),
+            Server::Emulator(address) => ServerAddress::emulator(address),
+            Server::Endpoint(endpoint) => ServerAddress::parse(endpoint),
+            Server::CloudRun => ServerAddress::service(self.region.as_deref()),
         }?;
         if self.certificates.identity.is_some() && !target.is_tls() {
             let message = format!("endpoint {target} is plaintext, and a client certificate needs TLS");
@@ -354,7 +354,7 @@ impl ClientBuilder {
     /// Who calls this server.
     async fn credentials_for(
         &mut self,
-        target: &Target,
+        target: &ServerAddress,
         find: impl Future<Output = Result<Credentials>>,
     ) -> Result<Credentials> {
         if matches!(self.server, Server::Emulator(_) | Server::Connector(_)) {

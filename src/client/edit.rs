@@ -3,7 +3,7 @@
 use tonic::Code;
 
 use crate::{
-    call::{Caller, Failure},
+    call::{Caller, FailedAttempt},
     error::{Error, ErrorKind, Result},
     name::{JobName, is_same},
     proto::{longrunning, run::v2::Job},
@@ -49,6 +49,6 @@ fn replaced(read: &EncodedJob, name: &JobName, job: Job) -> Result<EncodedJob> {
 }
 
 /// Whether the job has changed since it was read.
-fn is_conflict(failure: &Failure) -> bool {
+fn is_conflict(failure: &FailedAttempt) -> bool {
     failure.evidence == Evidence::Rejected && failure.error.code() == Some(Code::Aborted)
 }

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 
 use self::fault::FaultForm;
-use super::{clock::Clock, controls::Controls, journal::Call, rest::code_name, state::Start};
+use super::{clock::Clock, controls::Controls, journal::JournalEntry, rest::code_name, state::Start};
 
 pub(crate) fn router(controls: &Arc<Controls>) -> Router {
     Router::new()
@@ -36,23 +36,23 @@ pub(crate) fn router(controls: &Arc<Controls>) -> Router {
 }
 
 /// A request that cannot be, in the form of the API's own errors.
-struct Refused(StatusCode, Code, String);
+struct AdminError(StatusCode, Code, String);
 
-impl IntoResponse for Refused {
+impl IntoResponse for AdminError {
     fn into_response(self) -> Response {
         let Self(status, code, message) = self;
         let error = json!({"code": status.as_u16(), "message": message, "status": code_name(code)});
-        (status, Page(json!({"error": error}))).into_response()
+        (status, JsonPage(json!({"error": error}))).into_response()
     }
 }
 
-impl From<JsonRejection> for Refused {
+impl From<JsonRejection> for AdminError {
     fn from(rejection: JsonRejection) -> Self {
         Self(rejection.status(), Code::InvalidArgument, rejection.body_text())
     }
 }
 
-impl From<String> for Refused {
+impl From<String> for AdminError {
     fn from(message: String) -> Self {
         Self(StatusCode::BAD_REQUEST, Code::InvalidArgument, message)
     }
@@ -61,31 +61,31 @@ impl From<String> for Refused {
 type Form<T> = Result<Json<T>, JsonRejection>;
 
 /// A page: JSON, and the end of a line for those who read it in a terminal.
-struct Page(Value);
+struct JsonPage(Value);
 
-impl IntoResponse for Page {
+impl IntoResponse for JsonPage {
     fn into_response(self) -> Response {
         ([(header::CONTENT_TYPE, "application/json")], format!("{}\n", self.0)).into_response()
     }
 }
 
-async fn faults(State(controls): State<Arc<Controls>>) -> Page {
-    Page(json!({"faults": controls.faults.list().iter().map(fault::show).collect::<Vec<_>>()}))
+async fn faults(State(controls): State<Arc<Controls>>) -> JsonPage {
+    JsonPage(json!({"faults": controls.faults.list().iter().map(fault::show).collect::<Vec<_>>()}))
 }
 
-async fn set_fault(State(controls): State<Arc<Controls>>, form: Form<FaultForm>) -> Result<Page, Refused> {
+async fn set_fault(State(controls): State<Arc<Controls>>, form: Form<FaultForm>) -> Result<JsonPage, AdminError> {
     let Json(form) = form?;
     controls.faults.set(form.read()?);
     Ok(faults(State(controls)).await)
 }
 
-async fn clear_faults(State(controls): State<Arc<Controls>>) -> Page {
+async fn clear_faults(State(controls): State<Arc<Controls>>) -> JsonPage {
     controls.faults.clear();
     faults(State(controls)).await
 }
 
-async fn journal(State(controls): State<Arc<Controls>>) -> Page {
-    let show = |call: &Call| {
+async fn journal(State(controls): State<Arc<Controls>>) -> JsonPage {
+    let show = |call: &JournalEntry| {
         json!({
             "time": Timestamp::from(call.time).to_string(),
             "rpc": call.rpc,
@@ -95,10 +95,10 @@ async fn journal(State(controls): State<Arc<Controls>>) -> Page {
             "duration": fault::show_duration(call.duration),
         })
     };
-    Page(json!({"calls": controls.journal.list().iter().map(show).collect::<Vec<_>>()}))
+    JsonPage(json!({"calls": controls.journal.list().iter().map(show).collect::<Vec<_>>()}))
 }
 
-async fn ledger(State(controls): State<Arc<Controls>>) -> Page {
+async fn ledger(State(controls): State<Arc<Controls>>) -> JsonPage {
     let show = |start: &Start| {
         json!({
             "time": Timestamp::from(start.time).to_string(),
@@ -107,16 +107,16 @@ async fn ledger(State(controls): State<Arc<Controls>>) -> Page {
             "operation": start.operation.to_string(),
         })
     };
-    Page(json!({"starts": controls.engine.read(|machine| machine.ledger().iter().map(show).collect::<Vec<_>>())}))
+    JsonPage(json!({"starts": controls.engine.read(|machine| machine.ledger().iter().map(show).collect::<Vec<_>>())}))
 }
 
-async fn clock(State(controls): State<Arc<Controls>>) -> Page {
+async fn clock(State(controls): State<Arc<Controls>>) -> JsonPage {
     let kind = match controls.engine.clock() {
         Clock::Real => "real",
         Clock::Virtual => "virtual",
         Clock::Fast => "fast",
     };
-    Page(json!({"clock": kind, "now": Timestamp::from(controls.engine.now()).to_string()}))
+    JsonPage(json!({"clock": kind, "now": Timestamp::from(controls.engine.now()).to_string()}))
 }
 
 #[derive(Deserialize)]
@@ -125,27 +125,31 @@ struct Advance {
     advance: String,
 }
 
-async fn advance_clock(State(controls): State<Arc<Controls>>, form: Form<Advance>) -> Result<Page, Refused> {
+async fn advance_clock(State(controls): State<Arc<Controls>>, form: Form<Advance>) -> Result<JsonPage, AdminError> {
     let Json(Advance { advance }) = form?;
     controls.engine.advance(fault::duration("advance", &advance)?);
     Ok(clock(State(controls)).await)
 }
 
-async fn take_snapshot(State(controls): State<Arc<Controls>>) -> Page {
-    Page(snapshot::take(&controls.engine))
+async fn take_snapshot(State(controls): State<Arc<Controls>>) -> JsonPage {
+    JsonPage(snapshot::take(&controls.engine))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-async fn reset(State(controls): State<Arc<Controls>>, form: Form<Nothing>) -> Result<Page, Refused> {
+async fn reset(State(controls): State<Arc<Controls>>, form: Form<Nothing>) -> Result<JsonPage, AdminError> {
     let Json(Nothing {}) = form?;
     controls.reset();
-    Ok(Page(json!({})))
+    Ok(JsonPage(json!({})))
 }
 
-async fn no_page() -> Refused {
+async fn no_page() -> AdminError {
     let pages = "faults, journal, ledger, clock, snapshot and reset";
-    Refused(StatusCode::NOT_FOUND, Code::NotFound, format!("There is no such page. Under /emulator/v1/ are {pages}."))
+    AdminError(
+        StatusCode::NOT_FOUND,
+        Code::NotFound,
+        format!("There is no such page. Under /emulator/v1/ are {pages}."),
+    )
 }

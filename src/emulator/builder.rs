@@ -19,7 +19,7 @@ use super::{
     engine::{Driver, Engine},
     error::EmulatorError,
     host::Room,
-    iam::{Caller, Iam, Token},
+    iam::{Iam, Principal, Token},
     logs::Logs,
     rest,
     runtime::{
@@ -352,7 +352,7 @@ fn add_samples(engine: &Engine, location: &Location) -> Result<(), EmulatorError
     for (id, job) in sample_jobs() {
         let name = location.job(id).map_err(EmulatorError::sample_name)?;
         let request =
-            service::define(engine, Caller::Unchecked, name, (job, None), false).map_err(EmulatorError::samples)?;
+            service::define(engine, Principal::Unchecked, name, (job, None), false).map_err(EmulatorError::samples)?;
         engine.apply(|machine, now| machine.create_job(request, now)).map_err(EmulatorError::samples)?;
     }
     Ok(())

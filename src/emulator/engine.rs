@@ -24,9 +24,9 @@ use crate::{
     emulator::{
         clock::{Clock, Timekeeper},
         refusal::Refusal,
-        runtime::{Backend, Control, Inadmissible, Report, Runner, Stop, simulated::Agenda},
+        runtime::{AttemptReport, Backend, Control, Inadmissible, Runner, Stop, simulated::Agenda},
         state::{AttemptId, Effects, Launch, Machine, Order},
-        store::{Opened, Store},
+        store::{Store, StoredState},
     },
     name::OperationName,
     proto::{
@@ -37,7 +37,7 @@ use crate::{
 
 #[derive(Debug)]
 pub(crate) struct Engine {
-    state: Mutex<State>,
+    state: Mutex<EngineState>,
     backend: Arc<Backend>,
     outlet: Arc<Outlet>,
     /// Without one nothing lasts, and what follows from an event follows at once.
@@ -47,7 +47,7 @@ pub(crate) struct Engine {
 }
 
 #[derive(Debug)]
-struct State {
+struct EngineState {
     schedule: Schedule,
     /// What a reset goes back to.
     origin: Machine,
@@ -63,14 +63,14 @@ struct Step {
 /// Where what follows from an event goes: to the driver, and to those who wait.
 #[derive(Debug)]
 struct Outlet {
-    commands: mpsc::UnboundedSender<Command>,
+    commands: mpsc::UnboundedSender<DriverCommand>,
     /// Dropping a sender wakes everybody who waits for that operation.
     waits: Mutex<HashMap<OperationName, watch::Sender<()>>>,
 }
 
 /// What the driver is told.
 #[derive(Debug)]
-enum Command {
+enum DriverCommand {
     CarryOut(Order),
     /// End all attempts by force, and forget them.
     Forget,
@@ -87,7 +87,12 @@ enum Wake {
 impl Engine {
     /// The engine, and the driver that has to be run for anything to happen. A reset goes back to the machine given here.
     /// With a place to keep it the machine lasts.
-    pub(crate) fn new(machine: Machine, clock: Clock, backend: Backend, kept: Option<Opened>) -> (Arc<Self>, Driver) {
+    pub(crate) fn new(
+        machine: Machine,
+        clock: Clock,
+        backend: Backend,
+        kept: Option<StoredState>,
+    ) -> (Arc<Self>, Driver) {
         // Unbounded, since the machine must not wait; it gives two orders per attempt at most.
         let (commands, queue) = mpsc::unbounded_channel();
         let agenda = match &backend {
@@ -99,7 +104,7 @@ impl Engine {
         // Time does not go back over a restart either.
         machine.last_moment().into_iter().for_each(|last| timekeeper.move_to(last));
         let schedule = Schedule::new(machine, timekeeper, agenda);
-        let state = Mutex::new(State { schedule, origin });
+        let state = Mutex::new(EngineState { schedule, origin });
         let backend = Arc::new(backend);
         let outlet = Arc::new(Outlet { commands, waits: Mutex::default() });
         let release = Arc::clone(&outlet);
@@ -159,7 +164,7 @@ impl Engine {
     /// Ends all attempts, and is again as it was in the beginning: its things, its ids, and its time.
     pub(crate) fn reset(&self) {
         let mut state = self.lock();
-        let State { schedule, origin } = &mut *state;
+        let EngineState { schedule, origin } = &mut *state;
         let timekeeper = Timekeeper::new(schedule.timekeeper().clock());
         schedule.reset(origin.clone(), timekeeper);
         let ((), effects) = schedule.apply(Machine::lose_attempts);
@@ -266,7 +271,7 @@ impl Engine {
         self.change(|schedule| ((), if jumps { schedule.jump() } else { schedule.advance(Duration::ZERO) }));
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, EngineState> {
         // A panic under the lock is reported where it happened.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -276,11 +281,11 @@ impl Outlet {
     fn pass_on(&self, Step { afresh, effects: Effects { orders, over } }: Step) {
         // Without a driver nothing is running, and nothing starts any more.
         if afresh {
-            _ = self.commands.send(Command::Forget);
+            _ = self.commands.send(DriverCommand::Forget);
             self.waits().clear();
         }
         for order in orders {
-            _ = self.commands.send(Command::CarryOut(order));
+            _ = self.commands.send(DriverCommand::CarryOut(order));
         }
         let mut waits = self.waits();
         for operation in over {
@@ -298,8 +303,8 @@ impl Outlet {
 pub(crate) struct Driver {
     engine: Arc<Engine>,
     backend: Arc<Backend>,
-    queue: mpsc::UnboundedReceiver<Command>,
-    inbox: mpsc::UnboundedReceiver<Report>,
+    queue: mpsc::UnboundedReceiver<DriverCommand>,
+    inbox: mpsc::UnboundedReceiver<AttemptReport>,
     attempts: Attempts,
 }
 
@@ -328,24 +333,24 @@ impl Driver {
         self.attempts.tasks.shutdown().await;
     }
 
-    async fn obey(&mut self, command: Command) {
+    async fn obey(&mut self, command: DriverCommand) {
         match command {
             // A simulation has nothing started: the schedule does it all.
-            Command::CarryOut(Order::Start(launch)) => {
+            DriverCommand::CarryOut(Order::Start(launch)) => {
                 if let Backend::Live(runtime) = &*self.backend {
                     self.attempts.start(&**runtime, launch);
                 }
             }
-            Command::CarryOut(Order::Stop(id)) => self.attempts.stop(&id),
-            Command::Forget => {
+            DriverCommand::CarryOut(Order::Stop(id)) => self.attempts.stop(&id),
+            DriverCommand::Forget => {
                 self.attempts.forget().await;
                 while self.inbox.try_recv().is_ok() {}
             }
         }
     }
 
-    fn hear(&mut self, report: Report) {
-        if let Report::Ended(id, _) = &report {
+    fn hear(&mut self, report: AttemptReport) {
+        if let AttemptReport::Ended(id, _) = &report {
             self.attempts.stops.remove(id);
         }
         self.engine.change(|schedule| ((), schedule.hear(report)));
@@ -368,7 +373,7 @@ impl Wake {
 struct Attempts {
     tasks: JoinSet<()>,
     stops: HashMap<AttemptId, watch::Sender<bool>>,
-    reports: mpsc::UnboundedSender<Report>,
+    reports: mpsc::UnboundedSender<AttemptReport>,
 }
 
 impl Attempts {
@@ -384,11 +389,11 @@ impl Attempts {
             let tell = |report| _ = reports.send(report);
             let announce = async {
                 if has_started.await.is_ok() {
-                    tell(Report::Started(id.clone()));
+                    tell(AttemptReport::Started(id.clone()));
                 }
             };
             let ((), ending) = tokio::join!(announce, attempt);
-            tell(Report::Ended(id, ending));
+            tell(AttemptReport::Ended(id, ending));
         });
     }
 

@@ -4,13 +4,13 @@ use std::{error::Error as StdError, fmt, io, net::SocketAddr, path::Path};
 
 use crate::{emulator::refusal::Refusal, name::NameError};
 
-type Source = Box<dyn StdError + Send + Sync>;
+type Cause = Box<dyn StdError + Send + Sync>;
 
 /// Why an emulator did not start, or did not end well: says what was wrong and what to do.
 #[derive(Debug)]
 pub struct EmulatorError {
     message: String,
-    source: Option<Source>,
+    source: Option<Cause>,
 }
 
 impl EmulatorError {
@@ -52,12 +52,12 @@ impl EmulatorError {
         Self::new("the emulator cannot start a thread: end other programs, or raise `ulimit -u`", Some(error.into()))
     }
 
-    pub(crate) fn unwritable(dir: &Path, error: impl Into<Source>) -> Self {
+    pub(crate) fn unwritable(dir: &Path, error: impl Into<Cause>) -> Self {
         let hint = "it needs a directory that it can write to, with room";
         Self::new(format!("the emulator cannot keep its state in {}: {hint}", dir.display()), Some(error.into()))
     }
 
-    pub(crate) fn unreadable(file: &Path, error: impl Into<Source>) -> Self {
+    pub(crate) fn unreadable(file: &Path, error: impl Into<Cause>) -> Self {
         let hint = "it is left as it is; put back a copy of it, move it away to start afresh, or use another directory";
         Self::new(format!("the state in {} cannot be used: {hint}", file.display()), Some(error.into()))
     }
@@ -72,7 +72,7 @@ impl EmulatorError {
         Self::new(format!("{dir} is open to other users, and {reason}: chmod 700 {dir}"), None)
     }
 
-    pub(crate) fn seed(path: &Path, error: impl Into<Source>) -> Self {
+    pub(crate) fn seed(path: &Path, error: impl Into<Cause>) -> Self {
         Self::new(format!("the seed file {} cannot be used", path.display()), Some(error.into()))
     }
 
@@ -109,7 +109,7 @@ impl EmulatorError {
         Self::new(format!("the emulator panicked, which is a bug in it: {text}"), None)
     }
 
-    fn new(message: impl Into<String>, source: Option<Source>) -> Self {
+    fn new(message: impl Into<String>, source: Option<Cause>) -> Self {
         Self { message: message.into(), source }
     }
 }

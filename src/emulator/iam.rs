@@ -62,14 +62,14 @@ impl fmt::Debug for Token {
 
 /// Who sent a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Caller {
+pub(crate) enum Principal {
     /// Anybody, because no callers are known.
     Unchecked,
     /// A member such as `user:a@example.com`.
     Member(String),
 }
 
-impl Caller {
+impl Principal {
     /// The e-mail address that resources are said to be made by.
     pub(crate) fn email(&self) -> &str {
         match self {
@@ -103,19 +103,19 @@ impl Iam {
     }
 
     /// Who a request with this `authorization` header comes from.
-    pub(crate) fn identify(&self, authorization: Option<&str>) -> Result<Caller, Refusal> {
+    pub(crate) fn identify(&self, authorization: Option<&str>) -> Result<Principal, Refusal> {
         if self.callers.is_empty() {
-            return Ok(Caller::Unchecked);
+            return Ok(Principal::Unchecked);
         }
         let authorization = authorization.ok_or_else(Refusal::no_credentials)?;
         let token = bearer(authorization.as_bytes()).and_then(|token| str::from_utf8(token).ok());
         let member = token.and_then(|token| self.callers.get(&Token(token.to_owned())));
-        member.cloned().map(Caller::Member).ok_or_else(Refusal::bad_credentials)
+        member.cloned().map(Principal::Member).ok_or_else(Refusal::bad_credentials)
     }
 
     /// Whether a caller has a permission, by a grant or by the policy of the job that it is about.
-    pub(crate) fn allows(&self, caller: &Caller, permission: &str, policy: Option<&Policy>) -> bool {
-        let Caller::Member(member) = caller else { return true };
+    pub(crate) fn allows(&self, caller: &Principal, permission: &str, policy: Option<&Policy>) -> bool {
+        let Principal::Member(member) = caller else { return true };
         let members = [member.as_str()].into_iter().chain(EVERYBODY);
         let granted = members.filter_map(|member| self.grants.get(member)).any(|all| all.contains(permission));
         granted || policy.is_some_and(|policy| policy.bindings.iter().any(|binding| binds(binding, member, permission)))
@@ -176,8 +176,8 @@ mod tests {
         iam
     }
 
-    fn alice() -> Caller {
-        Caller::Member(ALICE.to_owned())
+    fn alice() -> Principal {
+        Principal::Member(ALICE.to_owned())
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
         for wrong in [None, Some("secret"), Some("Basic secret"), Some("Bearer Secret"), Some("Bearer ")] {
             assert!(iam.identify(wrong).is_err(), "{wrong:?}");
         }
-        assert_eq!(Iam::default().identify(None), Ok(Caller::Unchecked));
+        assert_eq!(Iam::default().identify(None), Ok(Principal::Unchecked));
     }
 
     #[test]

@@ -16,7 +16,7 @@ const LENGTH: usize = 10_000;
 /// A call that the emulator saw, by gRPC or by REST: see [`Emulator::journal`](super::Emulator::journal).
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct Call {
+pub struct JournalEntry {
     /// When it came in, on the emulator's clock.
     pub time: SystemTime,
     /// What was called.
@@ -37,7 +37,7 @@ pub(crate) struct Journal(Mutex<Pages>);
 
 #[derive(Debug, Default)]
 struct Pages {
-    calls: VecDeque<Call>,
+    calls: VecDeque<JournalEntry>,
     /// How many were forgotten: the number of the first call that is kept.
     forgotten: u64,
     /// All calls since the last [`Journal::clear`], also the forgotten ones.
@@ -46,11 +46,11 @@ struct Pages {
 
 /// The number of a call, counted from 0, and of the first one since the last [`Journal::clear`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry(u64);
+pub(crate) struct CallNumber(u64);
 
 impl Journal {
     /// Notes a call as it comes in.
-    pub(crate) fn open(&self, call: Call) -> Entry {
+    pub(crate) fn open(&self, call: JournalEntry) -> CallNumber {
         let mut pages = self.lock();
         *pages.counts.entry(call.rpc).or_default() += 1;
         if pages.calls.len() == LENGTH {
@@ -58,11 +58,11 @@ impl Journal {
             pages.forgotten += 1;
         }
         pages.calls.push_back(call);
-        Entry(pages.forgotten + pages.calls.len() as u64 - 1)
+        CallNumber(pages.forgotten + pages.calls.len() as u64 - 1)
     }
 
     /// Adds the answer, if the call is still known.
-    pub(crate) fn close(&self, entry: Entry, code: Code, now: SystemTime) {
+    pub(crate) fn close(&self, entry: CallNumber, code: Code, now: SystemTime) {
         let mut pages = self.lock();
         let index = entry.0.checked_sub(pages.forgotten).and_then(|index| usize::try_from(index).ok());
         if let Some(call) = index.and_then(|index| pages.calls.get_mut(index)) {
@@ -71,7 +71,7 @@ impl Journal {
         }
     }
 
-    pub(crate) fn list(&self) -> Vec<Call> {
+    pub(crate) fn list(&self) -> Vec<JournalEntry> {
         self.lock().calls.iter().cloned().collect()
     }
 
@@ -96,8 +96,8 @@ impl Journal {
 mod tests {
     use super::*;
 
-    fn call(resource: usize) -> Call {
-        Call {
+    fn call(resource: usize) -> JournalEntry {
+        JournalEntry {
             time: SystemTime::UNIX_EPOCH,
             rpc: Rpc::GetJob,
             resource: resource.to_string(),

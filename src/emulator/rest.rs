@@ -37,7 +37,7 @@ use tower::Service;
 
 pub(crate) use self::{answer::name as code_name, call::Handler};
 use self::{
-    answer::{Answerer, Failure},
+    answer::{Answerer, RestError},
     fields::Fields,
     query::Query,
     route::Routes,
@@ -128,9 +128,9 @@ async fn transcode(
     rules: &Rules,
     request: Request<Body>,
     query: Query,
-) -> Result<(DynamicMessage, Fields), Failure> {
+) -> Result<(DynamicMessage, Fields), RestError> {
     if let Some(status) = rules.foreign(&request) {
-        return Err(Failure::of(status));
+        return Err(RestError::of(status));
     }
     let (head, body) = request.into_parts();
     query.check()?;
@@ -142,24 +142,24 @@ async fn transcode(
 }
 
 /// The bytes of a body, which can only be JSON: a page can send other types without asking anybody.
-async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
+async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, RestError> {
     let kind = headers.get(header::CONTENT_TYPE);
-    let late = |_| Failure::new(StatusCode::REQUEST_TIMEOUT, Status::deadline_exceeded("The body did not come in."));
+    let late = |_| RestError::new(StatusCode::REQUEST_TIMEOUT, Status::deadline_exceeded("The body did not come in."));
     let body = timeout(BODY_LIMIT, Limited::new(body, MAX_BODY).collect()).await.map_err(late)?;
     let body = body.map_err(unreadable)?.to_bytes();
     if !kind.map_or(body.is_empty(), is_json) {
         let text = "A body must come with the header `Content-Type: application/json`.";
-        return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::invalid_argument(text)));
+        return Err(RestError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::invalid_argument(text)));
     }
     Ok(body)
 }
 
-fn unreadable(error: Box<dyn StdError + Send + Sync>) -> Failure {
+fn unreadable(error: Box<dyn StdError + Send + Sync>) -> RestError {
     if error.is::<LengthLimitError>() {
         let text = format!("The body of a request must not be longer than {MAX_BODY} bytes.");
-        return Failure::new(StatusCode::PAYLOAD_TOO_LARGE, Status::invalid_argument(text));
+        return RestError::new(StatusCode::PAYLOAD_TOO_LARGE, Status::invalid_argument(text));
     }
-    Failure::of(Status::invalid_argument(format!("The body of the request cannot be read: {error}")))
+    RestError::of(Status::invalid_argument(format!("The body of the request cannot be read: {error}")))
 }
 
 fn is_json(kind: &HeaderValue) -> bool {

@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 
 use self::simulated::Simulation;
 use crate::{
-    emulator::state::{AttemptId, Ending, Launch},
+    emulator::state::{AttemptEnd, AttemptId, Launch},
     proto::run::v2::{Container, EnvVar},
 };
 
@@ -57,9 +57,9 @@ impl Backend {
 
 /// What an attempt tells of itself.
 #[derive(Debug)]
-pub(crate) enum Report {
+pub(crate) enum AttemptReport {
     Started(AttemptId),
-    Ended(AttemptId, Ending),
+    Ended(AttemptId, AttemptEnd),
 }
 
 /// Carries out attempts, and says beforehand what it can run.
@@ -71,7 +71,7 @@ pub(crate) trait Runner: fmt::Debug + Send + Sync {
     fn admits_variables(&self, variables: &[EnvVar]) -> Result<(), Inadmissible>;
 
     /// Runs one attempt to its end. Dropping the future ends the attempt as well, by force.
-    fn run(&self, launch: Launch, control: Control) -> BoxFuture<'static, Ending>;
+    fn run(&self, launch: Launch, control: Control) -> BoxFuture<'static, AttemptEnd>;
 
     /// Ends everything by force, before it returns, and runs nothing any more.
     fn kill_all(&self);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_path_to_error::Track;
 
 use crate::{
-    emulator::{EmulatorError, Quota, Startup, engine::Engine, iam::Caller, service},
+    emulator::{EmulatorError, Quota, Startup, engine::Engine, iam::Principal, service},
     name::Location,
     proto::{DESCRIPTORS, run::v2::Job},
 };
@@ -30,7 +30,7 @@ pub(crate) struct Seed {
     /// The local command that an image stands for.
     pub(crate) images: BTreeMap<String, Vec<String>>,
     /// Jobs by id, as they would be created.
-    pub(crate) jobs: BTreeMap<String, Definition>,
+    pub(crate) jobs: BTreeMap<String, SeedJob>,
     /// Who calls, by bearer token. Without any, everybody may do everything.
     pub(crate) callers: BTreeMap<String, SeedCaller>,
     pub(crate) quotas: Option<Quota>,
@@ -50,9 +50,9 @@ pub(crate) struct SeedCaller {
 
 /// A `google.cloud.run.v2.Job` in canonical JSON.
 #[derive(Debug)]
-pub(crate) struct Definition(pub(crate) Job);
+pub(crate) struct SeedJob(pub(crate) Job);
 
-impl<'de> Deserialize<'de> for Definition {
+impl<'de> Deserialize<'de> for SeedJob {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let message = JOB.clone().ok_or_else(|| D::Error::custom("the descriptors are not whole"))?;
         let job = DynamicMessage::deserialize(message, deserializer)?;
@@ -82,11 +82,11 @@ impl Seed {
         let project = self.project.unwrap_or_else(|| location.project().to_owned());
         let region = self.region.unwrap_or_else(|| location.region().to_owned());
         let location = Location::new(project, region).map_err(|error| error.to_string())?;
-        for (id, Definition(job)) in self.jobs {
+        for (id, SeedJob(job)) in self.jobs {
             let wrong = |reason: &dyn fmt::Display| format!("jobs.{id}: {reason}");
             let name = location.job(id.as_str()).map_err(|error| wrong(&error))?;
             if engine.read(|machine| machine.job(&name)).is_err() {
-                let request = service::define(engine, Caller::Unchecked, name, (job, None), false)
+                let request = service::define(engine, Principal::Unchecked, name, (job, None), false)
                     .map_err(|refusal| wrong(&refusal))?;
                 engine.apply(|machine, now| machine.create_job(request, now)).map_err(|refusal| wrong(&refusal))?;
             }
@@ -134,13 +134,13 @@ jobs:
     #[test]
     fn a_job_is_what_canonical_json_says_in_yaml_or_in_json() {
         let seed = Seed::parse(GOOD).expect("it is good");
-        let Definition(job) = &seed.jobs["screenshot"];
+        let SeedJob(job) = &seed.jobs["screenshot"];
         let template = job.template.as_ref().expect("it has one");
         let task = template.template.as_ref().expect("it has one");
         assert_eq!((template.task_count, task.timeout.map(|limit| limit.seconds)), (2, Some(300)));
         assert_eq!(task.containers[0].args, ["https://example.com"]);
         let json = r#"{"jobs": {"j": {"template": {"taskCount": 3}}}}"#;
-        let Definition(job) = &Seed::parse(json).expect("it is good").jobs["j"];
+        let SeedJob(job) = &Seed::parse(json).expect("it is good").jobs["j"];
         assert_eq!(job.template.as_ref().map(|template| template.task_count), Some(3));
     }
 

@@ -21,7 +21,7 @@ use crate::{
     emulator::{
         engine::Engine,
         fault::Lag,
-        iam::{Caller, Needs},
+        iam::{Needs, Principal},
         refusal::Refusal,
     },
     name::NameError,
@@ -51,7 +51,7 @@ pub(crate) fn routes(engine: &Arc<Engine>) -> Routes {
 }
 
 /// A request that its caller may make, and that caller. No handler gets at a request in another way.
-fn admit<R: Needs>(engine: &Engine, request: Request<R>) -> Result<(Caller, R), Refusal> {
+fn admit<R: Needs>(engine: &Engine, request: Request<R>) -> Result<(Principal, R), Refusal> {
     let (metadata, _, request) = request.into_parts();
     // What is no text is no token either.
     let authorization = metadata.get("authorization").map(|value| value.to_str().unwrap_or_default());
@@ -61,9 +61,9 @@ fn admit<R: Needs>(engine: &Engine, request: Request<R>) -> Result<(Caller, R), 
 
 /// What a call gets to see whose answer lags behind, which only a fault brings about: what is old enough.
 #[derive(Clone, Copy, Debug)]
-struct Seen(Option<SystemTime>);
+struct Visible(Option<SystemTime>);
 
-impl Seen {
+impl Visible {
     fn by<R>(engine: &Engine, request: &Request<R>) -> Self {
         let lag = request.extensions().get::<Lag>();
         Self(lag.and_then(|Lag(time)| engine.now().checked_sub(*time)))

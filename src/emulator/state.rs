@@ -33,12 +33,12 @@ pub(crate) use self::{
     define::JobRequest,
     ids::Ids,
     read::{Cursor, Everything},
-    record::{Change, Restoration, Table},
+    record::{Restoration, StateChange, Table},
     run::RunRequest,
-    task::Ending,
+    task::AttemptEnd,
     view::DELAYED_EXECUTION_EXCEEDING_DURATION_LIMIT,
 };
-use self::{execution::ExecutionRecord, job::JobRecord, operation::Progress, ordered::OrderedMap};
+use self::{execution::ExecutionRecord, job::JobRecord, operation::OperationSubject, ordered::OrderedMap};
 use crate::{
     emulator::{
         iam::Iam,
@@ -112,7 +112,7 @@ pub(crate) struct Machine {
     meter: Meter,
     jobs: OrderedMap<JobName, JobRecord>,
     executions: OrderedMap<ExecutionName, ExecutionRecord>,
-    operations: OrderedMap<OperationName, Progress>,
+    operations: OrderedMap<OperationName, OperationSubject>,
     startups: Startups,
     /// When running attempts run out of time.
     deadlines: BTreeSet<(SystemTime, AttemptId)>,

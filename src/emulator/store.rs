@@ -18,19 +18,19 @@ use tokio::{sync::watch, task::spawn_blocking};
 use self::disk::Disk;
 use crate::emulator::{
     EmulatorError,
-    state::{Change, Machine},
+    state::{Machine, StateChange},
 };
 
-type Failure = Box<dyn StdError + Send + Sync>;
+type DiskError = Box<dyn StdError + Send + Sync>;
 
 /// What has to be on disk, and what waits for that.
-type Batch<T> = (Vec<Change>, T);
+type Batch<T> = (Vec<StateChange>, T);
 
 /// The way to the disk. `T` is what follows from an event.
 #[derive(Debug)]
 pub(crate) struct Store<T> {
     queue: Mutex<Queue<T>>,
-    progress: watch::Receiver<Progress>,
+    progress: watch::Receiver<WriterProgress>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -44,32 +44,32 @@ struct Queue<T> {
 
 /// How far the writer is.
 #[derive(Clone, Debug, Default)]
-struct Progress {
+struct WriterProgress {
     committed: u64,
     failure: Option<Arc<str>>,
 }
 
 /// State on disk that was read and is not written to yet.
 #[derive(Debug)]
-pub(crate) struct Opened(Disk);
+pub(crate) struct StoredState(Disk);
 
 /// Opens the directory for this emulator alone, and reads the machine that was kept there, or gives back the fresh one.
-pub(crate) async fn open(dir: &Path, fresh: Machine) -> Result<(Opened, Machine), EmulatorError> {
+pub(crate) async fn open(dir: &Path, fresh: Machine) -> Result<(StoredState, Machine), EmulatorError> {
     let dir = dir.to_owned();
     // Reading a large state takes a while.
     let opened = spawn_blocking(move || Disk::open(&dir, fresh)).await.map_err(EmulatorError::worker)?;
-    opened.map(|(disk, machine)| (Opened(disk), machine))
+    opened.map(|(disk, machine)| (StoredState(disk), machine))
 }
 
 impl<T> Store<T> {
     /// Starts to write. `release` is given what follows from an event when all of that event is on disk, in the order of
     /// the events.
-    pub(crate) fn start(Opened(disk): Opened, release: impl Fn(T) + Send + 'static) -> Self
+    pub(crate) fn start(StoredState(disk): StoredState, release: impl Fn(T) + Send + 'static) -> Self
     where
         T: Send + 'static,
     {
         let (batches, queue) = mpsc::channel();
-        let (report, progress) = watch::channel(Progress::default());
+        let (report, progress) = watch::channel(WriterProgress::default());
         let writer = thread::spawn(move || write_all(&disk, &queue, &report, release));
         Self {
             queue: Mutex::new(Queue { batches: Some(batches), count: 0 }),
@@ -79,7 +79,7 @@ impl<T> Store<T> {
     }
 
     /// Takes what an event has changed, and what follows from it. Events come in their order.
-    pub(crate) fn write(&self, changes: Vec<Change>, then: T) {
+    pub(crate) fn write(&self, changes: Vec<StateChange>, then: T) {
         let mut queue = lock(&self.queue);
         queue.count += 1;
         if let Some(batches) = &queue.batches {
@@ -140,7 +140,12 @@ impl<T> Drop for Store<T> {
 }
 
 /// Writes until nobody has anything to write any more, or until that fails.
-fn write_all<T>(disk: &Disk, queue: &mpsc::Receiver<Batch<T>>, report: &watch::Sender<Progress>, release: impl Fn(T)) {
+fn write_all<T>(
+    disk: &Disk,
+    queue: &mpsc::Receiver<Batch<T>>,
+    report: &watch::Sender<WriterProgress>,
+    release: impl Fn(T),
+) {
     while let Ok(first) = queue.recv() {
         let (changes, follow): (Vec<_>, Vec<_>) = [first].into_iter().chain(queue.try_iter()).unzip();
         if let Err(error) = disk.commit(changes.into_iter().flatten()) {

@@ -69,15 +69,15 @@ impl<S: Handler<Future: 'static> + Sync> Service<Request<Body>> for V1<S> {
         let (rules, logs) = (Arc::clone(&self.rules), Arc::clone(&self.logs));
         Box::pin(async move {
             if let Some(status) = rules.foreign(&request) {
-                return Ok(Failure::of(StatusCode::FORBIDDEN, "PERMISSION_DENIED", status.message()).response());
+                return Ok(V1Error::of(StatusCode::FORBIDDEN, "PERMISSION_DENIED", status.message()).response());
             }
             let (head, body) = request.into_parts();
-            let call = Call { inner, head, rules, logs };
+            let call = V1Request { inner, head, rules, logs };
             let answer = match read(body).await {
                 Ok(body) => call.answer(route, body).await,
                 Err(failure) => Err(failure),
             };
-            Ok(answer.map_or_else(Failure::response, |answer| response(StatusCode::OK, &answer)))
+            Ok(answer.map_or_else(V1Error::response, |answer| response(StatusCode::OK, &answer)))
         })
     }
 }
@@ -155,9 +155,9 @@ fn is_about_policy(method: &Method, job: &str) -> bool {
 
 /// An answer that is an error, in the envelope of Google's APIs.
 #[derive(Debug)]
-struct Failure(StatusCode, Value);
+struct V1Error(StatusCode, Value);
 
-impl Failure {
+impl V1Error {
     fn of(code: StatusCode, status: &str, message: &str) -> Self {
         Self(code, json!({"error": {"code": code.as_u16(), "message": message, "status": status}}))
     }
@@ -176,15 +176,15 @@ impl Failure {
 }
 
 /// One request on its way.
-struct Call<S> {
+struct V1Request<S> {
     inner: S,
     head: Parts,
     rules: Arc<Rules>,
     logs: Arc<Logs>,
 }
 
-impl<S: Handler + Sync> Call<S> {
-    async fn answer(self, route: Route, body: Value) -> Result<Value, Failure> {
+impl<S: Handler + Sync> V1Request<S> {
+    async fn answer(self, route: Route, body: Value) -> Result<Value, V1Error> {
         match route {
             Route::Renumbered(path) => {
                 let body = (self.head.method == Method::POST).then_some(body);
@@ -210,7 +210,7 @@ impl<S: Handler + Sync> Call<S> {
                 match id {
                     None if self.head.method == Method::GET => self.list(&project, kind).await,
                     None if self.head.method == Method::POST && kind == Kind::Job => self.create(&project, body).await,
-                    None => Err(Failure::no_method()),
+                    None => Err(V1Error::no_method()),
                     Some(id) => self.single(&project, kind, &id, verb.as_deref(), body).await,
                 }
             }
@@ -225,7 +225,7 @@ impl<S: Handler + Sync> Call<S> {
         id: &str,
         verb: Option<&str>,
         body: Value,
-    ) -> Result<Value, Failure> {
+    ) -> Result<Value, V1Error> {
         let (path, present) = self.find(project, kind, id).await?;
         match (&self.head.method, kind, verb) {
             (&Method::GET, _, None) => Ok(kind.show(&present)),
@@ -247,11 +247,11 @@ impl<S: Handler + Sync> Call<S> {
                 self.v2(Method::DELETE, &path, None).await?;
                 Ok(json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}))
             }
-            _ => Err(Failure::no_method()),
+            _ => Err(V1Error::no_method()),
         }
     }
 
-    async fn create(&self, project: &str, body: Value) -> Result<Value, Failure> {
+    async fn create(&self, project: &str, body: Value) -> Result<Value, V1Error> {
         let id = body["metadata"]["name"].as_str().unwrap_or_default();
         let region = self.region().unwrap_or_else(|| self.regions(project).remove(0));
         let path = format!("/v2/projects/{project}/locations/{region}/jobs?jobId={id}");
@@ -260,7 +260,7 @@ impl<S: Handler + Sync> Call<S> {
     }
 
     /// One region's list, a page at a time, or that of all regions.
-    async fn list(&self, project: &str, kind: Kind) -> Result<Value, Failure> {
+    async fn list(&self, project: &str, kind: Kind) -> Result<Value, V1Error> {
         let parameters: Vec<_> =
             form_urlencoded::parse(self.head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
         let parameter = |name: &str| {
@@ -291,9 +291,9 @@ impl<S: Handler + Sync> Call<S> {
 
     /// Where a resource is in v2, and what it is now. v1 does not say which job an execution belongs to, nor which
     /// execution a task: their ids begin with those.
-    async fn find(&self, project: &str, kind: Kind, id: &str) -> Result<(String, Value), Failure> {
+    async fn find(&self, project: &str, kind: Kind, id: &str) -> Result<(String, Value), V1Error> {
         let regions = self.region().map_or_else(|| self.regions(project), |region| vec![region]);
-        let mut missing = Failure::no_method();
+        let mut missing = V1Error::no_method();
         for region in &regions {
             for name in kind.names(id) {
                 let path = format!("/v2/projects/{project}/locations/{region}/{name}");
@@ -307,10 +307,10 @@ impl<S: Handler + Sync> Call<S> {
     }
 
     /// A v2 request in the name of this one's caller.
-    async fn v2(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+    async fn v2(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, V1Error> {
         let mut uri = self.head.uri.clone().into_parts();
-        uri.path_and_query = Some(path.parse().map_err(|_| Failure::invalid("The name is malformed."))?);
-        let uri = Uri::from_parts(uri).map_err(|_| Failure::invalid("The address is malformed."))?;
+        uri.path_and_query = Some(path.parse().map_err(|_| V1Error::invalid("The name is malformed."))?);
+        let uri = Uri::from_parts(uri).map_err(|_| V1Error::invalid("The address is malformed."))?;
         let body = body.map_or_else(Body::empty, |body| Body::new(body.to_string()));
         let mut request = Request::new(body);
         (*request.method_mut(), *request.uri_mut()) = (method, uri);
@@ -322,7 +322,7 @@ impl<S: Handler + Sync> Call<S> {
         let status = answer.status();
         let bytes = answer.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         let answer = serde_json::from_slice(&bytes).unwrap_or_default();
-        if status.is_success() { Ok(answer) } else { Err(Failure(status, answer)) }
+        if status.is_success() { Ok(answer) } else { Err(V1Error(status, answer)) }
     }
 
     /// The region that the request was addressed to.
@@ -407,15 +407,15 @@ fn region(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     Some(region.to_owned())
 }
 
-async fn read(body: Body) -> Result<Value, Failure> {
+async fn read(body: Body) -> Result<Value, V1Error> {
     let bytes: Bytes = match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => body.to_bytes(),
-        Err(_) => return Err(Failure::invalid("The body is too long, or did not come in.")),
+        Err(_) => return Err(V1Error::invalid("The body is too long, or did not come in.")),
     };
     if bytes.is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_slice(&bytes).map_err(|error| Failure::invalid(&format!("The body is not JSON: {error}.")))
+    serde_json::from_slice(&bytes).map_err(|error| V1Error::invalid(&format!("The body is not JSON: {error}.")))
 }
 
 fn response(status: StatusCode, value: &Value) -> Response<Body> {

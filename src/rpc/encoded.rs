@@ -9,7 +9,7 @@ use super::{
     graft::graft,
 };
 use crate::{
-    call::{Call, Caller, Failure, Reply},
+    call::{Call, Caller, FailedAttempt, Reply},
     error::{Error, ErrorKind, Result},
     name::JobName,
     proto::{
@@ -83,7 +83,11 @@ impl Caller {
     }
 
     /// A failure says what is known of its effect.
-    pub(crate) async fn update_encoded_job(&self, name: &JobName, job: &EncodedJob) -> Result<Operation, Failure> {
+    pub(crate) async fn update_encoded_job(
+        &self,
+        name: &JobName,
+        job: &EncodedJob,
+    ) -> Result<Operation, FailedAttempt> {
         let message = UpdateEncodedJobRequest { job: job.bytes.clone() };
         let method = UPDATE_JOB.with_messages();
         self.start(&Call::new("update job", name, &method, Routing::location(name.location()), &message)).await

@@ -13,7 +13,7 @@ use tonic::Code;
 
 use super::{failed, find, unlooked};
 use crate::{
-    call::{Caller, Failure},
+    call::{Caller, FailedAttempt},
     error::{Error, ErrorKind, Result},
     name::{ExecutionName, JobName},
     operation::Operation,
@@ -251,7 +251,7 @@ impl TokenStart<'_> {
 }
 
 /// Whether somebody else was faster: the job has changed since it was read, or has started this very execution.
-fn is_conflict(failure: &Failure) -> bool {
+fn is_conflict(failure: &FailedAttempt) -> bool {
     failure.evidence == Evidence::Rejected && matches!(failure.error.code(), Some(Code::Aborted | Code::AlreadyExists))
 }
 

@@ -20,7 +20,7 @@ use http_body_util::{BodyExt as _, Full};
 use percent_encoding::percent_decode;
 use tonic::{Code, Status, codegen::StdError as BoxError, metadata::MetadataMap};
 
-use super::exchange::{Flight, Trouble};
+use super::exchange::{ExchangeFailure, Flight};
 use crate::error::{Error, ErrorKind};
 
 /// Whether compressed, and the length of the message (4 bytes).
@@ -40,10 +40,10 @@ const BASE64: engine::GeneralPurpose = engine::GeneralPurpose::new(
 );
 
 /// The message of a successful answer, which may have this many bytes.
-pub(super) async fn message<B>(answer: Response<B>, most: usize) -> Result<Chunks, Trouble>
+pub(super) async fn message<B>(answer: Response<B>, most: usize) -> Result<Chunks, ExchangeFailure>
 where
     B: Body<Data = Bytes>,
-    Trouble: From<B::Error>,
+    ExchangeFailure: From<B::Error>,
 {
     let (mut head, body) = answer.into_parts();
     let mut body = pin!(body);
@@ -51,7 +51,7 @@ where
         return Err(foreign(head.status, body).await.into());
     }
     if let Some(status) = status(&mut head.headers) {
-        return Err(Trouble::in_head(&status));
+        return Err(ExchangeFailure::in_head(&status));
     }
     let (mut chunks, mut trailers) = (Chunks::default(), HeaderMap::new());
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
@@ -69,7 +69,7 @@ where
     match status(&mut trailers) {
         // A status split between head and trailers proves nothing.
         Some(status) if begins_status(&head.headers) => Err(Error::from_peer(&status).into()),
-        Some(status) => Err(Trouble::in_trailers(&status)),
+        Some(status) => Err(ExchangeFailure::in_trailers(&status)),
         None => Err(protocol("the answer ends without a gRPC status").into()),
     }
 }

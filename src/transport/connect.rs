@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    Target,
+    ServerAddress,
     connection::{Connect, Opened, over},
 };
 use crate::{
@@ -26,7 +26,12 @@ pub(crate) const H2: &[u8] = b"h2";
 ///
 /// # Errors
 /// When TLS is asked for and cannot be set up.
-pub(super) fn to_server(target: &Target, way: Way, certificates: &Certificates, limit: Duration) -> Result<Connect> {
+pub(super) fn to_server(
+    target: &ServerAddress,
+    way: Way,
+    certificates: &Certificates,
+    limit: Duration,
+) -> Result<Connect> {
     let tls = if target.is_tls() { Some(Tls::new(H2, certificates)?) } else { None };
     let uri = target.uri().clone();
     Ok(Box::new(move |freed| {

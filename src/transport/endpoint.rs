@@ -11,11 +11,11 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// A server to connect to: scheme, host and port, and nothing else.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Target {
+pub(crate) struct ServerAddress {
     uri: Uri,
 }
 
-impl Target {
+impl ServerAddress {
     /// The service itself: the regional host when a region is known, else the global one.
     pub(crate) fn service(region: Option<&str>) -> Result<Self> {
         match region {
@@ -100,7 +100,7 @@ impl Target {
     }
 }
 
-impl Display for Target {
+impl Display for ServerAddress {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let scheme = self.uri.scheme_str().unwrap_or_default();
         write!(f, "{scheme}://{}", self.uri.authority().map_or("", |authority| authority.as_str()))
@@ -124,11 +124,11 @@ mod tests {
             ("http://127.0.0.1:8085", "http://127.0.0.1:8085"),
             ("[::1]:443", "https://[::1]:443"),
         ] {
-            assert_eq!(Target::parse(text).expect(text).to_string(), printed);
+            assert_eq!(ServerAddress::parse(text).expect(text).to_string(), printed);
         }
-        assert_eq!(Target::emulator("localhost:8085").expect("HOST:PORT").to_string(), "http://localhost:8085");
+        assert_eq!(ServerAddress::emulator("localhost:8085").expect("HOST:PORT").to_string(), "http://localhost:8085");
         assert_eq!(
-            Target::service(Some("us-central1")).expect("regional").to_string(),
+            ServerAddress::service(Some("us-central1")).expect("regional").to_string(),
             "https://us-central1-run.googleapis.com"
         );
     }
@@ -147,17 +147,17 @@ mod tests {
             ("https://host:", "port"),
             ("ho st", "not a URL"),
         ] {
-            let error = Target::parse(text).expect_err(text);
+            let error = ServerAddress::parse(text).expect_err(text);
             assert!(error.to_string().contains(reason), "{text}: {error}");
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
         }
-        assert!(Target::emulator("localhost").is_err());
-        assert!(Target::emulator("https://localhost:1").is_err());
+        assert!(ServerAddress::emulator("localhost").is_err());
+        assert!(ServerAddress::emulator("https://localhost:1").is_err());
     }
 
     #[test]
     fn user_information_is_refused_and_not_repeated() {
-        let error = Target::parse("https://me:canary@host").expect_err("user information");
+        let error = ServerAddress::parse("https://me:canary@host").expect_err("user information");
         assert!(!error.to_string().contains("canary"));
     }
 
@@ -174,7 +174,7 @@ mod tests {
             ("http://0.0.0.0:1", false),
             ("http://[::ffff:10.0.0.1]:1", false),
         ] {
-            assert_eq!(Target::parse(text).expect(text).check_for_tokens(false).is_ok(), may, "{text}");
+            assert_eq!(ServerAddress::parse(text).expect(text).check_for_tokens(false).is_ok(), may, "{text}");
         }
     }
 }

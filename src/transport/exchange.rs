@@ -26,7 +26,7 @@ use crate::{
 
 /// A failed attempt, and what is known of its effect.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct FailedAttempt {
     pub(crate) error: Error,
     pub(crate) evidence: Evidence,
     /// The generation of the token that it carried.
@@ -35,13 +35,13 @@ pub(crate) struct Failure {
 
 /// Why an exchange did not end with a message.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(super) struct ExchangeFailure {
     error: Error,
     broken: Option<Broken>,
     status: Option<Told>,
 }
 
-impl Trouble {
+impl ExchangeFailure {
     /// The head of the answer has this status.
     pub(super) fn in_head(status: &Status) -> Self {
         Self { error: Error::from_peer(status), broken: None, status: Some(Told::InHead(status.code())) }
@@ -59,25 +59,25 @@ impl Trouble {
     }
 }
 
-impl From<Error> for Trouble {
+impl From<Error> for ExchangeFailure {
     fn from(error: Error) -> Self {
         Self { error, broken: Some(Broken::Otherwise), status: None }
     }
 }
 
-impl From<Trouble> for Error {
-    fn from(trouble: Trouble) -> Self {
+impl From<ExchangeFailure> for Error {
+    fn from(trouble: ExchangeFailure) -> Self {
         trouble.error
     }
 }
 
-impl From<Status> for Trouble {
+impl From<Status> for ExchangeFailure {
     fn from(status: Status) -> Self {
         Error::from_peer(&status).into()
     }
 }
 
-impl From<h2::Error> for Trouble {
+impl From<h2::Error> for ExchangeFailure {
     fn from(cause: h2::Error) -> Self {
         Self { broken: Some(Broken::from(&cause)), error: broken(&cause), status: None }
     }
@@ -171,9 +171,9 @@ impl Exchange {
     /// What it came to, with what that proves of the request. `limit` is the time that it was given.
     pub(super) fn settle(
         mut self,
-        outcome: Option<Result<Chunks, Trouble>>,
+        outcome: Option<Result<Chunks, ExchangeFailure>>,
         limit: Duration,
-    ) -> Result<Chunks, Failure> {
+    ) -> Result<Chunks, FailedAttempt> {
         let seen = self.flight.as_mut().map(Flight::close).unwrap_or_default();
         let (error, broken, status) = match outcome {
             Some(Ok(message)) if seen.message == Message::Left => return Ok(message),
@@ -181,7 +181,7 @@ impl Exchange {
                 let message = "the server answered before the request was sent to it";
                 (Error::new(ErrorKind::Protocol, message), Some(Broken::Otherwise), None)
             }
-            Some(Err(Trouble { error, broken, status })) => (error, broken, status),
+            Some(Err(ExchangeFailure { error, broken, status })) => (error, broken, status),
             None => {
                 self.flight.iter().for_each(|flight| flight.suspect(limit));
                 (late(limit), Some(Broken::Otherwise), None)
@@ -191,7 +191,7 @@ impl Exchange {
             Some(flight) if broken.is_some() => explained(error, &flight.ledger),
             _ => error,
         };
-        Err(Failure { error, evidence: evidence(&Record { seen, broken, status }), token: self.token })
+        Err(FailedAttempt { error, evidence: evidence(&Record { seen, broken, status }), token: self.token })
     }
 }
 

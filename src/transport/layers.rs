@@ -20,7 +20,7 @@ use tower::{Layer, Service, ServiceExt as _, util::BoxCloneSyncService};
 use super::{
     Transport,
     answer::{self, Answer, Chunks},
-    exchange::{self, Exchange, Failure, Trouble},
+    exchange::{self, Exchange, ExchangeFailure, FailedAttempt},
     pool::Lease,
 };
 use crate::{
@@ -57,7 +57,7 @@ pub(super) async fn send(
     mut request: Request<Bytes>,
     most: usize,
     limit: Duration,
-) -> Result<Chunks, Failure> {
+) -> Result<Chunks, FailedAttempt> {
     let witness = Witness::new(most);
     request.extensions_mut().insert(witness.clone());
     let request = request.map(|message| Body::new(Full::new(message)));
@@ -93,7 +93,7 @@ struct Testimony {
     is_over: bool,
     exchange: Exchange,
     /// How the exchange ended; a message went back through the layers.
-    ended: Option<Result<(), Trouble>>,
+    ended: Option<Result<(), ExchangeFailure>>,
 }
 
 impl Testimony {
@@ -137,7 +137,7 @@ impl Witness {
     }
 
     /// Notes how the exchange ended, and makes of that what goes back through the layers.
-    pub(super) fn ended(&self, outcome: Result<Chunks, Trouble>) -> Result<Response<Answer>, Status> {
+    pub(super) fn ended(&self, outcome: Result<Chunks, ExchangeFailure>) -> Result<Response<Answer>, Status> {
         let (ended, back) = match outcome {
             Ok(message) => (Ok(()), Ok(Answer::of_message(message))),
             Err(trouble) => {
@@ -150,7 +150,7 @@ impl Witness {
     }
 
     /// What it came to, with what that proves of the request. `answered` is what came out of the layers in time.
-    fn settle(&self, answered: Option<Result<Chunks, Error>>, limit: Duration) -> Result<Chunks, Failure> {
+    fn settle(&self, answered: Option<Result<Chunks, Error>>, limit: Duration) -> Result<Chunks, FailedAttempt> {
         let mut testimony = self.testimony();
         testimony.is_over = true;
         let exchange = mem::take(&mut testimony.exchange);
@@ -165,7 +165,7 @@ impl Witness {
             // Kept by a layer, or answered by the service and refused afterwards.
             (_, _, answered) => {
                 let error = answered.and_then(Result::err).unwrap_or_else(|| exchange::late(limit));
-                Err(Failure { error, evidence: Evidence::Ambiguous, token: exchange.token })
+                Err(FailedAttempt { error, evidence: Evidence::Ambiguous, token: exchange.token })
             }
         }
     }

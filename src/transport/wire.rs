@@ -275,7 +275,7 @@ impl<S> Wire<S> {
     }
 
     /// Goes through bytes that are about to be written, and claims the messages that leave with them.
-    fn plan(&mut self, bytes: &[IoSlice<'_>]) -> Plan {
+    fn plan(&mut self, bytes: &[IoSlice<'_>]) -> WritePlan {
         let mut frames = self.outgoing;
         let mut at = 0;
         self.claimed.clear();
@@ -291,12 +291,12 @@ impl<S> Wire<S> {
                     Outgoing::Claim => self.claimed.push((at.saturating_sub(HEAD), frame.map_or(0, |f| f.stream))),
                     Outgoing::KeepBack => {
                         let length = HEAD + frame.map_or(0, |frame| frame.length);
-                        return Plan::KeepBack { begin: at.checked_sub(HEAD), length };
+                        return WritePlan::KeepBack { begin: at.checked_sub(HEAD), length };
                     }
                 }
             }
         }
-        Plan::Write(frames)
+        WritePlan::Write(frames)
     }
 
     /// Takes back the claim to messages whose last frames the socket has not begun to take.
@@ -314,7 +314,7 @@ impl<S> Wire<S> {
 }
 
 /// What may be written of some bytes.
-enum Plan {
+enum WritePlan {
     /// All of them; the frames are here afterwards.
     Write(Frames),
     /// Those before the last frame of a message that was withdrawn. It begins there, or before these bytes.
@@ -332,7 +332,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
             return Poll::Ready(Ok(passed));
         }
         match self.plan(bytes) {
-            Plan::Write(frames) => {
+            WritePlan::Write(frames) => {
                 let total: usize = bytes.iter().map(|slice| slice.len()).sum();
                 let polled = Pin::new(&mut self.socket).poll_write_vectored(cx, bytes);
                 let written = if let Poll::Ready(Ok(written)) = polled { written } else { 0 };
@@ -344,13 +344,13 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
                 }
                 polled
             }
-            Plan::KeepBack { begin: Some(0), length } => {
+            WritePlan::KeepBack { begin: Some(0), length } => {
                 // What h2 has counted against the connection's window will not be given back: no new calls.
                 self.ledger.retire();
                 self.kept_back = length;
                 self.write(cx, bytes)
             }
-            Plan::KeepBack { begin: Some(begin), .. } => {
+            WritePlan::KeepBack { begin: Some(begin), .. } => {
                 let before = &first[..begin.min(first.len())];
                 let polled = Pin::new(&mut self.socket).poll_write(cx, before);
                 let written = if let Poll::Ready(Ok(written)) = polled { written } else { 0 };
@@ -359,7 +359,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
                 polled
             }
             // A part of its head is written: nothing but the end of the connection keeps the rest back.
-            Plan::KeepBack { begin: None, .. } => {
+            WritePlan::KeepBack { begin: None, .. } => {
                 Poll::Ready(Err(io::Error::other("a request was given up in the middle of a write")))
             }
         }

@@ -21,21 +21,21 @@ const LARGEST_OUTPUT: u64 = 256 * 1024;
 const ALLOW: &str = "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES";
 
 pub(in crate::auth) enum Subject {
-    File { path: PathBuf, format: Format },
-    Url { url: Uri, headers: Vec<(HeaderName, HeaderValue)>, format: Format },
+    File { path: PathBuf, format: TokenFormat },
+    Url { url: Uri, headers: Vec<(HeaderName, HeaderValue)>, format: TokenFormat },
     Program(Box<Program>),
 }
 
 /// `credential_source` of a file.
 #[derive(Deserialize)]
-struct Named {
+struct CredentialSource {
     environment_id: Option<String>,
     file: Option<PathBuf>,
     url: Option<String>,
     #[serde(default)]
     headers: HashMap<String, String>,
     #[serde(default)]
-    format: Format,
+    format: TokenFormat,
     executable: Option<Executable>,
     certificate: Option<Value>,
 }
@@ -43,7 +43,7 @@ struct Named {
 /// How a token stands in a file or an answer.
 #[derive(Default, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-pub(in crate::auth) enum Format {
+pub(in crate::auth) enum TokenFormat {
     #[default]
     Text,
     Json {
@@ -83,14 +83,16 @@ impl Subject {
         trust: &Trust,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, String> {
-        let named: Named =
+        let named: CredentialSource =
             file::read_value(&file.credential_source).map_err(|why| format!("its credential_source: {why}"))?;
         match named {
-            Named { environment_id: Some(id), .. } if id.starts_with("aws") => Err(AWS.to_owned()),
-            Named { certificate: Some(_), .. } => Err(CERTIFICATE.to_owned()),
-            Named { executable: Some(executable), .. } => Program::new(executable, file, env).map(Self::Program),
-            Named { file: Some(path), format, .. } => Ok(Self::File { path, format }),
-            Named { url: Some(url), headers, format, .. } => {
+            CredentialSource { environment_id: Some(id), .. } if id.starts_with("aws") => Err(AWS.to_owned()),
+            CredentialSource { certificate: Some(_), .. } => Err(CERTIFICATE.to_owned()),
+            CredentialSource { executable: Some(executable), .. } => {
+                Program::new(executable, file, env).map(Self::Program)
+            }
+            CredentialSource { file: Some(path), format, .. } => Ok(Self::File { path, format }),
+            CredentialSource { url: Some(url), headers, format, .. } => {
                 let url = trust.witness("credential_source.url", &url)?;
                 Ok(Self::Url { url, headers: sensitive(headers)?, format })
             }
@@ -133,7 +135,7 @@ fn sensitive(headers: HashMap<String, String>) -> Result<Vec<(HeaderName, Header
     headers.ok_or_else(|| "its credential_source.headers has one that cannot be sent".to_owned())
 }
 
-impl Format {
+impl TokenFormat {
     fn token(&self, text: &str) -> Result<String, String> {
         let token = match self {
             Self::Text => text.trim().to_owned(),

@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use prost::Message;
 use tokio::net::TcpStream;
 
-use super::{API_CLIENT, Answer, Ask, Caller, PAGE, REQUEST_PARAMS, USER_AGENT};
+use super::{API_CLIENT, Ask, CallResult, PAGE, REQUEST_PARAMS, USER_AGENT, Worker};
 use crate::proto::{
     longrunning::{GetOperationRequest, Operation},
     run::v2::{Execution, GetExecutionRequest, ListExecutionsRequest, ListExecutionsResponse},
@@ -47,7 +47,7 @@ struct Paths {
 }
 
 impl Raw {
-    pub(super) async fn lanes(address: &str, width: usize) -> Answer<Vec<Self>> {
+    pub(super) async fn lanes(address: &str, width: usize) -> CallResult<Vec<Self>> {
         let mut lanes = Vec::new();
         while lanes.len() < width {
             let connection = Self::connect(address).await?;
@@ -56,7 +56,7 @@ impl Raw {
         Ok(lanes)
     }
 
-    async fn connect(address: &str) -> Answer<Self> {
+    async fn connect(address: &str) -> CallResult<Self> {
         let socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
         // The windows of hyper, so that no arm waits for window updates more often than another.
@@ -79,7 +79,7 @@ impl Raw {
         uri: Uri,
         params: HeaderValue,
         message: &impl Message,
-    ) -> Answer<T> {
+    ) -> CallResult<T> {
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
@@ -106,29 +106,29 @@ impl Raw {
     }
 }
 
-impl Caller for Raw {
-    async fn start(&mut self, ask: &Ask) -> Answer<String> {
+impl Worker for Raw {
+    async fn start(&mut self, ask: &Ask) -> CallResult<String> {
         let region = ask.names.job.split('/').nth(3).unwrap_or_default();
         let params = HeaderValue::try_from(format!("location={region}"))?;
         let answer: Operation = self.unary(self.paths.run_job.clone(), params, &ask.start).await?;
         Ok(answer.name)
     }
 
-    async fn poll(&mut self, operation: &str) -> Answer<String> {
+    async fn poll(&mut self, operation: &str) -> CallResult<String> {
         let message = GetOperationRequest { name: operation.to_owned() };
         let answer: Operation =
             self.unary(self.paths.get_operation.clone(), params("name", operation)?, &message).await?;
         Ok(answer.name)
     }
 
-    async fn get(&mut self, execution: &str) -> Answer<String> {
+    async fn get(&mut self, execution: &str) -> CallResult<String> {
         let message = GetExecutionRequest { name: execution.to_owned() };
         let answer: Execution =
             self.unary(self.paths.get_execution.clone(), params("name", execution)?, &message).await?;
         Ok(answer.name)
     }
 
-    async fn list(&mut self, job: &str) -> Answer<usize> {
+    async fn list(&mut self, job: &str) -> CallResult<usize> {
         let message = ListExecutionsRequest {
             parent: job.to_owned(),
             page_size: PAGE as i32,
@@ -140,7 +140,7 @@ impl Caller for Raw {
     }
 }
 
-fn params(field: &str, name: &str) -> Answer<HeaderValue> {
+fn params(field: &str, name: &str) -> CallResult<HeaderValue> {
     Ok(HeaderValue::try_from(format!("{field}={}", utf8_percent_encode(name, RESERVED)))?)
 }
 

@@ -11,12 +11,12 @@ use hyper_util::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use super::{API_CLIENT, Answer, Ask, Caller, PAGE, USER_AGENT};
+use super::{API_CLIENT, Ask, CallResult, PAGE, USER_AGENT, Worker};
 use crate::proto::rest::google::cloud::run::v2::{Execution, ListExecutionsResponse};
 
 /// Which HTTP.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Http {
+pub(super) enum HttpVersion {
     /// HTTP/1.1: a kept connection for each call in flight.
     One { width: usize },
     /// HTTP/2: all calls on one connection.
@@ -24,30 +24,30 @@ pub(super) enum Http {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Rest {
+pub(super) struct RestWorker {
     client: Client<HttpConnector, Full<Bytes>>,
     origin: String,
 }
 
 /// As much of `google.longrunning.Operation` as a start or a poll is about.
 #[derive(Debug, Deserialize)]
-struct Operation {
+struct RestOperation {
     name: String,
     #[serde(default)]
     #[expect(dead_code, reason = "kept for the caller, as the stubs keep it")]
     metadata: Option<Box<RawValue>>,
 }
 
-impl Rest {
-    pub(super) fn new(address: &str, http: Http) -> Self {
+impl RestWorker {
+    pub(super) fn new(address: &str, http: HttpVersion) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new());
         match http {
-            Http::One { width } => builder.pool_max_idle_per_host(width),
+            HttpVersion::One { width } => builder.pool_max_idle_per_host(width),
             // The windows of the other arms.
-            Http::Two => builder
+            HttpVersion::Two => builder
                 .http2_only(true)
                 .http2_initial_stream_window_size(2 << 20)
                 .http2_initial_connection_window_size(5 << 20),
@@ -55,7 +55,7 @@ impl Rest {
         Self { client: builder.build(connector), origin: format!("http://{address}/v2/") }
     }
 
-    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Answer<T> {
+    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> CallResult<T> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = format!("{}{path}", self.origin).parse()?;
@@ -73,24 +73,24 @@ impl Rest {
     }
 }
 
-impl Caller for Rest {
-    async fn start(&mut self, ask: &Ask) -> Answer<String> {
+impl Worker for RestWorker {
+    async fn start(&mut self, ask: &Ask) -> CallResult<String> {
         let body = serde_json::to_vec(&ask.start_in_json)?;
-        let answer: Operation = self.ask(Method::POST, &format!("{}:run", ask.names.job), body.into()).await?;
+        let answer: RestOperation = self.ask(Method::POST, &format!("{}:run", ask.names.job), body.into()).await?;
         Ok(answer.name)
     }
 
-    async fn poll(&mut self, operation: &str) -> Answer<String> {
-        let answer: Operation = self.ask(Method::GET, operation, Bytes::new()).await?;
+    async fn poll(&mut self, operation: &str) -> CallResult<String> {
+        let answer: RestOperation = self.ask(Method::GET, operation, Bytes::new()).await?;
         Ok(answer.name)
     }
 
-    async fn get(&mut self, execution: &str) -> Answer<String> {
+    async fn get(&mut self, execution: &str) -> CallResult<String> {
         let answer: Execution = self.ask(Method::GET, execution, Bytes::new()).await?;
         Ok(answer.name)
     }
 
-    async fn list(&mut self, job: &str) -> Answer<usize> {
+    async fn list(&mut self, job: &str) -> CallResult<usize> {
         let path = format!("{job}/executions?pageSize={PAGE}");
         let answer: ListExecutionsResponse = self.ask(Method::GET, &path, Bytes::new()).await?;
         Ok(answer.executions.len())

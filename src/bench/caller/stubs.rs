@@ -11,7 +11,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::{API_CLIENT, Answer, Ask, Caller, PAGE, USER_AGENT};
+use super::{API_CLIENT, Ask, CallResult, PAGE, USER_AGENT, Worker};
 use crate::{
     name::JobName,
     proto::{
@@ -51,7 +51,7 @@ pub(super) struct Stubs<T> {
 }
 
 impl Stubs<Channel> {
-    pub(super) async fn over_channel(address: &str, headers: Headers) -> Answer<Self> {
+    pub(super) async fn over_channel(address: &str, headers: Headers) -> CallResult<Self> {
         let mut endpoint = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
         if headers == Headers::All {
             endpoint = endpoint.user_agent(USER_AGENT)?;
@@ -90,7 +90,7 @@ where
     }
 
     /// A backend knows its location; so the name is read once.
-    fn location(&mut self, job: &str) -> Answer<Routing> {
+    fn location(&mut self, job: &str) -> CallResult<Routing> {
         if self.location.is_none() {
             self.location = Some(Routing::location(job.parse::<JobName>()?.location()));
         }
@@ -98,7 +98,7 @@ where
     }
 }
 
-impl<T> Caller for Stubs<T>
+impl<T> Worker for Stubs<T>
 where
     T: GrpcService<Body> + Clone + Send + Sync + 'static,
     T::Error: Into<BoxError>,
@@ -106,25 +106,25 @@ where
     T::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
     <T::ResponseBody as HttpBody>::Error: Into<BoxError> + Send,
 {
-    async fn start(&mut self, ask: &Ask) -> Answer<String> {
+    async fn start(&mut self, ask: &Ask) -> CallResult<String> {
         let location = self.location(&ask.names.job)?;
         let request = self.request(ask.start.clone(), || location);
         Ok(self.jobs.run_job(request).await?.into_inner().name)
     }
 
-    async fn poll(&mut self, operation: &str) -> Answer<String> {
+    async fn poll(&mut self, operation: &str) -> CallResult<String> {
         let message = GetOperationRequest { name: operation.to_owned() };
         let request = self.request(message, || Routing::name(&operation));
         Ok(self.operations.get_operation(request).await?.into_inner().name)
     }
 
-    async fn get(&mut self, execution: &str) -> Answer<String> {
+    async fn get(&mut self, execution: &str) -> CallResult<String> {
         let message = GetExecutionRequest { name: execution.to_owned() };
         let request = self.request(message, || Routing::name(&execution));
         Ok(self.executions.get_execution(request).await?.into_inner().name)
     }
 
-    async fn list(&mut self, job: &str) -> Answer<usize> {
+    async fn list(&mut self, job: &str) -> CallResult<usize> {
         let message = ListExecutionsRequest {
             parent: job.to_owned(),
             page_size: PAGE as i32,

@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
-use super::{Answer, Ask, Caller, PAGE};
+use super::{Ask, CallResult, PAGE, Worker};
 use crate::{
     client::Client,
     name::{ExecutionName, JobName, OperationName},
@@ -24,8 +24,8 @@ impl Verbs {
     }
 }
 
-impl Caller for Verbs {
-    async fn start(&mut self, ask: &Ask) -> Answer<String> {
+impl Worker for Verbs {
+    async fn start(&mut self, ask: &Ask) -> CallResult<String> {
         if self.job.is_none() {
             self.job = Some(ask.names.job.parse()?);
         }
@@ -42,7 +42,7 @@ impl Caller for Verbs {
         Ok(self.started.as_ref().map(ToString::to_string).unwrap_or_default())
     }
 
-    async fn poll(&mut self, operation: &str) -> Answer<String> {
+    async fn poll(&mut self, operation: &str) -> CallResult<String> {
         let name = match self.started.take() {
             Some(name) => name,
             None => operation.parse()?,
@@ -50,11 +50,11 @@ impl Caller for Verbs {
         Ok(self.client.get_operation(&name).await?.name)
     }
 
-    async fn get(&mut self, execution: &str) -> Answer<String> {
+    async fn get(&mut self, execution: &str) -> CallResult<String> {
         Ok(self.client.execution(&execution.parse::<ExecutionName>()?).await?.name)
     }
 
-    async fn list(&mut self, job: &str) -> Answer<usize> {
+    async fn list(&mut self, job: &str) -> CallResult<usize> {
         let executions: Vec<_> = self.client.executions(&job.parse()?).take(PAGE).try_collect().await?;
         Ok(executions.len())
     }

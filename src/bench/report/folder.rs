@@ -6,14 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Report;
+use super::BenchReport;
 use crate::bench::error::{Error, Result};
 
 /// Where the files of a report go.
 #[derive(Clone, Debug)]
-pub struct Folder(PathBuf);
+pub struct ReportFolder(PathBuf);
 
-impl Folder {
+impl ReportFolder {
     /// The file name of the page.
     pub const PAGE: &str = "report.html";
 
@@ -32,7 +32,7 @@ impl Folder {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn save(&self, report: &Report) -> Result<()> {
+    pub fn save(&self, report: &BenchReport) -> Result<()> {
         self.write(Self::PAGE, &report.html())?;
         self.write("report.json", &report.json())?;
         self.write("report.md", &report.table())?;

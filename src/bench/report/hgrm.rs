@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use hdrhistogram::Histogram;
 
-use super::{Report, microseconds};
+use super::{BenchReport, microseconds};
 
 /// Steps between two halvings of the distance to 100 %.
 const STEPS: u32 = 5;
 
-pub(super) fn files(report: &Report) -> Vec<(String, String)> {
+pub(super) fn files(report: &BenchReport) -> Vec<(String, String)> {
     let levels = report.levels.iter().flat_map(|level| level.arms.iter().map(move |arm| (level, arm)));
     let file = |(level, arm): (&super::Level, &super::ArmReport)| {
         let call = level.call.replace([':', '+'], "-");

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use super::{
-    ArmReport, Level, Report, lag,
+    ArmReport, BenchReport, Level, lag,
     svg::{Axis, Plot, escaped, grouped},
     table,
 };
@@ -11,7 +11,7 @@ use crate::bench::caller::Arm;
 
 const STYLE: &str = include_str!("page.css");
 
-pub(super) fn page(report: &Report) -> String {
+pub(super) fn page(report: &BenchReport) -> String {
     let mut body = String::new();
     for call in distinct(report.levels.iter().map(|level| level.call.clone())) {
         let levels: Vec<&Level> = report.levels.iter().filter(|level| level.call == call).collect();
@@ -47,7 +47,7 @@ fn title(arm: &str) -> &str {
     Arm::ALL.iter().find(|known| known.name() == arm).map_or(arm, |known| known.title())
 }
 
-fn legend(report: &Report) -> String {
+fn legend(report: &BenchReport) -> String {
     let arms = distinct(report.levels.iter().flat_map(|level| &level.arms).map(|arm| arm.arm));
     let item =
         |arm: &str| format!("<li><i class=\"swatch c{}\"></i><b>{arm}</b> {}</li>", colour(arm), escaped(title(arm)));

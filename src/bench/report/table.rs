@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{ArmReport, Level, Ratio, Report};
+use super::{ArmReport, BenchReport, Level, Ratio};
 
-pub(super) fn table(report: &Report) -> String {
+pub(super) fn table(report: &BenchReport) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = writeln!(text, "{}\n", heading(report));
@@ -28,8 +28,8 @@ pub(super) fn table(report: &Report) -> String {
     text
 }
 
-pub(super) fn heading(report: &Report) -> String {
-    let Report { version, began, server, machine, rounds, round_ms, cold, interrupted, .. } = report;
+pub(super) fn heading(report: &BenchReport) -> String {
+    let BenchReport { version, began, server, machine, rounds, round_ms, cold, interrupted, .. } = report;
     let connections = if *cold { "a new connection for each call" } else { "kept connections" };
     let interrupted = if *interrupted { "; interrupted" } else { "" };
     let model = machine.model.as_deref().unwrap_or(machine.arch);

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The way to the service.
-pub(in crate::cli) struct Way {
+pub(in crate::cli) struct ServicePath {
     pub(in crate::cli) dialer: Dialer,
     pub(in crate::cli) certificates: Certificates,
 }
@@ -34,10 +34,10 @@ impl Context<'_> {
     }
 
     /// The way to the service, as a client of these flags goes it.
-    pub(in crate::cli) fn way(&self) -> Result<Way, Failure> {
+    pub(in crate::cli) fn way(&self) -> Result<ServicePath, Failure> {
         let proxies = Proxies::find(self.global.access.proxy.as_deref(), &self.env.lookup())?;
         let certificates = Certificates { roots: self.roots()?, identity: None };
-        Ok(Way { dialer: Dialer::new(proxies), certificates })
+        Ok(ServicePath { dialer: Dialer::new(proxies), certificates })
     }
 
     /// Looks for credentials that trust these authorities.

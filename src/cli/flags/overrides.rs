@@ -13,14 +13,14 @@ use crate::cli::{environment::Environment, failure::Failure};
 /// What one start changes about the job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::cli) struct Overrides {
-    pub(in crate::cli) containers: Vec<ContainerOverrides>,
+    pub(in crate::cli) containers: Vec<ContainerFlags>,
     pub(in crate::cli) task_count: Option<u32>,
     pub(in crate::cli) task_timeout: Option<Duration>,
 }
 
 /// What one start changes about a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::cli) struct ContainerOverrides {
+pub(in crate::cli) struct ContainerFlags {
     /// The container's name; without one it is the job's only container.
     pub(in crate::cli) name: Option<String>,
     /// Arguments instead of the job's own. An empty list clears them.
@@ -30,7 +30,7 @@ pub(in crate::cli) struct ContainerOverrides {
 }
 
 /// The overrides that these sections ask for.
-pub(in crate::cli) fn resolve(sections: &Sections, env: &Environment) -> Result<Vec<ContainerOverrides>, Failure> {
+pub(in crate::cli) fn resolve(sections: &Sections, env: &Environment) -> Result<Vec<ContainerFlags>, Failure> {
     if stdin_reads(sections) > 1 {
         return Err(Failure::usage("stdin is named as a file of arguments more than once"));
     }
@@ -42,7 +42,7 @@ pub(in crate::cli) fn stdin_reads(sections: &Sections) -> usize {
     sections.0.iter().flat_map(|section| &section.args).filter(|text| *text == arguments::STDIN).count()
 }
 
-fn container(section: &Section, env: &Environment) -> Result<ContainerOverrides, Failure> {
+fn container(section: &Section, env: &Environment) -> Result<ContainerFlags, Failure> {
     if section.container.as_deref() == Some("") {
         return Err(Failure::usage("--container: the name is empty"));
     }
@@ -58,7 +58,7 @@ fn container(section: &Section, env: &Environment) -> Result<ContainerOverrides,
     let named: HashSet<_> = flags.iter().map(|(name, _)| name.as_str()).collect();
     variables.retain(|(name, _)| !named.contains(name.as_str()));
     variables.extend(flags);
-    Ok(ContainerOverrides { name: section.container.clone(), args, env: variables })
+    Ok(ContainerFlags { name: section.container.clone(), args, env: variables })
 }
 
 #[cfg(test)]
@@ -67,7 +67,7 @@ mod tests {
 
     use super::*;
 
-    fn overrides(section: Section) -> ContainerOverrides {
+    fn overrides(section: Section) -> ContainerFlags {
         container(&section, &Environment::default()).expect("the section has a meaning")
     }
 

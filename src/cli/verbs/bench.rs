@@ -24,7 +24,7 @@ use tokio::{
 
 use crate::{
     JobName,
-    bench::{self, Arm, Call, Folder, Pace, Plan, Report, Site},
+    bench::{self, Arm, BenchReport, LogicalCall, LoopKind, Plan, ReportFolder, Site},
     cli::{
         context::Context,
         exit::Exit,
@@ -43,8 +43,8 @@ const MOST_AT_AN_EMULATOR: usize = 256;
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Bench {
     /// What is called: start+poll, start, start:N (with N variables), poll, get, list.
-    #[arg(long, value_name = "CALL,...", value_delimiter = ',', default_values_t = [Call::StartPoll])]
-    calls: Vec<Call>,
+    #[arg(long, value_name = "CALL,...", value_delimiter = ',', default_values_t = [LogicalCall::StartPoll])]
+    calls: Vec<LogicalCall>,
     /// How it is called, in turns: raw, bare, headers, transport, verbs, rest, rest-h2. The others are compared with the first.
     #[arg(long, value_name = "ARM,...", value_delimiter = ',', default_values_t = Plan::default().arms)]
     arms: Vec<Arm>,
@@ -97,14 +97,14 @@ enum Role {
 #[derive(Debug)]
 struct Meaning {
     plan: Plan,
-    target: Target,
+    target: BenchTarget,
     threads: usize,
     output: PathBuf,
 }
 
 /// What is called.
 #[derive(Debug, PartialEq, Eq)]
-enum Target {
+enum BenchTarget {
     /// A child process that answers with canned bytes.
     Neutral,
     /// An emulator in a child process.
@@ -116,7 +116,7 @@ enum Target {
 impl Bench {
     fn resolve(self, context: &Context<'_>) -> Result<Meaning, Failure> {
         let target = self.target(context)?;
-        let most = if target == Target::Neutral { usize::MAX } else { MOST_AT_AN_EMULATOR };
+        let most = if target == BenchTarget::Neutral { usize::MAX } else { MOST_AT_AN_EMULATOR };
         let mut usual = Plan::default().in_flight;
         usual.retain(|width| *width <= most);
         let plan = Plan {
@@ -124,7 +124,7 @@ impl Bench {
             calls: self.calls,
             in_flight: if self.in_flight.is_empty() { usual } else { self.in_flight },
             distances: self.distance,
-            pace: self.rate.map_or(Pace::Answered, Pace::PerSecond),
+            pace: self.rate.map_or(LoopKind::Answered, LoopKind::PerSecond),
             cold: self.cold,
             rounds: self.rounds,
             round: self.round,
@@ -132,7 +132,7 @@ impl Bench {
         };
         plan.check().map_err(unusable)?;
         let widest = plan.in_flight.iter().copied().max().unwrap_or_default();
-        if matches!(target, Target::Emulator(_)) && widest > MOST_AT_AN_EMULATOR {
+        if matches!(target, BenchTarget::Emulator(_)) && widest > MOST_AT_AN_EMULATOR {
             let message = format!("{widest} calls in flight need more connections than an emulator takes");
             let hint = format!("choose up to --in-flight={MOST_AT_AN_EMULATOR}, or leave out --emulator");
             return Err(Failure::usage(message).hint(hint));
@@ -141,21 +141,21 @@ impl Bench {
     }
 
     /// The flags alone choose it: no variable makes a benchmark call a server that the command line does not name.
-    fn target(&self, context: &Context<'_>) -> Result<Target, Failure> {
+    fn target(&self, context: &Context<'_>) -> Result<BenchTarget, Failure> {
         if context.global.emulator {
-            return Ok(Target::Emulator(context.job(&self.job)?));
+            return Ok(BenchTarget::Emulator(context.job(&self.job)?));
         }
         let Some(endpoint) = &context.global.endpoint else {
             return match self.really_start {
                 true => Err(Failure::usage("--really-start permits starts at an endpoint, and there is none")
                     .hint("add --endpoint=URL")),
-                false => Ok(Target::Neutral),
+                false => Ok(BenchTarget::Neutral),
             };
         };
         let address = endpoint.strip_prefix("http://").filter(|address| !address.is_empty()).ok_or_else(|| {
             Failure::usage("--endpoint: only plaintext servers are measured").hint("write --endpoint=http://HOST:PORT")
         })?;
-        Ok(Target::Endpoint {
+        Ok(BenchTarget::Endpoint {
             address: address.trim_end_matches('/').to_owned(),
             job: context.job(&self.job)?,
             may_start: self.really_start,
@@ -179,7 +179,8 @@ pub(in crate::cli) async fn run(typed: Bench, context: &Context<'_>, printer: &P
     let meaning = typed.resolve(context)?;
     let site = meaning.target.open()?;
     meaning.plan.check_at(&site).map_err(|error| meaning.target.with_hint(unusable(error)))?;
-    let folder = Folder::open(&meaning.output).map_err(|error| unusable(error).hint("choose another --output=DIR"))?;
+    let folder =
+        ReportFolder::open(&meaning.output).map_err(|error| unusable(error).hint("choose another --output=DIR"))?;
     let Some(report) = measured(meaning.plan, site, meaning.threads, printer).await? else {
         return Ok(Exit::Interrupted);
     };
@@ -188,12 +189,12 @@ pub(in crate::cli) async fn run(typed: Bench, context: &Context<'_>, printer: &P
         Format::Text => printer.text(&report.table())?,
         Format::Json => printer.json(&report)?,
     }
-    printer.note(&format!("note: the page is {}", meaning.output.join(Folder::PAGE).display()));
+    printer.note(&format!("note: the page is {}", meaning.output.join(ReportFolder::PAGE).display()));
     Ok(if report.interrupted { Exit::Interrupted } else { Exit::Done })
 }
 
 /// The report; none when it is interrupted twice.
-async fn measured(plan: Plan, site: Site, threads: usize, printer: &Printer) -> Result<Option<Report>, Failure> {
+async fn measured(plan: Plan, site: Site, threads: usize, printer: &Printer) -> Result<Option<BenchReport>, Failure> {
     let mut interrupt = Interrupt::listen()?;
     let stop = Arc::new(AtomicBool::new(false));
     let mut measuring = measure(plan, site, runtime(threads)?, Bar::begin(printer), Arc::clone(&stop));
@@ -217,7 +218,7 @@ fn measure(
     runtime: Runtime,
     bar: Bar,
     stop: Arc<AtomicBool>,
-) -> JoinHandle<bench::Result<Report>> {
+) -> JoinHandle<bench::Result<BenchReport>> {
     spawn_blocking(move || {
         runtime.block_on(bench::run(&plan, &site, &mut |progress| {
             bar.show(progress.done, progress.of, &format!("{}, {} in flight", progress.call, progress.in_flight));
@@ -226,7 +227,9 @@ fn measure(
     })
 }
 
-fn finished(report: Result<bench::Result<Report>, tokio::task::JoinError>) -> Result<Option<Report>, Failure> {
+fn finished(
+    report: Result<bench::Result<BenchReport>, tokio::task::JoinError>,
+) -> Result<Option<BenchReport>, Failure> {
     let report = report.map_err(|cause| Failure::new(Exit::Other, format!("the measurement broke off: {cause}")))?;
     report.map(Some).map_err(failed)
 }
@@ -244,7 +247,7 @@ fn failed(error: bench::Error) -> Failure {
     Failure::new(Exit::Other, error.to_string())
 }
 
-impl Target {
+impl BenchTarget {
     /// A refusal with the way to be permitted to start, where that is not so.
     fn with_hint(&self, refusal: Failure) -> Failure {
         match self {

@@ -47,7 +47,7 @@ impl Finding {
 
 /// A check and what it has found, as it is reported.
 #[derive(Serialize)]
-struct Row {
+struct CheckRow {
     check: &'static str,
     result: &'static str,
     detail: String,
@@ -58,10 +58,10 @@ struct Row {
 
 /// All that was found.
 #[derive(Serialize)]
-struct Report {
+struct Findings {
     /// Whether a start with overrides and a wait would work.
     works: bool,
-    checks: Vec<Row>,
+    checks: Vec<CheckRow>,
 }
 
 /// Makes all checks, and ends with the status of the first that failed.
@@ -75,10 +75,10 @@ pub(in crate::cli) async fn run(typed: Doctor, context: &Context<'_>, printer: &
         if let (Finding::Failed(failure), Exit::Done) = (&finding, exit) {
             exit = failure.exit();
         }
-        rows.push(Row::new(check.name, finding, took));
+        rows.push(CheckRow::new(check.name, finding, took));
     }
     patient.discharge().await?;
-    let report = Report { works: exit == Exit::Done, checks: rows };
+    let report = Findings { works: exit == Exit::Done, checks: rows };
     match printer.format() {
         Format::Json => printer.json(&report)?,
         Format::Text => printer.text(&report.text())?,
@@ -86,7 +86,7 @@ pub(in crate::cli) async fn run(typed: Doctor, context: &Context<'_>, printer: &
     Ok(exit)
 }
 
-impl Row {
+impl CheckRow {
     fn new(check: &'static str, finding: Finding, took: Option<Duration>) -> Self {
         let has_called = matches!(finding, Finding::Good(_) | Finding::Failed(_));
         let (result, detail, hint) = match finding {
@@ -101,11 +101,11 @@ impl Row {
     }
 }
 
-impl Report {
+impl Findings {
     /// A line for each check, and one for each hint.
     fn text(&self) -> String {
         let mut text = String::new();
-        for Row { check, result, detail, hint, millis } in &self.checks {
+        for CheckRow { check, result, detail, hint, millis } in &self.checks {
             let time = millis.map_or_else(String::new, |millis| format!(" ({millis} ms)"));
             text += &format!("{result:<8} {check:<12} {detail}{time}\n");
             if let Some(hint) = hint {

@@ -18,7 +18,7 @@ use self::{
     prices::{Prices, Rates},
     report::Estimated,
     size::{Cpu, Memory},
-    subject::{Facts, Named},
+    subject::{EstimateSubject, Facts},
 };
 use crate::cli::{
     context::{Context, Origin},
@@ -63,7 +63,7 @@ pub(in crate::cli) struct Estimate {
 /// Whose cost to estimate.
 #[derive(Debug)]
 struct Meaning {
-    named: Option<Named>,
+    named: Option<EstimateSubject>,
     region: String,
     /// Where the region was found, unless it is part of a name.
     origin: Option<Origin>,
@@ -79,7 +79,7 @@ impl Estimate {
     fn resolve(self, context: &Context<'_>) -> Result<Meaning, Failure> {
         let prices = Prices::read(self.prices.as_deref())?;
         let named = match &self.what {
-            Some(word) => Some(Named::new(word, self.job.clone(), self.duration, context)?),
+            Some(word) => Some(EstimateSubject::new(word, self.job.clone(), self.duration, context)?),
             None => None,
         };
         let (region, origin) = match &named {
@@ -135,7 +135,7 @@ pub(in crate::cli) async fn run(typed: Estimate, context: &Context<'_>, printer:
     Ok(Exit::Done)
 }
 
-async fn facts(named: &Named, context: &Context<'_>, printer: &Printer) -> Result<Facts, Failure> {
+async fn facts(named: &EstimateSubject, context: &Context<'_>, printer: &Printer) -> Result<Facts, Failure> {
     let session = Session::open(context, named.location(), printer).await?;
     let facts = named.read(&session).await?;
     session.close().await?;

@@ -37,7 +37,7 @@ pub(in crate::cli) struct Recover {
 
 /// One start, and what is known of it.
 #[derive(Debug, Serialize)]
-struct Row {
+struct StartRow {
     state: State,
     job: String,
     key: Option<String>,
@@ -115,7 +115,12 @@ pub(in crate::cli) async fn run(typed: Recover, context: &Context<'_>, printer: 
 }
 
 /// Writes down what was found. What cannot be written down is listed again.
-fn settle<'a>(log: &StartLog, found: impl Iterator<Item = (&'a Row, &'a Intent)>, forget: bool, printer: &Printer) {
+fn settle<'a>(
+    log: &StartLog,
+    found: impl Iterator<Item = (&'a StartRow, &'a Intent)>,
+    forget: bool,
+    printer: &Printer,
+) {
     for (row, intent) in found {
         let settled = match &row.execution {
             Some(execution) => Settled::Started(execution.clone()),
@@ -129,8 +134,8 @@ fn settle<'a>(log: &StartLog, found: impl Iterator<Item = (&'a Row, &'a Intent)>
     }
 }
 
-fn report(printer: &Printer, rows: &[Row]) -> Result<(), Failure> {
-    let lines: Vec<_> = rows.iter().map(Row::line).collect();
+fn report(printer: &Printer, rows: &[StartRow]) -> Result<(), Failure> {
+    let lines: Vec<_> = rows.iter().map(StartRow::line).collect();
     let written = match printer.format() {
         Format::Json => printer.json_or_error(&rows),
         Format::Text if rows.is_empty() => return Ok(()),
@@ -143,7 +148,7 @@ fn report(printer: &Printer, rows: &[Row]) -> Result<(), Failure> {
 }
 
 /// What is still open, in words and as a status.
-fn exit(rows: &[Row], printer: &Printer) -> Exit {
+fn exit(rows: &[StartRow], printer: &Printer) -> Exit {
     if rows.is_empty() && printer.format() == Format::Text {
         printer.note("note: the start log has no start of unknown end");
     }
@@ -160,7 +165,7 @@ fn exit(rows: &[Row], printer: &Printer) -> Exit {
     if open(State::NotSeen) || open(State::NoKey) { Exit::StartUnknown } else { Exit::Done }
 }
 
-impl Row {
+impl StartRow {
     /// One line for people: the state first, and of a start the execution.
     fn line(&self) -> String {
         let word = match self.state {
@@ -181,8 +186,8 @@ struct Sessions<'a> {
 }
 
 impl Sessions<'_> {
-    async fn look(&mut self, job: &JobName, key: Option<&StartKey>, time: Option<String>) -> Result<Row, Failure> {
-        let row = Row {
+    async fn look(&mut self, job: &JobName, key: Option<&StartKey>, time: Option<String>) -> Result<StartRow, Failure> {
+        let row = StartRow {
             state: State::NoKey,
             job: job.to_string(),
             key: key.map(ToString::to_string),
@@ -201,13 +206,13 @@ impl Sessions<'_> {
             None => None,
         };
         Ok(match found {
-            Some(run) => Row {
+            Some(run) => StartRow {
                 state: State::Started,
                 execution: Some(run.execution().to_string()),
                 duplicates: run.duplicates().iter().map(ToString::to_string).collect(),
                 ..row
             },
-            None => Row { state: State::NotSeen, ..row },
+            None => StartRow { state: State::NotSeen, ..row },
         })
     }
 }

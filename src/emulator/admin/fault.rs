@@ -22,7 +22,7 @@ pub(super) struct FaultForm {
     rpc: Option<Rpc>,
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<String>,
-    r#do: Doing,
+    r#do: ActionText,
     #[serde(default)]
     when: When,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,8 +31,8 @@ pub(super) struct FaultForm {
 
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-enum Doing {
-    Answer(Answer),
+enum ActionText {
+    Answer(AnswerText),
     /// `"1.5s"`
     Delay(String),
     DropConnection,
@@ -46,7 +46,7 @@ enum Doing {
 
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Answer {
+struct AnswerText {
     code: String,
     #[serde(default)]
     message: String,
@@ -78,7 +78,7 @@ impl FaultForm {
 
     fn write(fault: &Fault) -> Self {
         let Fault { rpc, job, point, action, when, times } = fault.clone();
-        Self { at: point, rpc, job, r#do: Doing::write(&action), when, times }
+        Self { at: point, rpc, job, r#do: ActionText::write(&action), when, times }
     }
 }
 
@@ -102,7 +102,7 @@ pub(super) fn show_duration(duration: Duration) -> String {
     prost_types::Duration::try_from(duration).unwrap_or_default().to_string()
 }
 
-impl Doing {
+impl ActionText {
     fn read(self) -> Result<Action, String> {
         Ok(match self {
             Self::Answer(answer) => Action::Answer(answer.read()?),
@@ -118,7 +118,7 @@ impl Doing {
 
     fn write(action: &Action) -> Self {
         match action {
-            Action::Answer(status) => Self::Answer(Answer::write(status)),
+            Action::Answer(status) => Self::Answer(AnswerText::write(status)),
             Action::Delay(time) => Self::Delay(show_duration(*time)),
             Action::Cut => Self::DropConnection,
             Action::GoAway(reason) => Self::GoAway(*reason),
@@ -130,7 +130,7 @@ impl Doing {
     }
 }
 
-impl Answer {
+impl AnswerText {
     fn read(self) -> Result<Status, String> {
         let code = (1..=16).map(Code::from_i32).find(|code| code_name(*code) == self.code);
         let code = code.ok_or_else(|| format!("do.answer.code: '{}' is no error of google.rpc.Code.", self.code))?;

@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 
 use crate::emulator::{
     clock::Timekeeper,
-    runtime::{Report, simulated::Agenda},
-    state::{Change, Effects, Machine, Order},
+    runtime::{AttemptReport, simulated::Agenda},
+    state::{Effects, Machine, Order, StateChange},
 };
 
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Schedule {
     }
 
     /// What an attempt tells, as an event.
-    pub(super) fn hear(&mut self, report: Report) -> Effects {
+    pub(super) fn hear(&mut self, report: AttemptReport) -> Effects {
         self.apply(|machine, now| happen(machine, report, now)).1
     }
 
@@ -91,12 +91,12 @@ impl Schedule {
     }
 
     /// What the machine has changed since the last call, or all of it.
-    pub(super) fn take_changes(&mut self, afresh: bool) -> Vec<Change> {
+    pub(super) fn take_changes(&mut self, afresh: bool) -> Vec<StateChange> {
         if !afresh {
             return self.machine.take_changes();
         }
         self.machine.touch_all();
-        let mut changes = vec![Change::Clear];
+        let mut changes = vec![StateChange::Clear];
         changes.extend(self.machine.take_changes());
         changes
     }
@@ -138,9 +138,9 @@ impl Schedule {
     }
 }
 
-fn happen(machine: &mut Machine, report: Report, now: SystemTime) {
+fn happen(machine: &mut Machine, report: AttemptReport, now: SystemTime) {
     match report {
-        Report::Started(id) => machine.attempt_started(&id, now),
-        Report::Ended(id, ending) => machine.attempt_ended(&id, ending, now),
+        AttemptReport::Started(id) => machine.attempt_started(&id, now),
+        AttemptReport::Ended(id, ending) => machine.attempt_ended(&id, ending, now),
     }
 }

@@ -16,12 +16,12 @@ pub(super) struct Style {
 
 /// A request that has no answer but an error.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct RestError {
     http: StatusCode,
     status: Status,
 }
 
-impl Failure {
+impl RestError {
     /// With the HTTP status of its code.
     pub(super) fn of(status: Status) -> Self {
         Self { http: http_status(status.code()), status }
@@ -33,7 +33,7 @@ impl Failure {
     }
 }
 
-impl From<Status> for Failure {
+impl From<Status> for RestError {
     fn from(status: Status) -> Self {
         Self::of(status)
     }
@@ -70,8 +70,8 @@ impl Answerer {
     }
 
     /// `{"error": {"code", "message", "status", "details"}}`.
-    pub(super) fn failure(&self, failure: &Failure, style: Style) -> Response<Body> {
-        let Failure { http, status } = failure;
+    pub(super) fn failure(&self, failure: &RestError, style: Style) -> Response<Body> {
+        let RestError { http, status } = failure;
         let mut error = json!({ "code": http.as_u16(), "message": status.message(), "status": name(status.code()) });
         if let Some(details) = self.details(status) {
             error["details"] = details;

@@ -12,7 +12,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 pub(super) fn read(message: &MessageDescriptor, object: &Value) -> Result<DynamicMessage, Status> {
     let mut track = Track::new();
     let read = DynamicMessage::deserialize(message.clone(), Deserializer::new(object, &mut track));
-    read.map_err(|error| Place::of(&track.path(), message, object).refusal(&error.to_string()))
+    read.map_err(|error| Position::of(&track.path(), message, object).refusal(&error.to_string()))
 }
 
 /// A field by either of its names.
@@ -31,7 +31,7 @@ pub(super) fn invalid(place: &str, text: String) -> Status {
 }
 
 /// Where reading stopped.
-struct Place<'a> {
+struct Position<'a> {
     /// In the names of the proto: `overrides.container_overrides[0].args`.
     path: String,
     value: &'a Value,
@@ -41,7 +41,7 @@ struct Place<'a> {
     message: Option<MessageDescriptor>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Position<'a> {
     fn of(path: &Path, message: &MessageDescriptor, root: &'a Value) -> Self {
         let mut place = Self { path: String::new(), value: root, kind: None, message: Some(message.clone()) };
         for segment in path {

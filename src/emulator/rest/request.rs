@@ -9,14 +9,14 @@ use super::{
     json::{field, malformed, read},
     query::Query,
     route::Binding,
-    template::Variables,
+    template::PathFields,
 };
 use crate::emulator::rest_only::RestOnly;
 
 /// The request of the RPC, and what of it only REST has.
 pub(super) fn message(
     binding: &Binding,
-    variables: &Variables,
+    variables: &PathFields,
     query: Query,
     body: &[u8],
 ) -> Result<(DynamicMessage, RestOnly), Status> {

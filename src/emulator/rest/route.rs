@@ -5,7 +5,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use prost_reflect::{DescriptorPool, ExtensionDescriptor, MessageDescriptor, MethodDescriptor, Value};
 use tonic::{Status, metadata::AsciiMetadataValue};
 
-use super::template::{Path, Template, Variables};
+use super::template::{Path, PathFields, Template};
 use crate::proto::api::{HttpRule, RoutingRule, http_rule::Pattern};
 
 /// What Cloud Run has. Rules with another version are the defaults of interfaces that many services share.
@@ -67,7 +67,7 @@ impl Routes {
     }
 
     /// The RPC, and what the path says of its request.
-    pub(super) fn find(&self, method: &Method, path: &str) -> Result<(&Binding, Variables), Status> {
+    pub(super) fn find(&self, method: &Method, path: &str) -> Result<(&Binding, PathFields), Status> {
         let decoded = Path::parse(path)?;
         let found = self.0.iter().filter(|binding| binding.method == *method);
         let mut found = found.filter_map(|binding| Some((binding, binding.template.variables(&decoded)?)));
@@ -103,13 +103,13 @@ impl Binding {
     }
 
     /// The routing header that a client sends with the same call: annotated, or else all fields of the path.
-    pub(super) fn routing(&self, variables: &Variables) -> Option<AsciiMetadataValue> {
+    pub(super) fn routing(&self, variables: &PathFields) -> Option<AsciiMetadataValue> {
         let value = |field: &str| variables.iter().find(|(name, _)| name == field).map(|(_, value)| value.clone());
         let annotated = self.routing.iter().filter_map(|(field, template)| match template {
             None => Some(vec![(field.clone(), value(field)?)]),
             Some(template) => template.variables(&Path::of_name(&value(field)?)),
         });
-        let annotated: Variables = annotated.flatten().collect();
+        let annotated: PathFields = annotated.flatten().collect();
         let parameters = if self.routing.is_empty() { variables } else { &annotated };
         let parameters =
             parameters.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, RESERVED)));

@@ -4,7 +4,7 @@ use percent_encoding::percent_decode_str;
 use tonic::Status;
 
 /// The fields that a path holds, in its order: their paths in the message, and their values.
-pub(super) type Variables = Vec<(String, String)>;
+pub(super) type PathFields = Vec<(String, String)>;
 
 /// A path with named parts: `/v2/{name=projects/*/jobs/*}:run`.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Template {
     }
 
     /// The values of the variables, when the path is one of these.
-    pub(super) fn variables(&self, path: &Path) -> Option<Variables> {
+    pub(super) fn variables(&self, path: &Path) -> Option<PathFields> {
         let open = matches!(self.segments.last(), Some(Segment::Rest));
         let fits =
             if open { path.segments.len() >= self.segments.len() } else { path.segments.len() == self.segments.len() };

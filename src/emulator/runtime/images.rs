@@ -15,19 +15,19 @@ use crate::{
 const SAMPLES: &str = "us-docker.pkg.dev/runjob/samples";
 
 /// A sample job, and the command behind its image: programs of any Debian and any macOS.
-struct Sample {
+struct SampleJob {
     id: &'static str,
     command: &'static [&'static str],
     max_retries: Option<i32>,
 }
 
-const SAMPLE_JOBS: [Sample; 5] = [
-    Sample { id: "echo", command: &["/bin/echo"], max_retries: None },
+const SAMPLE_JOBS: [SampleJob; 5] = [
+    SampleJob { id: "echo", command: &["/bin/echo"], max_retries: None },
     // Prints variables; unlike `env`, it never runs its arguments.
-    Sample { id: "env", command: &["/usr/bin/printenv"], max_retries: None },
-    Sample { id: "sleep", command: &["/bin/sh", "-c", "exec /bin/sleep \"${@:-1}\"", "sleep"], max_retries: None },
-    Sample { id: "fail", command: &["/bin/sh", "-c", "exit \"${1:-1}\"", "fail"], max_retries: Some(0) },
-    Sample {
+    SampleJob { id: "env", command: &["/usr/bin/printenv"], max_retries: None },
+    SampleJob { id: "sleep", command: &["/bin/sh", "-c", "exec /bin/sleep \"${@:-1}\"", "sleep"], max_retries: None },
+    SampleJob { id: "fail", command: &["/bin/sh", "-c", "exit \"${1:-1}\"", "fail"], max_retries: Some(0) },
+    SampleJob {
         id: "flaky",
         command: &[
             "/bin/sh",
@@ -45,7 +45,7 @@ pub(crate) struct Images(BTreeMap<String, Vec<String>>);
 impl Images {
     /// The five sample images.
     pub(crate) fn samples() -> Self {
-        let command = |sample: &Sample| sample.command.iter().map(|part| (*part).to_owned()).collect();
+        let command = |sample: &SampleJob| sample.command.iter().map(|part| (*part).to_owned()).collect();
         Self(SAMPLE_JOBS.iter().map(|sample| (sample_image(sample.id), command(sample))).collect())
     }
 

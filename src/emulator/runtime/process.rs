@@ -37,7 +37,7 @@ use super::{
 use crate::{
     emulator::{
         EmulatorError,
-        state::{Ending, Launch},
+        state::{AttemptEnd, Launch},
     },
     proto::run::v2::{Container, EnvVar, env_var::Values},
 };
@@ -93,7 +93,7 @@ impl Runner for ProcessRuntime {
         refused.map_or(Ok(()), |(name, why)| Err(Inadmissible::Variable { name: name.clone(), why }))
     }
 
-    fn run(&self, launch: Launch, control: Control) -> BoxFuture<'static, Ending> {
+    fn run(&self, launch: Launch, control: Control) -> BoxFuture<'static, AttemptEnd> {
         let containers = launch.template.template.iter().flat_map(|task| &task.containers);
         let commands: Result<Vec<_>, _> = containers.map(|container| self.command(&launch, container)).collect();
         let output = self.output.of(launch.id);
@@ -112,9 +112,9 @@ impl Runner for ProcessRuntime {
                 biased;
                 begun = begin => match begun {
                     Ok(begun) => begun,
-                    Err(why) => return Ending::NotStarted(why),
+                    Err(why) => return AttemptEnd::NotStarted(why),
                 },
-                () = stop.asked() => return Ending::NotStarted("it was stopped while it waited for its turn".to_owned()),
+                () = stop.asked() => return AttemptEnd::NotStarted("it was stopped while it waited for its turn".to_owned()),
             };
             // A driver that is gone needs no report.
             _ = started.send(());
@@ -331,25 +331,25 @@ impl Drop for Group {
 }
 
 /// Waits for all containers of a task; the first that fails ends the others by force and speaks for the task.
-async fn watch_all(processes: Vec<Process>, output: &AttemptOutput, stop: &Stop, grace: Duration) -> Ending {
+async fn watch_all(processes: Vec<Process>, output: &AttemptOutput, stop: &Stop, grace: Duration) -> AttemptEnd {
     let mut running = JoinSet::new();
     for process in processes {
         running.spawn(watch_one(process, output.clone(), stop.clone(), grace));
     }
     while let Some(ended) = running.join_next().await {
-        match ended.unwrap_or_else(|error| Ending::NotStarted(error.to_string())) {
-            Ending::Exited(0) => {}
+        match ended.unwrap_or_else(|error| AttemptEnd::NotStarted(error.to_string())) {
+            AttemptEnd::Exited(0) => {}
             failure => {
                 running.shutdown().await;
                 return failure;
             }
         }
     }
-    Ending::Exited(0)
+    AttemptEnd::Exited(0)
 }
 
 /// One process from start to end, with all of its group and all of its output.
-async fn watch_one(process: Process, output: AttemptOutput, mut stop: Stop, grace: Duration) -> Ending {
+async fn watch_one(process: Process, output: AttemptOutput, mut stop: Stop, grace: Duration) -> AttemptEnd {
     let Process { mut child, group } = process;
     let mut pumps = JoinSet::new();
     if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
@@ -363,7 +363,7 @@ async fn watch_one(process: Process, output: AttemptOutput, mut stop: Stop, grac
     // The leader is gone: whatever it left behind goes with it.
     drop(group);
     _ = timeout(DRAIN_LIMIT, async { while pumps.join_next().await.is_some() {} }).await;
-    status.map_or_else(|error| Ending::NotStarted(format!("its end could not be seen: {error}")), ending)
+    status.map_or_else(|error| AttemptEnd::NotStarted(format!("its end could not be seen: {error}")), ending)
 }
 
 /// SIGTERM to all of the group, and SIGKILL when the grace is over.
@@ -379,11 +379,11 @@ async fn terminate(child: &mut Child, group: &Group, grace: Duration) -> io::Res
     }
 }
 
-fn ending(status: ExitStatus) -> Ending {
+fn ending(status: ExitStatus) -> AttemptEnd {
     match (status.code(), status.signal()) {
-        (Some(code), _) => Ending::Exited(code),
-        (None, Some(signal)) => Ending::Signalled(signal),
-        (None, None) => Ending::NotStarted(format!("it ended in an unknown way: {status}")),
+        (Some(code), _) => AttemptEnd::Exited(code),
+        (None, Some(signal)) => AttemptEnd::Signalled(signal),
+        (None, None) => AttemptEnd::NotStarted(format!("it ended in an unknown way: {status}")),
     }
 }
 
@@ -433,7 +433,7 @@ mod tests {
         assert!(matches!(output.recv().await, Some(Output::Line(_))));
         let asked = Instant::now();
         ask.send_replace(true);
-        assert_eq!(attempt.await.expect("no panic"), Ending::Signalled(9));
+        assert_eq!(attempt.await.expect("no panic"), AttemptEnd::Signalled(9));
         assert!(asked.elapsed() >= grace);
     }
 
@@ -450,7 +450,7 @@ mod tests {
         let (second, mut second_started, end_second) = begin();
         let (third, third_started, end_third) = begin();
         end_second.send_replace(true);
-        assert!(matches!(second.await.expect("no panic"), Ending::NotStarted(why) if why.contains("its turn")));
+        assert!(matches!(second.await.expect("no panic"), AttemptEnd::NotStarted(why) if why.contains("its turn")));
         assert!(second_started.try_recv().is_err());
         end_first.send_replace(true);
         first.await.expect("no panic");
@@ -475,7 +475,7 @@ mod tests {
         let (started, has_started) = oneshot::channel();
         let (_ask, stop) = Stop::new();
         let ending = runtime.run(launch(), Control { started, stop }).await;
-        assert!(matches!(ending, Ending::NotStarted(_)), "{ending:?}");
+        assert!(matches!(ending, AttemptEnd::NotStarted(_)), "{ending:?}");
         assert!(has_started.await.is_err());
     }
 

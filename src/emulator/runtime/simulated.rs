@@ -8,8 +8,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{GRACE, Report};
-use crate::emulator::state::{AttemptId, Ending};
+use super::{AttemptReport, GRACE};
+use crate::emulator::state::{AttemptEnd, AttemptId};
 
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
@@ -23,19 +23,19 @@ pub struct Simulation(Arc<dyn Fn(&AttemptId) -> Simulated + Send + Sync>);
 pub struct Simulated {
     latency: Duration,
     duration: Duration,
-    ending: Ending,
+    ending: AttemptEnd,
     shutdown: Duration,
 }
 
 impl Simulated {
     /// Ends at once with this exit code; 0 is success.
     pub fn exits(code: i32) -> Self {
-        Self::ends(Ending::Exited(code))
+        Self::ends(AttemptEnd::Exited(code))
     }
 
     /// Is ended at once by this signal.
     pub fn killed_by(signal: i32) -> Self {
-        Self::ends(Ending::Signalled(signal))
+        Self::ends(AttemptEnd::Signalled(signal))
     }
 
     /// Does so only after this time, counted from its start.
@@ -57,7 +57,7 @@ impl Simulated {
         Self { shutdown, ..self }
     }
 
-    fn ends(ending: Ending) -> Self {
+    fn ends(ending: AttemptEnd) -> Self {
         Self { latency: Duration::ZERO, duration: Duration::ZERO, ending, shutdown: Duration::ZERO }
     }
 }
@@ -87,18 +87,18 @@ impl fmt::Debug for Simulation {
 pub(crate) struct Agenda {
     script: Simulation,
     /// In the order in which they happen: by time, then by when they were put here.
-    steps: BTreeMap<Slot, Report>,
+    steps: BTreeMap<ScriptSlot, AttemptReport>,
     attempts: HashMap<AttemptId, Attempt>,
     serial: u64,
 }
 
-type Slot = (SystemTime, u64);
+type ScriptSlot = (SystemTime, u64);
 
 #[derive(Debug)]
 struct Attempt {
     does: Simulated,
     /// Its next step; `None` if that is later than time goes.
-    next: Option<Slot>,
+    next: Option<ScriptSlot>,
 }
 
 impl Agenda {
@@ -108,14 +108,14 @@ impl Agenda {
 
     pub(crate) fn start(&mut self, id: AttemptId, now: SystemTime) {
         let does = (self.script.0)(&id);
-        let next = self.plan(now.checked_add(does.latency), Report::Started(id.clone()));
+        let next = self.plan(now.checked_add(does.latency), AttemptReport::Started(id.clone()));
         self.attempts.insert(id, Attempt { does, next });
     }
 
     /// Ends an attempt early, unless it ends by itself before that.
     pub(crate) fn stop(&mut self, id: &AttemptId, now: SystemTime) {
         let Some(attempt) = self.attempts.get(id) else { return };
-        let runs = attempt.next.is_none_or(|slot| matches!(self.steps.get(&slot), Some(Report::Ended(..))));
+        let runs = attempt.next.is_none_or(|slot| matches!(self.steps.get(&slot), Some(AttemptReport::Ended(..))));
         let (shutdown, signal) = match attempt.does.shutdown {
             _ if !runs => (Duration::ZERO, SIGTERM),
             shutdown if shutdown < GRACE => (shutdown, SIGTERM),
@@ -128,7 +128,7 @@ impl Agenda {
         if let Some(slot) = attempt.next {
             self.steps.remove(&slot);
         }
-        let next = self.plan(end, Report::Ended(id.clone(), Ending::Signalled(signal)));
+        let next = self.plan(end, AttemptReport::Ended(id.clone(), AttemptEnd::Signalled(signal)));
         self.attempts.entry(id.clone()).and_modify(|attempt| attempt.next = next);
     }
 
@@ -138,13 +138,13 @@ impl Agenda {
     }
 
     /// The next step, taken off.
-    pub(crate) fn pop(&mut self) -> Option<Report> {
+    pub(crate) fn pop(&mut self) -> Option<AttemptReport> {
         let ((at, _), report) = self.steps.pop_first()?;
         match &report {
-            Report::Ended(id, _) => _ = self.attempts.remove(id),
-            Report::Started(id) => {
+            AttemptReport::Ended(id, _) => _ = self.attempts.remove(id),
+            AttemptReport::Started(id) => {
                 let Simulated { duration, ending, .. } = self.attempts.get(id)?.does.clone();
-                let next = self.plan(at.checked_add(duration), Report::Ended(id.clone(), ending));
+                let next = self.plan(at.checked_add(duration), AttemptReport::Ended(id.clone(), ending));
                 self.attempts.entry(id.clone()).and_modify(|attempt| attempt.next = next);
             }
         }
@@ -157,7 +157,7 @@ impl Agenda {
         self.attempts.clear();
     }
 
-    fn plan(&mut self, at: Option<SystemTime>, step: Report) -> Option<Slot> {
+    fn plan(&mut self, at: Option<SystemTime>, step: AttemptReport) -> Option<ScriptSlot> {
         let slot = (at?, self.serial);
         self.serial += 1;
         self.steps.insert(slot, step);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     /// An attempt that does this, told to stop at these seconds: how it ends, and after how many seconds.
-    fn ending(does: Simulated, stops: &[u32]) -> (Ending, u64) {
+    fn ending(does: Simulated, stops: &[u32]) -> (AttemptEnd, u64) {
         let mut agenda = Agenda::new(Simulation::new(move |_| does.clone()));
         let origin = SystemTime::UNIX_EPOCH;
         agenda.start(attempt(), origin);
@@ -191,7 +191,7 @@ mod tests {
         }
         loop {
             let at = agenda.next().expect("it ends");
-            if let Some(Report::Ended(_, ending)) = agenda.pop() {
+            if let Some(AttemptReport::Ended(_, ending)) = agenda.pop() {
                 return (ending, at.duration_since(origin).expect("later").as_secs());
             }
         }
@@ -200,28 +200,28 @@ mod tests {
     #[test]
     fn an_attempt_ends_its_time_after_its_start() {
         let does = Simulated::exits(3).starting_after(SECOND * 2).after(SECOND * 5);
-        assert_eq!(ending(does, &[]), (Ending::Exited(3), 7));
-        assert_eq!(ending(Simulated::killed_by(11), &[]), (Ending::Signalled(11), 0));
+        assert_eq!(ending(does, &[]), (AttemptEnd::Exited(3), 7));
+        assert_eq!(ending(Simulated::killed_by(11), &[]), (AttemptEnd::Signalled(11), 0));
     }
 
     #[test]
     fn a_stopped_attempt_ends_by_sigterm_or_after_ten_seconds_by_sigkill() {
         let does = Simulated::exits(0).after(SECOND * 100);
-        assert_eq!(ending(does.clone(), &[30]), (Ending::Signalled(SIGTERM), 30));
-        assert_eq!(ending(does.clone().shutting_down_for(SECOND * 9), &[30]), (Ending::Signalled(SIGTERM), 39));
-        assert_eq!(ending(does.clone().shutting_down_for(SECOND * 60), &[30]), (Ending::Signalled(SIGKILL), 40));
-        assert_eq!(ending(does.shutting_down_for(SECOND * 60), &[95]), (Ending::Exited(0), 100));
+        assert_eq!(ending(does.clone(), &[30]), (AttemptEnd::Signalled(SIGTERM), 30));
+        assert_eq!(ending(does.clone().shutting_down_for(SECOND * 9), &[30]), (AttemptEnd::Signalled(SIGTERM), 39));
+        assert_eq!(ending(does.clone().shutting_down_for(SECOND * 60), &[30]), (AttemptEnd::Signalled(SIGKILL), 40));
+        assert_eq!(ending(does.shutting_down_for(SECOND * 60), &[95]), (AttemptEnd::Exited(0), 100));
     }
 
     #[test]
     fn an_attempt_stopped_twice_ends_by_the_first_stop() {
         let does = Simulated::exits(0).after(Duration::MAX).shutting_down_for(SECOND * 60);
-        assert_eq!(ending(does, &[30, 35]), (Ending::Signalled(SIGKILL), 40));
+        assert_eq!(ending(does, &[30, 35]), (AttemptEnd::Signalled(SIGKILL), 40));
     }
 
     #[test]
     fn an_attempt_stopped_before_its_start_never_starts() {
         let does = Simulated::exits(0).starting_after(SECOND * 60).shutting_down_for(SECOND * 60);
-        assert_eq!(ending(does, &[1]), (Ending::Signalled(SIGTERM), 1));
+        assert_eq!(ending(does, &[1]), (AttemptEnd::Signalled(SIGTERM), 1));
     }
 }

@@ -106,7 +106,7 @@ where
             return Box::pin(async { Err(Reset::new(Reason::RefusedStream)) });
         };
         let busy = line.busy();
-        let way = Way { line, place, is_http2: request.version() == Version::HTTP_2 };
+        let way = CallRoute { line, place, is_http2: request.version() == Version::HTTP_2 };
         let fate = Fate::default();
         request.extensions_mut().insert(fate.clone());
         let has_end = !request.uri().path().starts_with(STREAMS);
@@ -129,13 +129,13 @@ where
 }
 
 /// On which way a call has come in, and its answer goes out.
-struct Way {
+struct CallRoute {
     line: Line,
     place: Place,
     is_http2: bool,
 }
 
-impl Way {
+impl CallRoute {
     async fn carry_out(&self, ending: Ending, mut response: Response<Body>) -> Result<Response<Body>, Reset> {
         match ending {
             Ending::Truncate => Ok(rewrite(response, |bytes, _| bytes.slice(..bytes.len() / 2)).await),

@@ -46,7 +46,7 @@ struct Inner {
     id: u64,
     /// The connections that this one is among.
     crowd: Option<Arc<Crowd>>,
-    state: Mutex<State>,
+    state: Mutex<LineState>,
     /// Told when answers were taken.
     taken: Notify,
 }
@@ -61,7 +61,7 @@ pub(crate) struct Place {
 }
 
 #[derive(Debug)]
-struct State {
+struct LineState {
     cut: bool,
     usage: Usage,
     /// Whether a GOAWAY has said that calls from now on have no effect.
@@ -79,7 +79,7 @@ struct State {
     waker: Option<Waker>,
 }
 
-impl Default for State {
+impl Default for LineState {
     fn default() -> Self {
         let now = Instant::now();
         Self {
@@ -192,7 +192,7 @@ impl Line {
         true
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LineState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -240,7 +240,7 @@ fn go_away(last: u32, reason: u32) -> Vec<u8> {
     [&head[..], &last.to_be_bytes(), &reason.to_be_bytes()].concat()
 }
 
-impl State {
+impl LineState {
     fn insert(&mut self, last: u32, reason: u32) -> oneshot::Receiver<()> {
         let (tell, told) = oneshot::channel();
         self.insert.extend(go_away(last, reason));
@@ -263,14 +263,14 @@ pub(crate) struct Tapped<S> {
     line: Line,
     /// Known from the first bytes on.
     is_http2: Option<bool>,
-    incoming: Frames,
-    outgoing: Frames,
+    incoming: FrameScan,
+    outgoing: FrameScan,
 }
 
 impl<S> Tapped<S> {
     pub(crate) fn new(socket: S, line: Line) -> Self {
-        let incoming = Frames { left: PREFACE, ..Frames::default() };
-        Self { socket, line, is_http2: None, incoming, outgoing: Frames::default() }
+        let incoming = FrameScan { left: PREFACE, ..FrameScan::default() };
+        Self { socket, line, is_http2: None, incoming, outgoing: FrameScan::default() }
     }
 }
 
@@ -406,7 +406,7 @@ impl<S> Connected for Tapped<S> {
 
 /// Where in the frames of one direction the bytes are.
 #[derive(Debug, Default)]
-struct Frames {
+struct FrameScan {
     head: [u8; HEAD],
     /// Bytes of the head that have passed.
     filled: usize,
@@ -414,7 +414,7 @@ struct Frames {
     left: usize,
 }
 
-impl Frames {
+impl FrameScan {
     /// Lets bytes pass, and tells the type and the stream of each frame that begins.
     fn pass(&mut self, mut bytes: &[u8], mut begins: impl FnMut(u8, u32)) {
         while !bytes.is_empty() {
@@ -471,7 +471,7 @@ mod tests {
     fn frames_are_told_apart_however_their_bytes_come() {
         let bytes = [frame(HEADERS, 3, b"abc"), frame(0, 3, b""), frame(HEADERS, 5, &[1; 200])].concat();
         for size in [1, 2, 7, 9, 10, 1000] {
-            let (mut frames, mut seen) = (Frames::default(), Vec::new());
+            let (mut frames, mut seen) = (FrameScan::default(), Vec::new());
             for piece in bytes.chunks(size) {
                 frames.pass(piece, |kind, stream| seen.push((kind, stream)));
             }

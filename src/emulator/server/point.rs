@@ -25,7 +25,7 @@ use super::{
 use crate::emulator::{
     controls::Controls,
     fault::{Action, Lag, Point},
-    journal::{Call, Entry},
+    journal::{CallNumber, JournalEntry},
     rpc::Rpc,
     service::{BODY_LIMIT, MAX_MESSAGE},
 };
@@ -92,7 +92,7 @@ struct Watched {
     controls: Arc<Controls>,
     rpc: Rpc,
     resource: String,
-    entry: Entry,
+    entry: CallNumber,
     fate: Fate,
 }
 
@@ -101,7 +101,7 @@ impl Watched {
         let resource = rpc.resource(message.get(PREFIX..).unwrap_or_default());
         let routing = headers.get(ROUTING_HEADER).map(|params| String::from_utf8_lossy(params.as_bytes()).into_owned());
         let (time, duration) = (controls.engine.now(), Duration::ZERO);
-        let call = Call { time, rpc, resource: resource.clone(), routing, code: None, duration };
+        let call = JournalEntry { time, rpc, resource: resource.clone(), routing, code: None, duration };
         let entry = controls.journal.open(call);
         Self { controls, rpc, resource, entry, fate }
     }

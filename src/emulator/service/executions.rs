@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::{Seen, admit, name, page::Page};
+use super::{Visible, admit, name, page::Page};
 use crate::{
     emulator::{engine::Engine, refusal::Refusal},
     proto::{
@@ -22,7 +22,7 @@ pub(super) struct ExecutionsService(pub(super) Arc<Engine>);
 #[tonic::async_trait]
 impl Executions for ExecutionsService {
     async fn get_execution(&self, request: Request<GetExecutionRequest>) -> Result<Response<Execution>, Status> {
-        let seen = Seen::by(&self.0, &request);
+        let seen = Visible::by(&self.0, &request);
         let (_, request) = admit(&self.0, request)?;
         let name = name(&self.0, "name", &request.name)?;
         let execution = self.0.read(|machine| machine.execution(&name))?;
@@ -37,7 +37,7 @@ impl Executions for ExecutionsService {
         &self,
         request: Request<ListExecutionsRequest>,
     ) -> Result<Response<ListExecutionsResponse>, Status> {
-        let seen = Seen::by(&self.0, &request);
+        let seen = Visible::by(&self.0, &request);
         let (_, request) = admit(&self.0, request)?;
         let parent = name(&self.0, "parent", &request.parent)?;
         let page = Page::parse(request.page_size, &request.page_token)?;

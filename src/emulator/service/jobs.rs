@@ -9,7 +9,7 @@ use crate::{
     emulator::{
         defaults,
         engine::Engine,
-        iam::{self, Caller},
+        iam::{self, Principal},
         refusal::Refusal,
         rest_only::RestOnly,
         runtime::Inadmissible,
@@ -131,7 +131,7 @@ fn rest_only<R>(request: &Request<R>, field: &str) -> Option<RestOnly> {
 /// A job as the machine takes it: valid, runnable here, completed with the defaults.
 pub(crate) fn define(
     engine: &Engine,
-    caller: Caller,
+    caller: Principal,
     name: JobName,
     (mut definition, rest_only): (Job, Option<RestOnly>),
     validate_only: bool,

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tonic::{Request, Response, Status};
 
-use super::{Seen, admit, name, page::Page};
+use super::{Visible, admit, name, page::Page};
 use crate::{
     emulator::{engine::Engine, refusal::Refusal},
     name::Location,
@@ -39,7 +39,7 @@ impl Operations for OperationsService {
     }
 
     async fn get_operation(&self, request: Request<GetOperationRequest>) -> Result<Response<Operation>, Status> {
-        let seen = Seen::by(&self.0, &request);
+        let seen = Visible::by(&self.0, &request);
         let (_, request) = admit(&self.0, request)?;
         let name = name(&self.0, "name", &request.name)?;
         let operation = self.0.read(|machine| machine.operation(&name))?;

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::Machine;
 use crate::{
     emulator::{
-        iam::{self, Caller, Needs},
+        iam::{self, Needs, Principal},
         refusal::Refusal,
     },
     name::JobName,
@@ -14,9 +14,9 @@ use crate::{
 
 impl Machine {
     /// Who sent a request, if that one may.
-    pub(crate) fn authorize(&self, authorization: Option<&str>, request: &impl Needs) -> Result<Caller, Refusal> {
+    pub(crate) fn authorize(&self, authorization: Option<&str>, request: &impl Needs) -> Result<Principal, Refusal> {
         let caller = self.iam.identify(authorization)?;
-        if caller == Caller::Unchecked {
+        if caller == Principal::Unchecked {
             return Ok(caller);
         }
         let need = request.need();
@@ -55,7 +55,7 @@ impl Machine {
     }
 
     /// Those of the permissions that a caller has: none on a job that is not there.
-    pub(crate) fn permitted(&self, caller: &Caller, job: &JobName, permissions: Vec<String>) -> Vec<String> {
+    pub(crate) fn permitted(&self, caller: &Principal, job: &JobName, permissions: Vec<String>) -> Vec<String> {
         if self.jobs.get(job).is_none() {
             return Vec::new();
         }
@@ -64,7 +64,7 @@ impl Machine {
     }
 
     /// A job's policy counts for the job and for what belongs to it.
-    fn allows(&self, caller: &Caller, permission: &str, resource: &str) -> bool {
+    fn allows(&self, caller: &Principal, permission: &str, resource: &str) -> bool {
         let of_job: Vec<_> = resource.splitn(7, '/').take(6).collect();
         let job = of_job.join("/").parse().ok().and_then(|job: JobName| self.jobs.get(&job));
         self.iam.allows(caller, permission, job.map(|job| &job.policy))

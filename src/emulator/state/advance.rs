@@ -6,10 +6,10 @@ use std::{
 };
 
 use super::{
-    AttemptId, Ending, Launch, Machine, Order,
+    AttemptEnd, AttemptId, Launch, Machine, Order,
     execution::{ExecutionRecord, StopCause},
     milestone::Milestone,
-    task::{AttemptResult, Phase, StopReason, TaskRecord},
+    task::{AttemptResult, StopReason, TaskPhase, TaskRecord},
 };
 use crate::{
     name::ExecutionName,
@@ -25,9 +25,9 @@ impl Machine {
         let Some(task) = current(record, id) else { return };
         task.started.get_or_insert(now);
         task.updated = now;
-        if task.phase == Phase::Starting {
+        if task.phase == TaskPhase::Starting {
             let deadline = now + timeout;
-            task.phase = Phase::Running { deadline };
+            task.phase = TaskPhase::Running { deadline };
             self.deadlines.insert((deadline, id.clone()));
         }
         record.updated = now;
@@ -39,27 +39,27 @@ impl Machine {
     }
 
     /// The attempt is over: its task is done, or tries again at once.
-    pub(crate) fn attempt_ended(&mut self, id: &AttemptId, ending: Ending, now: SystemTime) {
+    pub(crate) fn attempt_ended(&mut self, id: &AttemptId, ending: AttemptEnd, now: SystemTime) {
         let Some(record) = self.executions.get_mut(&id.execution) else { return };
         let retries = if record.is_stopping() { 0 } else { max_retries(&record.template) };
         let Some(task) = current(record, id) else { return };
-        if let Phase::Running { deadline } = task.phase {
+        if let TaskPhase::Running { deadline } = task.phase {
             self.deadlines.remove(&(deadline, id.clone()));
         }
         let result = match task.phase {
-            Phase::Stopping(StopReason::Execution(cause)) => AttemptResult::Stopped(cause),
-            Phase::Stopping(StopReason::Timeout) => AttemptResult::TimedOut,
+            TaskPhase::Stopping(StopReason::Execution(cause)) => AttemptResult::Stopped(cause),
+            TaskPhase::Stopping(StopReason::Timeout) => AttemptResult::TimedOut,
             _ => AttemptResult::Ended(ending),
         };
         task.updated = now;
         task.last = Some(result.clone());
         let again = !result.succeeded() && task.retried < retries;
         if again {
-            task.phase = Phase::Starting;
+            task.phase = TaskPhase::Starting;
             task.retried += 1;
             record.counts.retried += u32::from(id.attempt == 0);
         } else {
-            (task.phase, task.completed) = (Phase::Done, Some(now));
+            (task.phase, task.completed) = (TaskPhase::Done, Some(now));
             record.settle_task(id.task_index, &result);
         }
         record.updated = now;
@@ -81,7 +81,7 @@ impl Machine {
             self.deadlines.pop_first();
             let record = self.executions.get_mut(&id.execution);
             if let Some(task) = record.and_then(|record| current(record, &id)) {
-                task.phase = Phase::Stopping(StopReason::Timeout);
+                task.phase = TaskPhase::Stopping(StopReason::Timeout);
                 self.effects.orders.push(Order::Stop(id));
             }
         }
@@ -117,7 +117,7 @@ impl Machine {
             record.counts.scheduled += 1;
             record.counts.running += 1;
             let task = &mut record.tasks[index];
-            task.phase = Phase::Starting;
+            task.phase = TaskPhase::Starting;
             task.scheduled = Some(now);
             task.updated = now;
             self.effects.orders.push(Order::Start(launch(record, index)));
@@ -130,13 +130,13 @@ impl Machine {
         for index in record.stop(cause, now) {
             let id = attempt(record, index);
             let task = &mut record.tasks[index];
-            if let Phase::Running { deadline } = task.phase {
+            if let TaskPhase::Running { deadline } = task.phase {
                 self.deadlines.remove(&(deadline, id.clone()));
             }
-            if task.phase != Phase::Stopping(StopReason::Timeout) {
+            if task.phase != TaskPhase::Stopping(StopReason::Timeout) {
                 self.effects.orders.push(Order::Stop(id));
             }
-            task.phase = Phase::Stopping(StopReason::Execution(cause));
+            task.phase = TaskPhase::Stopping(StopReason::Execution(cause));
             task.updated = now;
         }
     }
@@ -145,7 +145,7 @@ impl Machine {
 /// The task of an attempt, unless that attempt is already over.
 fn current<'a>(record: &'a mut ExecutionRecord, id: &AttemptId) -> Option<&'a mut TaskRecord> {
     let task = record.tasks.get_mut(id.task_index)?;
-    let active = !matches!(task.phase, Phase::Pending | Phase::Done);
+    let active = !matches!(task.phase, TaskPhase::Pending | TaskPhase::Done);
     (active && task.retried == id.attempt).then_some(task)
 }
 

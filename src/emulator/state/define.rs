@@ -11,10 +11,10 @@ use super::{
     Machine,
     job::JobRecord,
     milestone::Followed,
-    operation::{Progress, finished, unfinished},
+    operation::{OperationSubject, finished, unfinished},
 };
 use crate::{
-    emulator::{iam::Caller, refusal::Refusal, rest_only::RestOnly},
+    emulator::{iam::Principal, refusal::Refusal, rest_only::RestOnly},
     name::{ExecutionName, JobName},
     proto::{longrunning::Operation, rpc::Status, run::v2::Job},
 };
@@ -22,7 +22,7 @@ use crate::{
 /// A job to create, or to put in the place of another.
 #[derive(Debug)]
 pub(crate) struct JobRequest {
-    pub(crate) caller: Caller,
+    pub(crate) caller: Principal,
     pub(crate) name: JobName,
     /// Valid, and completed with the defaults.
     pub(crate) definition: Job,
@@ -89,7 +89,7 @@ impl Machine {
         }
         record.delete(operation.clone(), now);
         let answer = unfinished(&operation, &record.to_proto());
-        self.operations.insert(operation, Progress::Delete(name.clone()));
+        self.operations.insert(operation, OperationSubject::Delete(name.clone()));
         for execution in self.executions_of(name) {
             self.begin_deletion(&execution, now);
             self.complete(&execution, now);
@@ -108,7 +108,7 @@ impl Machine {
         let Some(operation) = record.deletion.take() else { return };
         record.deleted_for_good(now);
         if let Some(progress) = self.operations.get_mut(&operation) {
-            *progress = Progress::Settled(Box::new(finished(&operation, &record.to_proto(), None)));
+            *progress = OperationSubject::Settled(Box::new(finished(&operation, &record.to_proto(), None)));
         }
         self.effects.over.push(operation);
     }
@@ -132,8 +132,8 @@ impl Machine {
         let pending = followed.filter(|followed| starts || self.is_short_of(followed));
         record.await_execution(pending.clone(), now);
         let progress = match &pending {
-            Some(followed) => Progress::Define(record.name.clone(), followed.until),
-            None => Progress::Settled(Box::new(finished(&operation, &record.to_proto(), unready(&record)))),
+            Some(followed) => OperationSubject::Define(record.name.clone(), followed.until),
+            None => OperationSubject::Settled(Box::new(finished(&operation, &record.to_proto(), unready(&record)))),
         };
         self.operations.insert(operation.clone(), progress);
         self.store(record);

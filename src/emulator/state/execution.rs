@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::{
     Ids,
-    ordered::Row,
-    plan::{Plan, Stage},
-    task::{AttemptResult, Phase, TaskRecord},
+    ordered::Ordered,
+    plan::{StartupPhase, StartupPlan},
+    task::{AttemptResult, TaskPhase, TaskRecord},
 };
 use crate::{
     emulator::rest_only::RestOnly,
@@ -45,22 +45,22 @@ pub(super) struct ExecutionRecord {
     pub(super) deleted: Option<SystemTime>,
     pub(super) completion: Option<Completion>,
     /// Unless its tasks have their turn at once.
-    pub(super) plan: Option<Box<Plan>>,
+    pub(super) plan: Option<Box<StartupPlan>>,
     /// What only REST knows of its job.
     pub(super) rest_only: Option<Box<RestOnly>>,
     /// Kept apart, each by itself.
     #[serde(skip)]
-    pub(super) tasks: Row<TaskRecord>,
-    pub(super) counts: Counts,
+    pub(super) tasks: Ordered<TaskRecord>,
+    pub(super) counts: TaskTally,
     /// The first task that failed permanently speaks for the execution.
-    pub(super) first_failure: Option<Failure>,
+    pub(super) first_failure: Option<LastFailure>,
     /// The operations that follow it.
     pub(super) operations: Vec<OperationName>,
 }
 
 /// How many tasks are where; what is missing of all is pending.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub(super) struct Counts {
+pub(super) struct TaskTally {
     pub(super) running: u32,
     pub(super) succeeded: u32,
     pub(super) failed: u32,
@@ -92,7 +92,7 @@ pub(super) struct Completion {
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) struct Failure {
+pub(super) struct LastFailure {
     pub(super) task_index: u32,
     pub(super) result: AttemptResult,
 }
@@ -135,7 +135,7 @@ impl ExecutionRecord {
             plan: None,
             rest_only: None,
             tasks: (0..count).map(|_| TaskRecord::new(ids.uuid(), now)).collect(),
-            counts: Counts::default(),
+            counts: TaskTally::default(),
             first_failure: None,
             operations: Vec::new(),
         }
@@ -164,7 +164,7 @@ impl ExecutionRecord {
     /// Whether another task may have its turn now.
     pub(super) fn has_room(&self) -> bool {
         let limit = self.parallelism();
-        let is_ready = self.plan.as_ref().is_none_or(|plan| plan.stage == Stage::Ready);
+        let is_ready = self.plan.as_ref().is_none_or(|plan| plan.stage == StartupPhase::Ready);
         is_ready && !self.is_stopping() && self.counts.running < limit && self.counts.scheduled < self.task_count()
     }
 
@@ -176,14 +176,14 @@ impl ExecutionRecord {
         let mut running = Vec::new();
         for index in 0..self.task_count() {
             match self.tasks[index].phase {
-                Phase::Pending => {
+                TaskPhase::Pending => {
                     let task = &mut self.tasks[index];
-                    (task.phase, task.completed, task.updated) = (Phase::Done, Some(now), now);
+                    (task.phase, task.completed, task.updated) = (TaskPhase::Done, Some(now), now);
                     task.last = Some(AttemptResult::Stopped(cause));
                     self.counts.cancelled += 1;
                 }
-                Phase::Done => {}
-                Phase::Starting | Phase::Running { .. } | Phase::Stopping(_) => running.push(index),
+                TaskPhase::Done => {}
+                TaskPhase::Starting | TaskPhase::Running { .. } | TaskPhase::Stopping(_) => running.push(index),
             }
         }
         running
@@ -207,7 +207,7 @@ impl ExecutionRecord {
             self.counts.cancelled += 1;
         } else {
             self.counts.failed += 1;
-            self.first_failure.get_or_insert_with(|| Failure { task_index: index, result: result.clone() });
+            self.first_failure.get_or_insert_with(|| LastFailure { task_index: index, result: result.clone() });
         }
     }
 
@@ -266,7 +266,7 @@ impl ExecutionRecord {
     }
 
     /// What a failed execution says of the task that speaks for it.
-    pub(super) fn blame(&self, Failure { task_index, result }: &Failure) -> String {
+    pub(super) fn blame(&self, LastFailure { task_index, result }: &LastFailure) -> String {
         let (execution, exit_code, message) = (self.name.id(), result.exit_code(), result.message());
         format!("Task {execution}-task{task_index} failed with exit code: {exit_code} and message: {message}")
     }

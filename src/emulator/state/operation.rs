@@ -16,7 +16,7 @@ use crate::{
 
 /// What an operation stands for. While that exists the operation is drawn from it, so that it is never out of date.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) enum Progress {
+pub(super) enum OperationSubject {
     /// An execution's whole run: fails when the execution fails.
     Run(ExecutionName),
     /// An execution's way to its end: cancelled or deleted.
@@ -42,21 +42,23 @@ impl Machine {
         }
     }
 
-    pub(super) fn draw(&self, name: &OperationName, progress: &Progress) -> Operation {
+    pub(super) fn draw(&self, name: &OperationName, progress: &OperationSubject) -> Operation {
         match progress {
-            Progress::Settled(operation) => (**operation).clone(),
-            Progress::Define(job, _) | Progress::Delete(job) => match self.jobs.get(job) {
+            OperationSubject::Settled(operation) => (**operation).clone(),
+            OperationSubject::Define(job, _) | OperationSubject::Delete(job) => match self.jobs.get(job) {
                 Some(record) => unfinished(name, &record.to_proto()),
                 None => bare(name),
             },
-            Progress::Run(execution) | Progress::Stop(execution) => match self.executions.get(execution) {
-                Some(record) if record.is_done() => {
-                    let error = if matches!(progress, Progress::Run(_)) { record.error() } else { None };
-                    finished(name, &record.to_proto(), error)
+            OperationSubject::Run(execution) | OperationSubject::Stop(execution) => {
+                match self.executions.get(execution) {
+                    Some(record) if record.is_done() => {
+                        let error = if matches!(progress, OperationSubject::Run(_)) { record.error() } else { None };
+                        finished(name, &record.to_proto(), error)
+                    }
+                    Some(record) => unfinished(name, &record.to_proto()),
+                    None => bare(name),
                 }
-                Some(record) => unfinished(name, &record.to_proto()),
-                None => bare(name),
-            },
+            }
         }
     }
 
@@ -64,11 +66,11 @@ impl Machine {
     pub(super) fn settle_operation(&mut self, name: &OperationName, last: &Execution, error: Option<Status>) {
         let Some(progress) = self.operations.get_mut(name) else { return };
         let error = match progress {
-            Progress::Run(_) => error,
-            Progress::Stop(_) => None,
-            Progress::Define(..) | Progress::Delete(_) | Progress::Settled(_) => return,
+            OperationSubject::Run(_) => error,
+            OperationSubject::Stop(_) => None,
+            OperationSubject::Define(..) | OperationSubject::Delete(_) | OperationSubject::Settled(_) => return,
         };
-        *progress = Progress::Settled(Box::new(finished(name, last, error)));
+        *progress = OperationSubject::Settled(Box::new(finished(name, last, error)));
     }
 }
 

@@ -91,13 +91,13 @@ impl<N: Clone + Eq + Hash, T> OrderedMap<N, T> {
 
 /// Things in a row.
 #[derive(Clone, Debug)]
-pub(super) struct Row<T> {
+pub(super) struct Ordered<T> {
     items: Vec<T>,
     /// Their indices, as often as they were reached.
     touched: Vec<u32>,
 }
 
-impl<T> Row<T> {
+impl<T> Ordered<T> {
     pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         let item = self.items.get_mut(index as usize)?;
         self.touched.push(index);
@@ -119,13 +119,13 @@ impl<T> Row<T> {
     }
 }
 
-impl<T> Default for Row<T> {
+impl<T> Default for Ordered<T> {
     fn default() -> Self {
         Self { items: Vec::new(), touched: Vec::new() }
     }
 }
 
-impl<T> FromIterator<T> for Row<T> {
+impl<T> FromIterator<T> for Ordered<T> {
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
         let mut row = Self { items: items.into_iter().collect(), touched: Vec::new() };
         row.touch_all();
@@ -133,7 +133,7 @@ impl<T> FromIterator<T> for Row<T> {
     }
 }
 
-impl<T> Deref for Row<T> {
+impl<T> Deref for Ordered<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
@@ -141,7 +141,7 @@ impl<T> Deref for Row<T> {
     }
 }
 
-impl<T> Index<u32> for Row<T> {
+impl<T> Index<u32> for Ordered<T> {
     type Output = T;
 
     fn index(&self, index: u32) -> &T {
@@ -149,7 +149,7 @@ impl<T> Index<u32> for Row<T> {
     }
 }
 
-impl<T> IndexMut<u32> for Row<T> {
+impl<T> IndexMut<u32> for Ordered<T> {
     fn index_mut(&mut self, index: u32) -> &mut T {
         self.touched.push(index);
         &mut self.items[index as usize]

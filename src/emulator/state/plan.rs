@@ -8,8 +8,8 @@ use crate::emulator::startup::{DELAY_LIMIT, Startup};
 
 /// When each phase ends, and which one it is in. An execution that starts at once has none.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) struct Plan {
-    pub(super) stage: Stage,
+pub(super) struct StartupPlan {
+    pub(super) stage: StartupPhase,
     /// Whether the caller allowed the service to choose the moment.
     delayed: bool,
     pub(super) begins: SystemTime,
@@ -19,7 +19,7 @@ pub(super) struct Plan {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-pub(super) enum Stage {
+pub(super) enum StartupPhase {
     Delayed,
     Importing,
     Provisioning,
@@ -28,13 +28,13 @@ pub(super) enum Stage {
     Ready,
 }
 
-impl Plan {
+impl StartupPlan {
     /// The plan of an execution that is to begin at that time.
     pub(super) fn new(startup: Startup, delayed: bool, begins: SystemTime) -> Self {
         let imported = begins + startup.image;
         let provisioned = imported + startup.resources;
         let ready = provisioned + startup.started;
-        Self { stage: Stage::Delayed, delayed, begins, imported, provisioned, ready }
+        Self { stage: StartupPhase::Delayed, delayed, begins, imported, provisioned, ready }
     }
 
     /// Enters every stage that is due.
@@ -56,13 +56,13 @@ impl Plan {
         self.delayed.then(|| self.ready + DELAY_LIMIT)
     }
 
-    fn following(&self) -> Option<(SystemTime, Stage)> {
+    fn following(&self) -> Option<(SystemTime, StartupPhase)> {
         match self.stage {
-            Stage::Delayed => Some((self.begins, Stage::Importing)),
-            Stage::Importing => Some((self.imported, Stage::Provisioning)),
-            Stage::Provisioning => Some((self.provisioned, Stage::Starting)),
-            Stage::Starting => Some((self.ready, Stage::Ready)),
-            Stage::Ready => None,
+            StartupPhase::Delayed => Some((self.begins, StartupPhase::Importing)),
+            StartupPhase::Importing => Some((self.imported, StartupPhase::Provisioning)),
+            StartupPhase::Provisioning => Some((self.provisioned, StartupPhase::Starting)),
+            StartupPhase::Starting => Some((self.ready, StartupPhase::Ready)),
+            StartupPhase::Ready => None,
         }
     }
 }

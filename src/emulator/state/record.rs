@@ -10,11 +10,11 @@ use prost::Message as _;
 use serde::Serialize;
 
 use super::{
-    AttemptId, Ending, Machine, Start,
+    AttemptEnd, AttemptId, Machine, Start,
     execution::ExecutionRecord,
     job::JobRecord,
-    operation::Progress,
-    task::{Phase, TaskRecord},
+    operation::OperationSubject,
+    task::{TaskPhase, TaskRecord},
 };
 use crate::{name::OperationName, proto::run::v2::ExecutionTemplate};
 
@@ -49,7 +49,7 @@ impl Table {
 
 /// One step from what was written down before to what is true now.
 #[derive(Debug)]
-pub(crate) enum Change {
+pub(crate) enum StateChange {
     /// The row's new content. The index is that of a task, and 0 elsewhere.
     Put { table: Table, serial: u64, index: u32, value: Vec<u8> },
     /// All rows of that serial number are gone.
@@ -60,7 +60,7 @@ pub(crate) enum Change {
 
 impl Machine {
     /// What the events since the last call have changed.
-    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+    pub(crate) fn take_changes(&mut self) -> Vec<StateChange> {
         let mut changes = Vec::new();
         for serial in self.jobs.take_touched() {
             changes.push(put_or_remove(Table::Jobs, serial, self.jobs.at_mut(serial)));
@@ -69,7 +69,8 @@ impl Machine {
             match self.executions.at_mut(serial) {
                 Some(record) => write_execution(serial, record, &mut changes),
                 None => changes.extend(
-                    [Table::Executions, Table::Templates, Table::Tasks].map(|table| Change::Remove { table, serial }),
+                    [Table::Executions, Table::Templates, Table::Tasks]
+                        .map(|table| StateChange::Remove { table, serial }),
                 ),
             }
         }
@@ -117,7 +118,7 @@ impl Machine {
     pub(crate) fn lose_attempts(&mut self, now: SystemTime) {
         let mut lost = Vec::new();
         for (_, name, record) in self.executions.newest_first(u64::MAX).filter(|(_, _, record)| !record.is_done()) {
-            let active = |task: &TaskRecord| !matches!(task.phase, Phase::Pending | Phase::Done);
+            let active = |task: &TaskRecord| !matches!(task.phase, TaskPhase::Pending | TaskPhase::Done);
             let active = (0..).zip(record.tasks.iter()).filter(|(_, task)| active(task));
             lost.extend(active.map(|(task_index, task)| AttemptId {
                 execution: name.clone(),
@@ -126,7 +127,7 @@ impl Machine {
             }));
         }
         for id in lost.into_iter().rev() {
-            self.attempt_ended(&id, Ending::Lost, now);
+            self.attempt_ended(&id, AttemptEnd::Lost, now);
         }
     }
 }
@@ -173,7 +174,7 @@ impl Restoration {
                 record.tasks.restore(serde_json::from_slice(value)?);
             }
             Table::Operations => {
-                let (name, progress): (OperationName, Progress) = serde_json::from_slice(value)?;
+                let (name, progress): (OperationName, OperationSubject) = serde_json::from_slice(value)?;
                 machine.operations.restore(serial, name, progress);
             }
             Table::Ledger => {
@@ -212,11 +213,11 @@ fn shared(
     Ok(template)
 }
 
-fn write_execution(serial: u64, record: &mut ExecutionRecord, changes: &mut Vec<Change>) {
+fn write_execution(serial: u64, record: &mut ExecutionRecord, changes: &mut Vec<StateChange>) {
     changes.push(put(Table::Executions, serial, 0, record));
     if !record.template_recorded {
         let value = record.template.encode_to_vec();
-        changes.push(Change::Put { table: Table::Templates, serial, index: 0, value });
+        changes.push(StateChange::Put { table: Table::Templates, serial, index: 0, value });
         record.template_recorded = true;
     }
     for index in record.tasks.take_touched() {
@@ -224,11 +225,11 @@ fn write_execution(serial: u64, record: &mut ExecutionRecord, changes: &mut Vec<
     }
 }
 
-fn put_or_remove(table: Table, serial: u64, value: Option<impl Serialize>) -> Change {
-    value.map_or(Change::Remove { table, serial }, |value| put(table, serial, 0, &value))
+fn put_or_remove(table: Table, serial: u64, value: Option<impl Serialize>) -> StateChange {
+    value.map_or(StateChange::Remove { table, serial }, |value| put(table, serial, 0, &value))
 }
 
-fn put(table: Table, serial: u64, index: u32, value: &impl Serialize) -> Change {
+fn put(table: Table, serial: u64, index: u32, value: &impl Serialize) -> StateChange {
     let value = serde_json::to_vec(value).expect("records are plain data, of times after 1970");
-    Change::Put { table, serial, index, value }
+    StateChange::Put { table, serial, index, value }
 }

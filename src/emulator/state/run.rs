@@ -10,11 +10,11 @@ use super::{
     execution::{ExecutionRecord, StopCause},
     job::Definition,
     milestone::Milestone,
-    operation::{Progress, unfinished},
-    plan::Plan,
+    operation::{OperationSubject, unfinished},
+    plan::StartupPlan,
 };
 use crate::{
-    emulator::{iam::Caller, overrides, refusal::Refusal, startup::Startup, validate},
+    emulator::{iam::Principal, overrides, refusal::Refusal, startup::Startup, validate},
     name::{ExecutionName, JobName, Location, OperationName},
     proto::{longrunning::Operation, run::v2::run_job_request::Overrides},
 };
@@ -25,7 +25,7 @@ const KEPT_EXECUTIONS: usize = 1000;
 /// A start of a job.
 #[derive(Debug)]
 pub(crate) struct RunRequest {
-    pub(crate) caller: Caller,
+    pub(crate) caller: Principal,
     pub(crate) job: JobName,
     pub(crate) overrides: Option<Overrides>,
     /// Whether the service may choose the moment; as the job says if this does not.
@@ -48,7 +48,7 @@ impl Machine {
         if request.validate_only {
             return Ok(answer);
         }
-        self.operations.insert(operation.clone(), Progress::Run(name));
+        self.operations.insert(operation.clone(), OperationSubject::Run(name));
         if let Some(job) = self.jobs.get_mut(&request.job) {
             job.drop_token();
         }
@@ -68,7 +68,7 @@ impl Machine {
         let mut record = ExecutionRecord::new(name, start.template, start.launch_stage, creator, &mut self.ids, now);
         if start.delayed || startup != Startup::default() {
             let delay = if start.delayed { self.ids.part_of(self.startups.delay) } else { Duration::ZERO };
-            record.plan = Some(Box::new(Plan::new(startup, start.delayed, now + delay)));
+            record.plan = Some(Box::new(StartupPlan::new(startup, start.delayed, now + delay)));
         }
         record.rest_only = start.rest_only;
         record
@@ -225,7 +225,7 @@ impl Machine {
         let record = self.executions.get_mut(name).ok_or_else(|| Refusal::no_execution(name))?;
         record.operations.push(operation.clone());
         let answer = unfinished(&operation, &record.to_proto());
-        self.operations.insert(operation, Progress::Stop(name.clone()));
+        self.operations.insert(operation, OperationSubject::Stop(name.clone()));
         Ok(answer)
     }
 

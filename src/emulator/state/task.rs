@@ -11,7 +11,7 @@ use crate::proto::run::v2::condition::ExecutionReason;
 
 /// How an attempt ended, as the runtime that carried it out tells.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) enum Ending {
+pub(crate) enum AttemptEnd {
     /// The process ended by itself, with this status.
     Exited(i32),
     /// A signal ended the process.
@@ -25,7 +25,7 @@ pub(crate) enum Ending {
 /// How an attempt counts.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) enum AttemptResult {
-    Ended(Ending),
+    Ended(AttemptEnd),
     TimedOut,
     /// With its whole execution.
     Stopped(StopCause),
@@ -39,7 +39,7 @@ pub(super) enum StopReason {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(super) enum Phase {
+pub(super) enum TaskPhase {
     /// Waits for its turn.
     Pending,
     /// An attempt was asked for and has not reported yet.
@@ -55,7 +55,7 @@ pub(super) enum Phase {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct TaskRecord {
     pub(super) uid: Uuid,
-    pub(super) phase: Phase,
+    pub(super) phase: TaskPhase,
     /// Attempts after the first one: also the number of the current attempt.
     pub(super) retried: u32,
     pub(super) scheduled: Option<SystemTime>,
@@ -67,13 +67,13 @@ pub(super) struct TaskRecord {
 
 impl AttemptResult {
     pub(super) fn succeeded(&self) -> bool {
-        matches!(self, Self::Ended(Ending::Exited(0)))
+        matches!(self, Self::Ended(AttemptEnd::Exited(0)))
     }
 
     /// The code that a failed execution's operation ends with when this attempt is why.
     pub(super) fn code(&self) -> Code {
         match self {
-            Self::Ended(Ending::Exited(0)) => Code::Ok,
+            Self::Ended(AttemptEnd::Exited(0)) => Code::Ok,
             Self::Ended(_) => Code::Aborted,
             Self::TimedOut => Code::DeadlineExceeded,
             Self::Stopped(StopCause::User) => Code::Cancelled,
@@ -87,16 +87,16 @@ impl AttemptResult {
     }
 
     pub(super) fn exit_code(&self) -> i32 {
-        if let Self::Ended(Ending::Exited(code)) = self { *code } else { 0 }
+        if let Self::Ended(AttemptEnd::Exited(code)) = self { *code } else { 0 }
     }
 
     pub(super) fn message(&self) -> String {
         match self {
-            Self::Ended(Ending::Exited(0)) => String::new(),
-            Self::Ended(Ending::Exited(_)) => "The container exited with an error.".to_owned(),
-            Self::Ended(Ending::Signalled(signal)) => format!("The container was terminated by signal {signal}."),
-            Self::Ended(Ending::NotStarted(why)) => format!("The container could not be started: {why}"),
-            Self::Ended(Ending::Lost) => "The container was lost: the emulator stopped while it ran.".to_owned(),
+            Self::Ended(AttemptEnd::Exited(0)) => String::new(),
+            Self::Ended(AttemptEnd::Exited(_)) => "The container exited with an error.".to_owned(),
+            Self::Ended(AttemptEnd::Signalled(signal)) => format!("The container was terminated by signal {signal}."),
+            Self::Ended(AttemptEnd::NotStarted(why)) => format!("The container could not be started: {why}"),
+            Self::Ended(AttemptEnd::Lost) => "The container was lost: the emulator stopped while it ran.".to_owned(),
             Self::TimedOut => "The configured timeout was reached.".to_owned(),
             Self::Stopped(cause) => cause.message().to_owned(),
         }
@@ -107,7 +107,7 @@ impl TaskRecord {
     pub(super) fn new(uid: Uuid, now: SystemTime) -> Self {
         Self {
             uid,
-            phase: Phase::Pending,
+            phase: TaskPhase::Pending,
             retried: 0,
             scheduled: None,
             started: None,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    emulator::{defaults, iam::Caller},
+    emulator::{defaults, iam::Principal},
     name::Location,
     proto::{
         longrunning::Operation,
@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-const EXIT: Ending = Ending::Exited(0);
-const FAIL: Ending = Ending::Exited(1);
+const EXIT: AttemptEnd = AttemptEnd::Exited(0);
+const FAIL: AttemptEnd = AttemptEnd::Exited(1);
 
 /// A machine with one job, and a clock that a test sets.
 struct Bench {
@@ -45,7 +45,7 @@ impl Bench {
         let mut machine = Machine::new(Ids::seeded(seed), Iam::default(), Quota::default(), Startups::default());
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let request = JobRequest {
-            caller: Caller::Unchecked,
+            caller: Principal::Unchecked,
             name: job.clone(),
             definition,
             rest_only: None,
@@ -59,7 +59,7 @@ impl Bench {
 
     fn run(&mut self) -> (ExecutionName, Operation) {
         let request = RunRequest {
-            caller: Caller::Unchecked,
+            caller: Principal::Unchecked,
             job: self.job.clone(),
             overrides: None,
             delay: None,
@@ -90,7 +90,7 @@ impl Bench {
         self.machine.attempt_started(&id, self.now);
     }
 
-    fn ended(&mut self, execution: &ExecutionName, task_index: u32, attempt: u32, ending: Ending) {
+    fn ended(&mut self, execution: &ExecutionName, task_index: u32, attempt: u32, ending: AttemptEnd) {
         let id = AttemptId { execution: execution.clone(), task_index, attempt };
         self.machine.attempt_ended(&id, ending, self.now);
     }
@@ -141,8 +141,8 @@ fn an_execution_is_done_only_when_its_last_task_is() {
 fn the_first_failure_speaks_for_the_execution() {
     let mut bench = Bench::new(2, 0, 0);
     let (name, _) = bench.run();
-    bench.ended(&name, 1, 0, Ending::Exited(5));
-    bench.ended(&name, 0, 0, Ending::Exited(6));
+    bench.ended(&name, 1, 0, AttemptEnd::Exited(5));
+    bench.ended(&name, 0, 0, AttemptEnd::Exited(6));
     let text =
         format!("Task {}-task1 failed with exit code: 5 and message: The container exited with an error.", name.id());
     assert_eq!(bench.completed(&name), (State::ConditionFailed, text));
@@ -171,7 +171,7 @@ fn time_counts_from_the_start_of_each_attempt() {
     assert_eq!(bench.orders(), ["+0.0"]);
     bench.pass(1);
     assert_eq!((bench.orders(), bench.machine.next_wake()), (vec!["-0.0".to_owned()], None));
-    bench.ended(&name, 0, 0, Ending::Signalled(15));
+    bench.ended(&name, 0, 0, AttemptEnd::Signalled(15));
     bench.started(&name, 0, 1);
     assert_eq!(bench.machine.next_wake(), Some(bench.now + Duration::from_secs(60)));
 }
@@ -212,7 +212,7 @@ fn a_second_cancel_is_another_operation_for_the_same_end() {
     let second = bench.machine.cancel_execution(&name, false, bench.now).expect("it still runs");
     assert_ne!(first.name, second.name);
     assert_eq!((bench.orders(), bench.execution(&name).generation), (vec!["+0.0".to_owned(), "-0.0".to_owned()], 2));
-    bench.ended(&name, 0, 0, Ending::Signalled(15));
+    bench.ended(&name, 0, 0, AttemptEnd::Signalled(15));
     assert_eq!(bench.machine.take_effects().over.len(), 3);
 }
 
@@ -222,7 +222,7 @@ fn a_deleted_execution_goes_with_its_last_attempt_and_its_operation_stays() {
     let (name, run) = bench.run();
     bench.machine.delete_execution(&name, false, bench.now).expect("it is there");
     assert!(bench.machine.execution(&name).is_ok());
-    bench.ended(&name, 0, 0, Ending::Signalled(15));
+    bench.ended(&name, 0, 0, AttemptEnd::Signalled(15));
     assert!(bench.machine.execution(&name).is_err());
     let run = bench.machine.operation(&run.name.parse().expect("a name")).expect("it stays");
     assert!(run.done && run.metadata.is_some());
@@ -240,7 +240,7 @@ fn deleting_counts_as_one_change_whether_it_runs_or_not() {
         let answer: Execution = deletion.metadata.expect("it has it").to_msg().expect("an execution");
         assert_eq!((answer.generation, answer.delete_time.is_some()), (2, true));
         assert_eq!(bench.machine.execution(&name).is_err(), finished);
-        bench.ended(&name, 0, 0, Ending::Signalled(15));
+        bench.ended(&name, 0, 0, AttemptEnd::Signalled(15));
         assert!(bench.machine.execution(&name).is_err());
     }
 }
@@ -266,7 +266,7 @@ fn a_job_goes_when_its_last_execution_does_and_takes_no_new_ones_meanwhile() {
     let deletion = bench.machine.delete_job(&bench.job.clone(), false, bench.now).expect("it is there");
     let deletion: OperationName = deletion.name.parse().expect("a name");
     let request = RunRequest {
-        caller: Caller::Unchecked,
+        caller: Principal::Unchecked,
         job: bench.job.clone(),
         overrides: None,
         delay: None,
@@ -274,7 +274,7 @@ fn a_job_goes_when_its_last_execution_does_and_takes_no_new_ones_meanwhile() {
     };
     assert!(bench.machine.run_job(&request, bench.now).is_err());
     assert!(!bench.machine.operation(&deletion).expect("it is there").done);
-    bench.ended(&name, 0, 0, Ending::Signalled(15));
+    bench.ended(&name, 0, 0, AttemptEnd::Signalled(15));
     assert!(bench.machine.job(&bench.job).is_err());
     assert!(bench.machine.operation(&deletion).expect("it stays").done);
 }
@@ -315,7 +315,7 @@ fn random_history(seed: u64) -> Vec<Execution> {
             1..6 => bench.pass(random.u64(..50)),
             6..12 => bench.machine.attempt_started(&active[chosen], bench.now),
             _ => {
-                let ending = [EXIT, FAIL, Ending::Signalled(9), Ending::NotStarted(String::new())];
+                let ending = [EXIT, FAIL, AttemptEnd::Signalled(9), AttemptEnd::NotStarted(String::new())];
                 let ending = ending[random.usize(..4)].clone();
                 bench.machine.attempt_ended(&active.swap_remove(chosen), ending, bench.now);
             }
@@ -337,8 +337,13 @@ fn overrides_give_an_execution_its_own_template_and_others_share_the_jobs() {
     bench.run();
     bench.run();
     let overrides = Some(Overrides { task_count: 2, ..Overrides::default() });
-    let request =
-        RunRequest { caller: Caller::Unchecked, job: bench.job.clone(), overrides, delay: None, validate_only: false };
+    let request = RunRequest {
+        caller: Principal::Unchecked,
+        job: bench.job.clone(),
+        overrides,
+        delay: None,
+        validate_only: false,
+    };
     bench.machine.run_job(&request, bench.now).expect("valid");
     let orders = bench.machine.take_effects().orders;
     let templates: Vec<_> = orders

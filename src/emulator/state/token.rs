@@ -10,7 +10,7 @@ use super::{
     Machine,
     job::JobRecord,
     milestone::{Followed, Milestone},
-    operation::{Progress, finished},
+    operation::{OperationSubject, finished},
 };
 use crate::{
     emulator::refusal::Refusal,
@@ -54,13 +54,14 @@ impl Machine {
         job.settle(name, milestone, now);
         let is_over = |operation: &&OperationName| {
             let progress = self.operations.get(operation);
-            progress.is_some_and(|progress| matches!(progress, Progress::Define(_, until) if *until <= milestone))
+            progress
+                .is_some_and(|progress| matches!(progress, OperationSubject::Define(_, until) if *until <= milestone))
         };
         let over: Vec<_> = record.operations.iter().filter(is_over).cloned().collect();
         for operation in over {
             let settled = finished(&operation, &job.to_proto(), record.error());
             if let Some(progress) = self.operations.get_mut(&operation) {
-                *progress = Progress::Settled(Box::new(settled));
+                *progress = OperationSubject::Settled(Box::new(settled));
             }
             self.effects.over.push(operation);
         }

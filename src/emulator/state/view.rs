@@ -8,8 +8,8 @@ use super::{
     condition::{condition, expiry, length},
     etag,
     execution::{Completion, ExecutionRecord, StopCause, Verdict},
-    plan::Stage,
-    task::{AttemptResult, Ending, Phase, TaskRecord},
+    plan::StartupPhase,
+    task::{AttemptEnd, AttemptResult, TaskPhase, TaskRecord},
 };
 use crate::{
     emulator::synthetic,
@@ -87,11 +87,11 @@ impl ExecutionRecord {
     }
 
     fn conditions(&self) -> Vec<Condition> {
-        let stage = self.plan.as_ref().map_or(Stage::Ready, |plan| plan.stage);
+        let stage = self.plan.as_ref().map_or(StartupPhase::Ready, |plan| plan.stage);
         if !self.observed {
             return vec![condition("Completed", State::ConditionPending, self.created)];
         }
-        if stage == Stage::Delayed && !self.is_done() {
+        if stage == StartupPhase::Delayed && !self.is_done() {
             let delayed = |kind| {
                 let pending = condition(kind, State::ConditionPending, self.created);
                 pending.saying("Waiting for delayed start.").because(ExecutionReason::DelayedStartPending)
@@ -114,8 +114,8 @@ impl ExecutionRecord {
         vec![
             self.started_condition(begins),
             self.completed_condition(begins),
-            phase("ContainerReady", stage > Stage::Importing, begins, imported, image),
-            phase("ResourcesAvailable", stage > Stage::Provisioning, begins, provisioned, resources),
+            phase("ContainerReady", stage > StartupPhase::Importing, begins, imported, image),
+            phase("ResourcesAvailable", stage > StartupPhase::Provisioning, begins, provisioned, resources),
         ]
     }
 
@@ -190,7 +190,7 @@ impl TaskRecord {
             vpc_access: template.vpc_access,
             node_selector: template.node_selector,
             gpu_zonal_redundancy_disabled: template.gpu_zonal_redundancy_disabled,
-            reconciling: self.phase != Phase::Done,
+            reconciling: self.phase != TaskPhase::Done,
             conditions: self.conditions(execution.created),
             index: index as i32,
             retried: self.retried as i32,
@@ -228,7 +228,7 @@ impl AttemptResult {
         TaskAttemptResult {
             status: Some(Status { code: self.code() as i32, message: self.message(), details: Vec::new() }),
             exit_code: self.exit_code(),
-            term_signal: if let Self::Ended(Ending::Signalled(signal)) = self { *signal } else { 0 },
+            term_signal: if let Self::Ended(AttemptEnd::Signalled(signal)) = self { *signal } else { 0 },
         }
     }
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use redb::{Builder, Database, StorageBackend as _, backends::InMemoryBackend};
 
-use super::Failure;
+use super::DiskError;
 
 /// Of redb's pages, and of the head.
 const PAGE: usize = 4096;
@@ -34,7 +34,7 @@ const COMMITS: [usize; 2] = [64, 192];
 const NUMBER: usize = 104;
 
 /// A copy of the database in these bytes, all of whose checksums are right.
-pub(super) fn copy(mut bytes: Vec<u8>) -> Result<Database, Failure> {
+pub(super) fn copy(mut bytes: Vec<u8>) -> Result<Database, DiskError> {
     check_head(&bytes)?;
     if bytes[FLAGS] & AFTER_CRASH == 0 {
         check_latest(&bytes)?;
@@ -60,7 +60,7 @@ pub(super) fn distrust(trusted: &mut [u8]) {
     trusted[TRACKER.start - FLAGS..].fill(0);
 }
 
-fn check_head(bytes: &[u8]) -> Result<(), Failure> {
+fn check_head(bytes: &[u8]) -> Result<(), DiskError> {
     if bytes.is_empty() {
         return Err("it is empty".into());
     }
@@ -86,7 +86,7 @@ fn check_head(bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// The commit that counts is not the older one.
-fn check_latest(bytes: &[u8]) -> Result<(), Failure> {
+fn check_latest(bytes: &[u8]) -> Result<(), DiskError> {
     let current = usize::from(bytes[FLAGS] & SECOND_IS_CURRENT);
     let [first, second] = COMMITS.map(|at| {
         let number = bytes[at + NUMBER..].first_chunk().copied().unwrap_or_default();

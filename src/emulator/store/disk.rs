@@ -20,10 +20,10 @@ use redb::{
     backends::FileBackend,
 };
 
-use super::{Failure, check};
+use super::{DiskError, check};
 use crate::emulator::{
     EmulatorError,
-    state::{Change, Machine, Restoration, Table},
+    state::{Machine, Restoration, StateChange, Table},
 };
 
 /// The database in the directory.
@@ -67,7 +67,7 @@ impl Disk {
     }
 
     /// All of the changes, or none of them; they are on disk when this returns.
-    pub(super) fn commit(&self, changes: impl Iterator<Item = Change>) -> Result<(), Failure> {
+    pub(super) fn commit(&self, changes: impl Iterator<Item = StateChange>) -> Result<(), DiskError> {
         let mut changes = changes.peekable();
         if changes.peek().is_none() {
             return Ok(());
@@ -75,13 +75,13 @@ impl Disk {
         let transaction = self.database.begin_write()?;
         for change in changes {
             match change {
-                Change::Put { table, serial, index, value } => {
+                StateChange::Put { table, serial, index, value } => {
                     transaction.open_table(rows(table))?.insert((serial, index), value.as_slice())?;
                 }
-                Change::Remove { table, serial } => {
+                StateChange::Remove { table, serial } => {
                     transaction.open_table(rows(table))?.retain_in((serial, 0)..=(serial, u32::MAX), |_, _| false)?;
                 }
-                Change::Clear => {
+                StateChange::Clear => {
                     for table in Table::ALL {
                         transaction.delete_table(rows(table))?;
                     }
@@ -100,7 +100,7 @@ enum Claimed {
 }
 
 /// Makes an empty database, which says how it is written.
-fn make(dir: &Path, file: FileBackend) -> Result<Database, Failure> {
+fn make(dir: &Path, file: FileBackend) -> Result<Database, DiskError> {
     // Of an emulator that was killed here.
     file.set_len(0)?;
     let database = builder().create_with_backend(file)?;
@@ -113,7 +113,7 @@ fn make(dir: &Path, file: FileBackend) -> Result<Database, Failure> {
 }
 
 /// What a file holds that is whole and that this version can read. The file stays as it is.
-fn read(file: &FileBackend, fresh: Machine) -> Result<Machine, Failure> {
+fn read(file: &FileBackend, fresh: Machine) -> Result<Machine, DiskError> {
     let length = file.len()?;
     let bytes = file.read(0, usize::try_from(length)?)?;
     let copy = check::copy(bytes)?;
@@ -142,7 +142,7 @@ fn read(file: &FileBackend, fresh: Machine) -> Result<Machine, Failure> {
 }
 
 /// The database in a file that was read before.
-fn reopen(file: FileBackend) -> Result<Database, Failure> {
+fn reopen(file: FileBackend) -> Result<Database, DiskError> {
     let mut trusted = file.read(check::TRUSTED.start as u64, check::TRUSTED.len())?;
     check::distrust(&mut trusted);
     file.write(check::TRUSTED.start as u64, &trusted)?;

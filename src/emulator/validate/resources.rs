@@ -20,18 +20,18 @@ const MAX_GPU_TIMEOUT: Duration = Duration::from_secs(12 * 60 * 60);
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 
 /// A number of CPUs, and the least and the most memory that goes with it.
-struct Machine {
+struct CpuRule {
     cpu: f64,
     least: &'static str,
     most: &'static str,
 }
 
-const MACHINES: [Machine; 5] = [
-    Machine { cpu: 1.0, least: "128Mi", most: "4Gi" },
-    Machine { cpu: 2.0, least: "128Mi", most: "8Gi" },
-    Machine { cpu: 4.0, least: "2Gi", most: "16Gi" },
-    Machine { cpu: 6.0, least: "4Gi", most: "24Gi" },
-    Machine { cpu: 8.0, least: "4Gi", most: "32Gi" },
+const MACHINES: [CpuRule; 5] = [
+    CpuRule { cpu: 1.0, least: "128Mi", most: "4Gi" },
+    CpuRule { cpu: 2.0, least: "128Mi", most: "8Gi" },
+    CpuRule { cpu: 4.0, least: "2Gi", most: "16Gi" },
+    CpuRule { cpu: 6.0, least: "4Gi", most: "24Gi" },
+    CpuRule { cpu: 8.0, least: "4Gi", most: "32Gi" },
 ];
 
 /// What all containers of a task ask for.
@@ -65,7 +65,7 @@ fn limits(field: &str, task: &TaskTemplate, container: &Container, default_memor
 fn fits(field: &str, cpu: f64, memory: f64) -> Result<(), Refusal> {
     let is_part = (0.08..1.0).contains(&cpu);
     let machine = MACHINES.iter().find(|machine| machine.cpu == if is_part { 1.0 } else { cpu });
-    let Some(Machine { least, most, .. }) = machine else {
+    let Some(CpuRule { least, most, .. }) = machine else {
         let text = "Invalid value specified for cpu. Must be equal to one of [.08-1], 1.0, 2.0, 4.0, 6.0, 8.0";
         return Err(Refusal::invalid(field, text));
     };

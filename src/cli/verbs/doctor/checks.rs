@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Credentials, JobName, Location,
     cli::{
-        context::{Context, Target, Way},
+        context::{Context, ServicePath, Target},
         exit::Exit,
         failure::Failure,
         printer::Printer,
@@ -68,9 +68,9 @@ pub(super) struct Patient<'a> {
     job: Option<String>,
     project: Option<String>,
     location: Option<Location>,
-    server: Option<transport::Target>,
+    server: Option<transport::ServerAddress>,
     credentials: Option<Credentials>,
-    way: Option<Way>,
+    way: Option<ServicePath>,
     is_resolved: bool,
     socket: Option<TcpStream>,
     /// Whether the server can be called, as far as the network goes.
@@ -154,9 +154,9 @@ impl<'a> Patient<'a> {
                 self.is_reached = true;
                 return Finding::Unused("an emulator inside this process".to_owned());
             }
-            Target::Emulator { host, variable } => (transport::Target::emulator(host), *variable),
-            Target::Service { endpoint: Some(endpoint) } => (transport::Target::parse(endpoint), "--endpoint"),
-            Target::Service { endpoint: None } => (transport::Target::service(region), "the region"),
+            Target::Emulator { host, variable } => (transport::ServerAddress::emulator(host), *variable),
+            Target::Service { endpoint: Some(endpoint) } => (transport::ServerAddress::parse(endpoint), "--endpoint"),
+            Target::Service { endpoint: None } => (transport::ServerAddress::service(region), "the region"),
         };
         Finding::of(server.map(|server| {
             let detail = format!("{server}, from {origin}");

@@ -14,7 +14,7 @@ use crate::{
 
 /// What a word names, and how long a task of it is said to run.
 #[derive(Debug)]
-pub(super) enum Named {
+pub(super) enum EstimateSubject {
     Job(JobName, Duration),
     /// Without a duration its own counts.
     Execution(ExecutionName, Option<Duration>),
@@ -35,7 +35,7 @@ pub(super) struct Facts {
     pub(super) notes: Vec<String>,
 }
 
-impl Named {
+impl EstimateSubject {
     /// What a word names, which is an execution when its job is given.
     pub(super) fn new(
         word: &str,

@@ -91,7 +91,7 @@ pub(in crate::cli) struct Execute {
 /// What to start, and how to wait where that is asked for.
 #[derive(Debug)]
 pub(in crate::cli) struct Meaning {
-    start: Start,
+    start: PlannedStart,
     waiting: Option<(Until, Waiting)>,
 }
 
@@ -104,14 +104,14 @@ pub(in crate::cli) async fn run(typed: Execute, context: &Context<'_>, printer: 
         return call(typed, context, printer).await;
     }
     let show_env = typed.env.show_env;
-    let Start { job, overrides, guard, .. } = typed.resolve(context)?.start;
+    let PlannedStart { job, overrides, guard, .. } = typed.resolve(context)?.start;
     let mark = guard.map(|guard| chosen(guard, printer)).transpose()?;
     request::show(&job, overrides, mark.as_ref().and_then(Mark::key), show_env, printer).await
 }
 
 /// What to start, and with which precautions.
 #[derive(Debug)]
-struct Start {
+struct PlannedStart {
     job: JobName,
     overrides: Overrides,
     guard: Option<Guard>,
@@ -139,7 +139,7 @@ async fn run_each(typed: Execute, path: &str, context: &Context<'_>, printer: &P
     let usual = StartRate::default();
     let in_flight = typed.in_flight.map_or(usual.in_flight, usize::from);
     let per_minute = typed.per_minute.and_then(|starts| usize::try_from(starts).ok()).unwrap_or(usual.per_minute);
-    let Start { job, overrides, guard, log, .. } = typed.resolve(context)?.start;
+    let PlannedStart { job, overrides, guard, log, .. } = typed.resolve(context)?.start;
     let lines = lines::read(path, &overrides)?;
     let mark = chosen(guard.unwrap_or(Guard::NewKey), printer)?;
     let Some(key) = mark.key() else { return Err(Failure::usage("--each needs a start key")) };
@@ -179,7 +179,8 @@ impl Verb for Execute {
                 .hint("leave the overrides out, or use --start-key=KEY"));
         }
         let log = context.start_log().filter(|_| !is_token);
-        let start = Start { job: context.job(&self.job)?, overrides, guard, validate_first: self.validate_first, log };
+        let start =
+            PlannedStart { job: context.job(&self.job)?, overrides, guard, validate_first: self.validate_first, log };
         Ok(Meaning { start, waiting: self.wait.map(|until| (until, self.waiting)) })
     }
 
@@ -200,19 +201,19 @@ pub(super) async fn as_it_is(
     session: &Session,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
-    let start = Start { job, overrides: Overrides::default(), guard: None, validate_first: false, log };
+    let start = PlannedStart { job, overrides: Overrides::default(), guard: None, validate_first: false, log };
     self::start(start, waiting.map(|waiting| (Until::Done, waiting)), session, printer).await
 }
 
 /// Starts the job as it was asked for.
 async fn start(
-    start: Start,
+    start: PlannedStart,
     waiting: Option<(Until, Waiting)>,
     session: &Session,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::listen()?;
-    let Start { job, overrides, guard, validate_first, log } = start;
+    let PlannedStart { job, overrides, guard, validate_first, log } = start;
     let is_new = matches!(guard, Some(Guard::NewKey));
     let mark = guard.map(|guard| chosen(guard, printer)).transpose()?;
     let note = tokio::select! {

@@ -9,7 +9,7 @@ use crate::{
         failure::Failure,
         flags::{
             file,
-            overrides::{ContainerOverrides, Overrides},
+            overrides::{ContainerFlags, Overrides},
         },
         show::json,
     },
@@ -85,7 +85,7 @@ fn merge(overrides: &mut Overrides, own: run_job_request::Overrides) -> Result<(
     Ok(())
 }
 
-fn merge_container(container: &mut ContainerOverrides, changed: ContainerOverride) -> Result<(), &'static str> {
+fn merge_container(container: &mut ContainerFlags, changed: ContainerOverride) -> Result<(), &'static str> {
     match (changed.args.is_empty(), changed.clear_args) {
         (false, false) => container.args = Some(changed.args),
         (true, true) => container.args = Some(Vec::new()),
@@ -103,7 +103,7 @@ fn merge_container(container: &mut ContainerOverrides, changed: ContainerOverrid
 }
 
 /// The overrides of the container of this name. Without a name it is the one that the flags are about, or the only one.
-fn container<'a>(overrides: &'a mut Overrides, name: &str) -> &'a mut ContainerOverrides {
+fn container<'a>(overrides: &'a mut Overrides, name: &str) -> &'a mut ContainerFlags {
     let containers = &mut overrides.containers;
     let found = match name {
         "" => (!containers.is_empty()).then_some(0),
@@ -111,7 +111,7 @@ fn container<'a>(overrides: &'a mut Overrides, name: &str) -> &'a mut ContainerO
     };
     let index = found.unwrap_or_else(|| {
         let name = Some(name.to_owned()).filter(|name| !name.is_empty());
-        containers.push(ContainerOverrides { name, ..ContainerOverrides::default() });
+        containers.push(ContainerFlags { name, ..ContainerFlags::default() });
         containers.len() - 1
     });
     &mut containers[index]
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_lines_own_overrides_lie_over_the_common_ones() {
-        let container = ContainerOverrides {
+        let container = ContainerFlags {
             name: Some("main".to_owned()),
             args: None,
             env: [("A", "1"), ("B", "1")].map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
