@@ -5,6 +5,7 @@
 //! time never does, because the machine may be busy with something else.
 
 mod api;
+mod backend;
 mod claims;
 mod executions;
 mod process;
@@ -25,6 +26,7 @@ async fn main() -> Result<ExitCode> {
     executions::measure(&mut claims).await?;
     waiters::measure(&mut claims).await?;
     rates::measure(&mut claims).await?;
+    backend::measure(&mut claims).await?;
     claims.print();
     Ok(claims.exit_code())
 }
