@@ -10,6 +10,7 @@ mod connection;
 mod endpoint;
 mod evidence;
 mod exchange;
+mod fields;
 mod frames;
 mod headers;
 mod layers;

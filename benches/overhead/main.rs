@@ -9,6 +9,7 @@ use std::{
     env,
     error::Error as StdError,
     io::{IsTerminal as _, Write as _, stderr},
+    net::SocketAddr,
     ops::ControlFlow,
     path::PathBuf,
     process::Command,
@@ -57,9 +58,9 @@ struct Args {
     /// Instead of times: this many calls by the first arm to --server, to be counted from outside
     #[arg(long, requires = "server")]
     times: Option<u64>,
-    /// A neutral server that runs already
+    /// A neutral server that runs already, as IP:PORT
     #[arg(long)]
-    server: Option<String>,
+    server: Option<SocketAddr>,
     /// What cargo adds
     #[arg(long, hide = true)]
     bench: bool,
@@ -71,9 +72,15 @@ fn main() -> Result<()> {
     }
     let args = Args::parse();
     let runtime = runtime(args.threads)?;
-    if let (Some(times), Some(server), Some(arm)) = (args.times, &args.server, args.arms.first()) {
+    if let (Some(times), Some(server), Some(arm)) = (args.times, args.server, args.arms.first()) {
         let width = args.in_flight.first().copied().unwrap_or(1);
-        return Ok(runtime.block_on(bench::repeat(*arm, args.call, width, times, &Site::neutral(server)))?);
+        return Ok(runtime.block_on(bench::repeat(
+            *arm,
+            args.call,
+            width,
+            times,
+            &Site::neutral(server.to_string()),
+        ))?);
     }
     let mut command = Command::new(env::current_exe()?);
     command.arg(SERVE);

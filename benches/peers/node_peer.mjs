@@ -1,4 +1,4 @@
-// Google's Node client over gRPC: `node node_peer.mjs HOST:PORT [once]`. The protocol is that of src/lib.rs.
+// Google's Node client: `node node_peer.mjs grpc|rest HOST:PORT [once]`. The protocol is that of src/lib.rs.
 
 import { createInterface } from 'node:readline';
 import { performance } from 'node:perf_hooks';
@@ -8,11 +8,20 @@ import { createRequire } from 'node:module';
 const require = createRequire(`${process.env.PEERS_NODE}/index.js`);
 const { JobsClient } = require('@google-cloud/run').v2;
 const { grpc } = require('google-gax');
+const { OAuth2Client } = require('google-auth-library');
 
 const JOB = 'projects/demo/locations/us-central1/jobs/echo';
-const [address, once] = process.argv.slice(2);
+const [transport, address, once] = process.argv.slice(2);
 const [host, port] = address.split(':');
-const client = new JobsClient({ servicePath: host, port: Number(port), sslCreds: grpc.credentials.createInsecure() });
+
+// Over REST it does not go without a token, at which the server does not look.
+const authClient = new OAuth2Client();
+authClient.setCredentials({ access_token: 'none' });
+const options = {
+  grpc: { sslCreds: grpc.credentials.createInsecure() },
+  rest: { fallback: true, protocol: 'http', authClient },
+}[transport];
+const client = new JobsClient({ servicePath: host, port: Number(port), ...options });
 const overrides = { containerOverrides: [{ args: ['hello'] }] };
 
 const start = async () => (await client.runJob({ name: JOB, overrides }))[0].name;

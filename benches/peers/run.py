@@ -30,6 +30,8 @@ def rust(_work):
     return {
         "runjob (gRPC)": [target / "release" / "ours"],
         "google-cloud-run-v2, Rust (REST)": [target / "release" / "official"],
+        "gcloud-sdk, Rust (gRPC)": [target / "release" / "sdk"],
+        "google-run2, Rust (REST)": [target / "release" / "generated"],
     }
 
 
@@ -49,7 +51,8 @@ def node(work):
     subprocess.run(command, check=True)
     # Without it, the client looks for the metadata server of Google's machines first, which no other client does here.
     os.environ |= {"PEERS_NODE": str(folder), "METADATA_SERVER_DETECTION": "none"}
-    return {"@google-cloud/run, Node (gRPC)": ["node", HERE / "node_peer.mjs"]}
+    peer = ["node", HERE / "node_peer.mjs"]
+    return {"@google-cloud/run, Node (gRPC)": [*peer, "grpc"], "@google-cloud/run, Node (REST)": [*peer, "rest"]}
 
 
 class Peer:

@@ -50,20 +50,24 @@ pub(crate) async fn look(caller: &Caller, job: &JobName, key: &StartKey) -> Resu
 }
 
 /// Searches repeatedly, for [`LOOK_AGAIN`] at most, among what was created since the search that saw `newest`. A search
-/// that fails is ridden out: it says no more than one that finds nothing.
+/// that fails is ridden out: it says no more than one that finds nothing. One that is answered with
+/// what cannot be, such as a list without end, is made once more and then no more.
 pub(super) async fn look_again(caller: &Caller, job: &JobName, key: &StartKey, newest: Option<i64>) -> Option<Search> {
     let since = newest.map(|newest| newest.saturating_sub(SKEW));
     let looking = async {
-        let mut looks = 0;
+        let (mut looks, mut broken) = (0, 0);
         loop {
             match look_since(caller, job, key, since).await {
-                Ok(search) if !search.is_empty() => return search,
-                _ => looks += 1,
+                Ok(search) if !search.is_empty() => return Some(search),
+                Err(error) if error.kind() == ErrorKind::Protocol && broken > 0 => return None,
+                Err(error) => broken += usize::from(error.kind() == ErrorKind::Protocol),
+                Ok(_) => {}
             }
+            looks += 1;
             sleep(PAUSES.pause(looks, caller.random())).await;
         }
     };
-    timeout(LOOK_AGAIN, looking).await.ok()
+    timeout(LOOK_AGAIN, looking).await.ok().flatten()
 }
 
 async fn look_since(caller: &Caller, job: &JobName, key: &StartKey, since: Option<i64>) -> Result<Search> {

@@ -54,8 +54,7 @@ pub(super) fn evidence(record: &Record) -> Evidence {
     let unanswered = seen.heads == 0 && !seen.body;
     let refused = Some(u32::from(Reason::REFUSED_STREAM));
     match (broken, status) {
-        // A refusal in one HEADERS frame, or in the trailers behind a head, and no byte of a message (gRPC over
-        // HTTP/2, Responses). Afterwards the peer may ask not to be sent the rest of the request (RFC 9113 8.1).
+        // A refusal in one HEADERS frame, or in the trailers right behind a head (gRPC over HTTP/2, Responses). Afterwards the peer may ask not to be sent the rest of the request (RFC 9113 8.1).
         (None, Some(told)) if is_refusal(told.code()) && stands_alone(told, seen) && is_unbroken(seen.reset) => {
             Evidence::Rejected
         }
@@ -80,14 +79,14 @@ impl Told {
     }
 }
 
-/// Whether a status is all that there is of an answer: it stands in a head that ends the stream, or in the trailers
-/// behind a head, without a byte between.
+/// Whether a status is all that there is of an answer: it stands in a head that ends the stream, or in proper trailers
+/// right behind a head.
 fn stands_alone(told: &Told, seen: &Seen) -> bool {
     let expected = match told {
-        Told::InHead(_) => (1, true),
-        Told::InTrailers(_) => (2, false),
+        Told::InHead(_) => seen.only_head && seen.heads == 1,
+        Told::InTrailers(_) => seen.trailers && seen.heads == 2 && !seen.only_head,
     };
-    (seen.heads, seen.only_head) == expected && !seen.body
+    expected && !seen.body
 }
 
 fn is_unbroken(reset: Option<u32>) -> bool {
@@ -117,7 +116,7 @@ mod tests {
     }
 
     fn head_and_trailers(record: &mut Record, code: Code) {
-        (record.seen.heads, record.status) = (2, Some(Told::InTrailers(code)));
+        (record.seen.heads, record.seen.trailers, record.status) = (2, true, Some(Told::InTrailers(code)));
     }
 
     #[test]
@@ -198,6 +197,11 @@ mod tests {
             });
             assert_eq!(changed, Evidence::Ambiguous, "{what}");
         }
+        let malformed = after(|record| {
+            head_and_trailers(record, Code::NotFound);
+            record.seen.trailers = false;
+        });
+        assert_eq!(malformed, Evidence::Ambiguous, "trailers with a pseudo-header field");
     }
 
     /// Every record there can be.
@@ -225,6 +229,7 @@ mod tests {
         records = cross(&records, &[Message::Held, Message::Left, Message::Withdrawn], |r, v| r.seen.message = v);
         records = cross(&records, &[0, 1, 2, 3], |r, v| r.seen.heads = v);
         records = cross(&records, &[false, true], |r, v| r.seen.only_head = v);
+        records = cross(&records, &[false, true], |r, v| r.seen.trailers = v);
         records = cross(&records, &[false, true], |r, v| r.seen.body = v);
         records = cross(&records, &[false, true], |r, v| r.seen.above_goaway = v);
         records = cross(&records, &resets, |r, v| r.seen.reset = v);
@@ -254,6 +259,6 @@ mod tests {
             definite += usize::from(seen.message == Message::Left && evidence(record) != Evidence::Ambiguous);
         }
         // Of the third whose message has left, these are all that prove anything.
-        assert_eq!((records.len(), definite), (117_600, 80));
+        assert_eq!((records.len(), definite), (235_200, 124));
     }
 }

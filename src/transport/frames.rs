@@ -1,4 +1,4 @@
-//! Where HTTP/2 frames begin in a stream of bytes, and what their heads say (RFC 9113 4.1). No I/O, no HPACK.
+//! Where HTTP/2 frames begin in a stream of bytes, and what their heads say (RFC 9113 4.1). No I/O.
 
 /// Frame types (RFC 9113 6).
 pub(super) const DATA: u8 = 0;
@@ -9,13 +9,16 @@ pub(super) const GOAWAY: u8 = 7;
 /// The flag of DATA and HEADERS that ends a stream's direction.
 const END_STREAM: u8 = 1;
 
+/// The flags of HEADERS that put something before its header block: PADDED and PRIORITY.
+const BEFORE_BLOCK: u8 = 0x28;
+
 /// Length (3 bytes), type, flags, stream (4 bytes).
 pub(super) const HEAD: usize = 9;
 
-/// How much of the payload of RST_STREAM and GOAWAY is read: a GOAWAY's last stream and code.
-const NUMBERS: usize = 8;
+/// How much is read of the payload of RST_STREAM, GOAWAY and HEADERS: a GOAWAY's last stream and code.
+const BEGIN: usize = 8;
 
-/// The head of one frame, and the numbers of a RST_STREAM or GOAWAY.
+/// The head of one frame, and how the payload of a RST_STREAM, GOAWAY or HEADERS begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Frame {
     pub(super) kind: u8,
@@ -23,7 +26,7 @@ pub(super) struct Frame {
     pub(super) stream: u32,
     /// The length of its payload.
     pub(super) length: usize,
-    numbers: [u8; NUMBERS],
+    begin: [u8; BEGIN],
 }
 
 impl Frame {
@@ -33,12 +36,17 @@ impl Frame {
 
     /// The error code of a RST_STREAM.
     pub(super) fn reset_code(&self) -> u32 {
-        number(&self.numbers[..4])
+        number(&self.begin[..4])
+    }
+
+    /// How the header block of a HEADERS begins, unless something stands before it.
+    pub(super) fn block(&self) -> &[u8] {
+        if self.flags & BEFORE_BLOCK == 0 { &self.begin[..self.length.min(BEGIN)] } else { &[] }
     }
 
     /// The last stream that a GOAWAY covers.
     pub(super) fn last_stream(&self) -> u32 {
-        number(&self.numbers[..4]) & STREAM_BITS
+        number(&self.begin[..4]) & STREAM_BITS
     }
 }
 
@@ -54,7 +62,7 @@ fn number(bytes: &[u8]) -> u32 {
 pub(super) struct Frames {
     /// Bytes to pass before the next head.
     skip: usize,
-    head: [u8; HEAD + NUMBERS],
+    head: [u8; HEAD + BEGIN],
     /// How many bytes of `head` have been read.
     have: usize,
 }
@@ -62,7 +70,7 @@ pub(super) struct Frames {
 impl Frames {
     /// The frames of a peer that says `preface` bytes first.
     pub(super) fn after(preface: usize) -> Self {
-        Self { skip: preface, head: [0; HEAD + NUMBERS], have: 0 }
+        Self { skip: preface, head: [0; HEAD + BEGIN], have: 0 }
     }
 
     /// Reads up to the end of the next head. Returns how many of the bytes it took, and the frame once its head is
@@ -91,7 +99,7 @@ impl Frames {
 
     fn wanted(&self) -> usize {
         match (self.have, self.head[3]) {
-            (HEAD.., RST_STREAM | GOAWAY) => HEAD + NUMBERS.min(self.length()),
+            (HEAD.., HEADERS | RST_STREAM | GOAWAY) => HEAD + BEGIN.min(self.length()),
             _ => HEAD,
         }
     }
@@ -101,13 +109,13 @@ impl Frames {
     }
 
     fn finish(&mut self) -> Frame {
-        let [.., n0, n1, n2, n3, n4, n5, n6, n7] = self.head;
+        let [.., b0, b1, b2, b3, b4, b5, b6, b7] = self.head;
         let frame = Frame {
             kind: self.head[3],
             flags: self.head[4],
             stream: number(&self.head[5..HEAD]) & STREAM_BITS,
             length: self.length(),
-            numbers: [n0, n1, n2, n3, n4, n5, n6, n7],
+            begin: [b0, b1, b2, b3, b4, b5, b6, b7],
         };
         self.skip = HEAD + frame.length - self.have;
         self.have = 0;

@@ -2,8 +2,8 @@
 //! peer answered, frame by frame.
 //!
 //! h2 tells a caller how its stream ended. What that proves about a request also depends on what h2 does not tell:
-//! whether its message was ever written, and whether an answer had begun before a reset. Knows frames, and nothing of
-//! what is in them.
+//! whether its message was ever written, and whether an answer had begun before a reset. Knows frames, and of what is in
+//! them only how it begins.
 
 use std::{
     io::{self, IoSlice},
@@ -21,7 +21,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::frames::{DATA, Frame, Frames, GOAWAY, HEAD, HEADERS, RST_STREAM};
+use super::{
+    fields::FirstField,
+    frames::{DATA, Frame, Frames, GOAWAY, HEAD, HEADERS, RST_STREAM},
+};
 
 /// What a client says before its first frame (RFC 9113 3.4).
 const PREFACE: usize = 24;
@@ -36,7 +39,9 @@ pub(super) struct Seen {
     pub(super) heads: u32,
     /// Whether its first HEADERS frame ended the stream, as a refusal without a message does (Trailers-Only).
     pub(super) only_head: bool,
-    /// Whether it sent any byte of a body.
+    /// Whether its last HEADERS frame begins as trailers do, which have no `:status`.
+    pub(super) trailers: bool,
+    /// Whether it sent any DATA frame, be it empty.
     pub(super) body: bool,
     /// The code of its first RST_STREAM.
     pub(super) reset: Option<u32>,
@@ -79,11 +84,19 @@ struct Streams {
     last: Option<u32>,
     /// Whether a later GOAWAY covered more than an earlier one, which RFC 9113 6.8 forbids.
     contradicted: bool,
+    /// Whether a field of the peer's table may be a pseudo-header field.
+    pseudo_is_stored: bool,
 }
 
 impl Ledger {
     fn new(freed: Arc<Notify>) -> Self {
-        let streams = Streams { heard: Instant::now(), seen: ById::default(), last: None, contradicted: false };
+        let streams = Streams {
+            heard: Instant::now(),
+            seen: ById::default(),
+            last: None,
+            contradicted: false,
+            pseudo_is_stored: false,
+        };
         Self {
             streams: Mutex::new(streams),
             retired: AtomicBool::new(false),
@@ -230,13 +243,17 @@ impl Streams {
             self.last = Some(last);
             return;
         }
+        let first = if frame.kind == HEADERS { FirstField::of(frame.block()) } else { FirstField::Unclear };
+        self.pseudo_is_stored |= first == FirstField::Pseudo { is_stored: true };
         let Some(seen) = self.seen.get_mut(frame.stream) else { return };
         match frame.kind {
             HEADERS => {
                 seen.only_head = seen.heads == 0 && frame.ends_stream();
                 seen.heads = seen.heads.saturating_add(1);
+                seen.trailers =
+                    first == FirstField::Regular || first == FirstField::FromTable && !self.pseudo_is_stored;
             }
-            DATA if frame.length > 0 => seen.body = true,
+            DATA => seen.body = true,
             RST_STREAM => _ = seen.reset.get_or_insert(frame.reset_code()),
             _ => {}
         }
@@ -523,6 +540,10 @@ mod tests {
 
     const END: u8 = 1;
 
+    /// A head, `:status: 200`, and trailers, `grpc-status: 5`.
+    const RESPONSE: &[u8] = &[0x88];
+    const TRAILERS: &[u8] = b"\x00\x0bgrpc-status\x015";
+
     fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
         let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
         [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
@@ -599,16 +620,44 @@ mod tests {
         let sent: Vec<_> = [1, 3, 5, 7].iter().flat_map(|id| frame(HEADERS, 4, *id, b"head")).collect();
         write(&mut wire, &sent);
         wire.received(&frame(4, 0, 0, &[]));
-        wire.received(&frame(HEADERS, 4 | END, 1, b"refused"));
-        wire.received(&[frame(HEADERS, 4, 3, b"head"), frame(DATA, 0, 3, b"body")].concat());
-        wire.received(&[frame(HEADERS, 4 | END, 3, b"trailers"), frame(RST_STREAM, 0, 5, &[0, 0, 0, 7])].concat());
+        wire.received(&frame(HEADERS, 4 | END, 1, RESPONSE));
+        wire.received(&[frame(HEADERS, 4, 3, RESPONSE), frame(DATA, 0, 3, b"body")].concat());
+        wire.received(&[frame(HEADERS, 4 | END, 3, TRAILERS), frame(RST_STREAM, 0, 5, &[0, 0, 0, 7])].concat());
         wire.received(&frame(GOAWAY, 0, 0, &[0, 0, 0, 5, 0, 0, 0, 0]));
         assert!(ledger.is_retired());
         let [refused, answered, reset, above] = [1, 3, 5, 7].map(|id| ledger.close(id));
         assert_eq!((refused.heads, refused.only_head, refused.body), (1, true, false));
-        assert_eq!((answered.heads, answered.only_head, answered.body), (2, false, true));
+        assert_eq!((answered.heads, answered.only_head, answered.trailers, answered.body), (2, false, true, true));
         assert_eq!((reset.heads, reset.reset, reset.above_goaway), (0, Some(7), false));
         assert_eq!((above.reset, above.above_goaway), (None, true));
+    }
+
+    #[tokio::test]
+    async fn trailers_that_may_have_a_status_are_none() {
+        let (mut wire, ledger) = wire(&[usize::MAX]);
+        let mut id = 1;
+        let mut answered = |wire: &mut Wire<Socket>, flags: u8, block: &[u8]| {
+            id += 2;
+            write(wire, &frame(HEADERS, 4, id, b"head"));
+            wire.received(&[frame(HEADERS, 4, id, RESPONSE), frame(HEADERS, flags | END, id, block)].concat());
+            ledger.close(id).trailers
+        };
+        let from_table = &[0x80 | 62][..];
+        assert!(answered(&mut wire, 4, TRAILERS) && answered(&mut wire, 4, from_table));
+        assert!(!answered(&mut wire, 4, RESPONSE) && !answered(&mut wire, 4, &[]));
+        // Padded: the fields begin somewhere else.
+        assert!(!answered(&mut wire, 4 | 8, TRAILERS));
+        // `:status: 503` goes into the table, from where it may come back.
+        assert!(!answered(&mut wire, 4, &[0x48, 3, b'5', b'0', b'3']));
+        assert!(answered(&mut wire, 4, TRAILERS) && !answered(&mut wire, 4, from_table));
+    }
+
+    #[tokio::test]
+    async fn an_empty_data_frame_is_a_body() {
+        let (mut wire, ledger) = wire(&[usize::MAX]);
+        write(&mut wire, &frame(HEADERS, 4, 1, b"head"));
+        wire.received(&[frame(HEADERS, 4, 1, RESPONSE), frame(DATA, 0, 1, &[])].concat());
+        assert!(ledger.close(1).body);
     }
 
     #[tokio::test]

@@ -71,6 +71,27 @@ async fn a_refusal_behind_a_message_proves_nothing() {
 }
 
 #[tokio::test]
+async fn a_refusal_in_trailers_that_are_malformed_or_not_right_behind_the_head_proves_nothing() {
+    for status in ["200", "503"] {
+        let peer = http2(move |mut wire| async move {
+            let stream = wire.request().await?;
+            wire.accept(stream, &[]).await?;
+            wire.headers(stream, END_STREAM, &[(":status", status), ("grpc-status", "5")]).await?;
+            wire.until_closed().await
+        });
+        unknown(&peer.await).await;
+    }
+    let peer = http2(|mut wire| async move {
+        let stream = wire.request().await?;
+        wire.accept(stream, &[]).await?;
+        wire.body(stream, &[]).await?;
+        wire.trailers(stream, "5").await?;
+        wire.until_closed().await
+    });
+    unknown(&peer.await).await;
+}
+
+#[tokio::test]
 async fn a_status_in_a_head_that_does_not_end_the_answer_proves_nothing() {
     let refuses = |mut wire: Wire, then: &'static [u8]| async move {
         let stream = wire.request().await?;

@@ -17,7 +17,7 @@ impl Peer for Ours {
     }
 
     async fn poll(&self, operation: String) -> Answer<()> {
-        Ok(self.0.poll(&operation.parse::<OperationName>()?).await.map(drop)?)
+        Ok(self.0.get_operation(&operation.parse::<OperationName>()?).await.map(drop)?)
     }
 }
 
