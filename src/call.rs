@@ -1,4 +1,4 @@
-//! The one loop around an RPC: attempt, classify, pause, attempt. Which RPC is none of its business.
+//! The one loop around an RPC: attempt, classify, pause, attempt. It does not know which RPC it makes.
 
 use std::{
     fmt::Display,

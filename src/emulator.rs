@@ -135,7 +135,7 @@ impl Emulator {
         self.controls.faults.set(fault);
     }
 
-    /// Nothing goes wrong on purpose any more.
+    /// Removes all faults.
     pub fn clear_faults(&self) {
         self.controls.faults.clear();
     }
@@ -169,8 +169,8 @@ impl Emulator {
         self.controls.reset();
     }
 
-    /// Resolves when the emulator cannot keep its state any more, and answers nothing because of that; [`stop`](Self::stop)
-    /// says why. Never without a [`data_dir`](EmulatorBuilder::data_dir).
+    /// Resolves when the emulator can no longer save its state and therefore answers nothing; [`stop`](Self::stop) says
+    /// why. Never resolves without a [`data_dir`](EmulatorBuilder::data_dir).
     pub async fn failed(&self) {
         self.controls.engine.failed().await;
     }
@@ -178,7 +178,7 @@ impl Emulator {
     /// Kills all tasks, ends all calls, and waits until nothing is left.
     ///
     /// # Errors
-    /// When the emulator panicked while it ran, or could not serve or keep its state any more.
+    /// When the emulator panicked while it ran, or could no longer serve or save its state.
     pub async fn stop(mut self) -> Result<(), EmulatorError> {
         self.stop.send_replace(true);
         self.controls.engine.shut_down();

@@ -141,7 +141,7 @@ impl CredentialsBuilder {
     /// The service account of this machine at Google. That there is no metadata server shows at the first call.
     ///
     /// # Errors
-    /// When the proxy is none that can be used.
+    /// When the proxy cannot be used.
     pub fn metadata_server(self) -> Result<Credentials> {
         let credentials = self.setup()?.metadata_server();
         Ok(self.finished(credentials))

@@ -119,8 +119,8 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Whether a job's own `command` is run instead of its image's. Default is no, because then whoever reaches the
-    /// emulator runs any program of this machine.
+    /// Whether a job's own `command` is run instead of its image's. Default is no, because otherwise any caller could run
+    /// any program of this machine.
     pub fn allow_command(self, allow: bool) -> Self {
         Self { allow_command: allow, ..self }
     }
@@ -168,7 +168,7 @@ impl EmulatorBuilder {
 
     /// Makes a bearer token known as that of a member, such as `user:a@example.com` or `serviceAccount:b@example.com`.
     /// From the first one on, a call without a known token is answered UNAUTHENTICATED, and one without the permission
-    /// that it needs PERMISSION_DENIED. Without any, nobody is asked who they are.
+    /// that it needs PERMISSION_DENIED. Without any callers, no credentials are required.
     pub fn caller(mut self, token: impl Into<String>, member: impl Into<String>) -> Self {
         self.callers.push((token.into().into(), member.into()));
         self
@@ -204,7 +204,7 @@ impl EmulatorBuilder {
     /// # Errors
     /// When the address cannot be listened on or is not loopback, when an image's command is not there, or when the data
     /// directory is in use, cannot be written or read, or is open to other users, when the seed file is wrong, or when
-    /// a member, role or permission is none.
+    /// a member, role or permission is malformed.
     pub async fn start(self) -> Result<Emulator, EmulatorError> {
         let seed = self.seed_file.as_deref().map(Seed::read).transpose()?.unwrap_or_default();
         let output = OutputSender::new();
@@ -315,7 +315,7 @@ impl EmulatorBuilder {
     }
 }
 
-/// Runs the driver to its end. Its panic is remembered at once, so that also a drop reports it, and nobody waits on.
+/// Runs the driver to its end. Its panic is recorded at once, so that a drop reports it too and no waiter hangs.
 async fn drive(
     driver: Driver,
     engine: Arc<Engine>,

@@ -27,8 +27,8 @@ pub enum Clock {
     Real,
     /// Stands still at 2026-01-01T00:00:00Z until [`ClockHandle::advance`] moves it.
     Virtual,
-    /// Starts as [`Virtual`](Self::Virtual) and jumps to the next thing that is due as soon as there is one: nothing takes
-    /// long, and nobody is sure to see what lies between.
+    /// Starts as [`Virtual`](Self::Virtual) and jumps to the next event as soon as there is one: nothing takes long, and a
+    /// caller may miss the states in between.
     Fast,
 }
 

@@ -19,7 +19,7 @@ pub(crate) const CPU: &str = "1000m";
 const PORT: i32 = 8080;
 const DATABASES: &str = "/cloudsql";
 
-/// The memory of each of so many containers.
+/// The default memory of each container of a task that has this many.
 pub(crate) fn memory(containers: usize) -> &'static str {
     if containers > 1 { "256Mi" } else { "512Mi" }
 }

@@ -151,7 +151,7 @@ impl Engine {
     /// Waits for so much time to pass.
     pub(crate) async fn sleep(&self, time: Duration) {
         let alarm = self.change(|schedule| (schedule.alarm(time), Effects::default()));
-        // Without a bell nobody counts any more, and there is nothing to wait for.
+        // The alarm is dropped when the driver has ended, and then there is nothing to wait for.
         _ = alarm.await;
     }
 
@@ -188,7 +188,7 @@ impl Engine {
         }
     }
 
-    /// Resolves with the reason when the state cannot be kept any more.
+    /// Resolves with the reason once the state can no longer be saved.
     pub(crate) async fn failed(&self) -> Arc<str> {
         match &self.store {
             Some(store) => store.failed().await,
@@ -279,7 +279,7 @@ impl Engine {
 
 impl Outlet {
     fn pass_on(&self, Step { afresh, effects: Effects { orders, over } }: Step) {
-        // Without a driver nothing is running, and nothing starts any more.
+        // Without a driver nothing is running, and nothing will start.
         if afresh {
             _ = self.commands.send(DriverCommand::Forget);
             self.waits().clear();

@@ -55,7 +55,7 @@ pub enum Reason {
     InternalError,
     /// The request was not processed at all.
     RefusedStream,
-    /// The answer is not wanted any more.
+    /// The answer is no longer wanted.
     Cancel,
     /// Too much is asked for.
     EnhanceYourCalm,
@@ -119,7 +119,7 @@ impl Fault {
         Self { when: When::Nth(call), ..self }
     }
 
-    /// Only at each so many-th call.
+    /// Only at every n-th call.
     pub fn every(self, calls: u64) -> Self {
         Self { when: When::Every(calls), ..self }
     }

@@ -5,7 +5,7 @@ use rustix::process::{Resource, getrlimit};
 /// Files for what is neither a connection nor a task: the listener, the store, the runtime, the standard streams, and
 /// what is open for a moment, such as the pipes of a process that is being started.
 const RESERVED: u64 = 32;
-/// One in so many of the other files is for connections, so that neither callers nor tasks take all of them.
+/// One in this many of the other files is for connections, so that neither callers nor tasks use up all of them.
 const CONNECTION_SHARE: u64 = 4;
 /// Connections at a time. A client needs one, or a few; many more would hold memory for nothing.
 const MAX_CONNECTIONS: u64 = 512;

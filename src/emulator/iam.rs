@@ -22,7 +22,7 @@ use crate::{
 
 /// Members that stand for every caller with a known token.
 const EVERYBODY: [&str; 2] = ["allUsers", "allAuthenticatedUsers"];
-/// Who is said to have made everything where nobody is asked for credentials.
+/// The creator of everything where no credentials are required.
 const NOBODY: &str = "emulator@example.com";
 /// What a member's name begins with.
 const MEMBER_KINDS: [&str; 4] = ["user:", "serviceAccount:", "group:", "domain:"];
@@ -36,7 +36,7 @@ pub(crate) struct Iam {
     grants: BTreeMap<String, BTreeSet<&'static str>>,
 }
 
-/// A bearer token, which nobody gets to see.
+/// A bearer token. `Debug` redacts it.
 #[derive(Clone, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Token(String);
 
@@ -102,7 +102,7 @@ impl Iam {
         Ok(())
     }
 
-    /// Who a request with this `authorization` header comes from.
+    /// The principal behind this `authorization` header.
     pub(crate) fn identify(&self, authorization: Option<&str>) -> Result<Principal, Refusal> {
         if self.callers.is_empty() {
             return Ok(Principal::Unchecked);

@@ -47,7 +47,7 @@ impl Backend {
         }
     }
 
-    /// Ends everything by force, before it returns, and runs nothing any more.
+    /// Kills everything before it returns, and runs nothing afterwards.
     pub(crate) fn kill_all(&self) {
         if let Self::Live(runtime) = self {
             runtime.kill_all();
@@ -73,7 +73,7 @@ pub(crate) trait Runner: fmt::Debug + Send + Sync {
     /// Runs one attempt to its end. Dropping the future ends the attempt as well, by force.
     fn run(&self, launch: Launch, control: Control) -> BoxFuture<'static, AttemptEnd>;
 
-    /// Ends everything by force, before it returns, and runs nothing any more.
+    /// Kills everything before it returns, and runs nothing afterwards.
     fn kill_all(&self);
 }
 
@@ -123,7 +123,7 @@ impl Stop {
         (ask, Self(asked))
     }
 
-    /// Resolves when the stop is asked for; never if nobody is left to ask.
+    /// Resolves when a stop is requested; never, once the sender is dropped.
     pub(crate) async fn asked(&mut self) {
         let abandoned = self.0.wait_for(|asked| *asked).await.is_err();
         if abandoned {

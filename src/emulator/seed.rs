@@ -31,7 +31,7 @@ pub(crate) struct Seed {
     pub(crate) images: BTreeMap<String, Vec<String>>,
     /// Jobs by id, as they would be created.
     pub(crate) jobs: BTreeMap<String, SeedJob>,
-    /// Who calls, by bearer token. Without any, everybody may do everything.
+    /// Callers by bearer token. Without any, every caller may do everything.
     pub(crate) callers: BTreeMap<String, SeedCaller>,
     pub(crate) quotas: Option<Quota>,
     /// How long the executions of a job take to start, by its id.

@@ -79,7 +79,7 @@ pub(crate) async fn routes(controls: &Arc<Controls>) -> Result<Routes, EmulatorE
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .register_file_descriptor_set(rest::details());
-        // What the protos define and nobody serves is not listed.
+        // Services that the protos define but the emulator does not serve are not listed.
         SERVED.into_iter().fold(builder, |builder, name| builder.with_service_name(name))
     };
     let v1 = reflection().build_v1().map_err(EmulatorError::reflection)?;

@@ -59,7 +59,7 @@ fn admit<R: Needs>(engine: &Engine, request: Request<R>) -> Result<(Principal, R
     Ok((caller, request))
 }
 
-/// What a call gets to see whose answer lags behind, which only a fault brings about: what is old enough.
+/// What a call sees when a fault makes its answer lag behind: only what is old enough.
 #[derive(Clone, Copy, Debug)]
 struct Visible(Option<SystemTime>);
 

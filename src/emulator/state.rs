@@ -80,7 +80,7 @@ pub struct Start {
 pub(crate) struct Effects {
     /// For the runtime, in this order.
     pub(crate) orders: Vec<Order>,
-    /// Operations that are done, or gone: nobody needs to wait for them any more.
+    /// Operations that are done or gone: their waiters are woken.
     pub(crate) over: Vec<OperationName>,
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Store<T> {
 
 #[derive(Debug)]
 struct Queue<T> {
-    /// Gone when nothing is to be written any more.
+    /// `None` once writing has ended.
     batches: Option<mpsc::Sender<Batch<T>>>,
     /// How many there were.
     count: u64,
@@ -103,7 +103,7 @@ impl<T> Store<T> {
         }
     }
 
-    /// Resolves with the reason when nothing can be written any more; never otherwise.
+    /// Resolves with the reason once writing fails; never otherwise.
     pub(crate) async fn failed(&self) -> Arc<str> {
         let mut progress = self.progress.clone();
         let failure =
@@ -139,7 +139,7 @@ impl<T> Drop for Store<T> {
     }
 }
 
-/// Writes until nobody has anything to write any more, or until that fails.
+/// Writes until all senders are dropped, or until a write fails.
 fn write_all<T>(
     disk: &Disk,
     queue: &mpsc::Receiver<Batch<T>>,

@@ -89,7 +89,7 @@ struct Testimony {
     most: usize,
     /// Whether the request came out of the layers.
     has_passed: bool,
-    /// Whether nobody waits for its answer any more.
+    /// Whether its caller has stopped waiting for the answer.
     is_over: bool,
     exchange: Exchange,
     /// How the exchange ended; a message went back through the layers.

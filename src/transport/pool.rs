@@ -58,7 +58,7 @@ impl Pool {
         self.most.saturating_mul(CALLS)
     }
 
-    /// A slot for one call, as soon as there is one. Its connection is opened by whoever uses it.
+    /// A slot for one call, as soon as there is one. Its connection is opened by its first user.
     pub(super) async fn lease(&self) -> Lease {
         loop {
             let mut freed = pin!(self.freed.notified());

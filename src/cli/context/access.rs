@@ -1,4 +1,5 @@
-//! Who calls the service, and by which way: what the flags say, else the variables, else gcloud's active configuration.
+//! Which credentials and which route the program calls the service with: from the flags, else the variables, else
+//! gcloud's active configuration.
 
 use std::{fs, sync::Arc};
 

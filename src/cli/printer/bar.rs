@@ -21,7 +21,7 @@ impl Bar {
         Self(printer.clone())
     }
 
-    /// Shows that so many rounds are done, and what is being measured.
+    /// Shows how many rounds are done, and what is being measured.
     pub(in crate::cli) fn show(&self, done: usize, of: usize, what: &str) {
         self.0.live.set_length(of as u64);
         self.0.live.set_message(what.to_owned());

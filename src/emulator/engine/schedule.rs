@@ -19,7 +19,7 @@ pub(super) struct Schedule {
     timekeeper: Timekeeper,
     /// The steps of simulated attempts; without it the orders are for somebody outside.
     agenda: Option<Agenda>,
-    /// In the order in which they ring. One that nobody listens to any more does no harm.
+    /// In the order in which they fire. One whose receiver was dropped does no harm.
     alarms: BTreeMap<(SystemTime, u64), oneshot::Sender<()>>,
     serial: u64,
 }

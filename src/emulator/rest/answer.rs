@@ -79,7 +79,7 @@ impl Answerer {
         response(*http, &json!({ "error": error }), style)
     }
 
-    /// The details of a status, each expanded by its type; none when one is of a type that nobody here knows.
+    /// The details of a status, each expanded by its type; `None` when one has an unknown type.
     fn details(&self, status: &Status) -> Option<Value> {
         let descriptor = self.0.get_message_by_name("google.rpc.Status")?;
         let message = DynamicMessage::decode(descriptor, status.details()).ok()?;

@@ -110,7 +110,7 @@ impl AttemptOutput {
     pub(crate) async fn pump(self, stream: Stream, mut source: impl AsyncRead + Unpin) {
         let mut pending = Vec::new();
         let mut chunk = vec![0; 16 * 1024];
-        // A stream that cannot be read any more has ended.
+        // A read error is the end of the stream.
         while let Ok(length @ 1..) = source.read(&mut chunk).await {
             for byte in &chunk[..length] {
                 if *byte == b'\n' {

@@ -191,7 +191,7 @@ impl Turns {
         Self { free: Arc::new(Semaphore::new(processes)), total: processes }
     }
 
-    /// The turn of a task of so many processes. One of more than there may be at all runs alone.
+    /// Waits until this many processes may run. A task that needs more than the limit runs alone.
     async fn take(&self, processes: usize) -> OwnedSemaphorePermit {
         let count = u32::try_from(processes.min(self.total)).unwrap_or(u32::MAX);
         Arc::clone(&self.free).acquire_many_owned(count).await.expect("it is never closed")
@@ -217,7 +217,7 @@ impl Home {
 
     /// Ends what is left of the task, and removes what it left.
     async fn clean(self) {
-        // Apart, since nobody knows how much there is to remove; what cannot be removed goes with the root.
+        // In a thread of its own, since removing may take long; what cannot be removed goes with the root.
         let clean = move || {
             survivors::kill(self.0.path());
             drop(self);
@@ -247,7 +247,7 @@ impl Groups {
         Self { homes: homes.to_owned(), registry: Mutex::default() }
     }
 
-    /// Starts a process as the leader of a new group, unless nothing may start any more.
+    /// Starts a process as the leader of a new group, unless the runtime has been stopped.
     pub(super) fn spawn(self: &Arc<Self>, command: &mut Command) -> io::Result<Process> {
         // Held over the spawn: a group is either refused or seen by `close`.
         let mut registry = self.lock();
@@ -292,7 +292,7 @@ fn limit(pid: Pid) {
     }
 }
 
-/// Elsewhere nobody can limit another process.
+/// Other systems cannot limit another process.
 #[cfg(not(target_os = "linux"))]
 fn limit(_: Pid) {}
 

@@ -1,5 +1,5 @@
-//! Tasks that only pretend: started after so long, ended after so long, with this result. No process, no output, and no
-//! clock: an [`Agenda`] says what happens next and when, and whoever has the clock carries it out.
+//! Tasks that only pretend: each starts after a delay, runs for a while, and ends with a given result. No process, no
+//! output, and no clock: an [`Agenda`] lists what happens next and when, and the owner of the clock carries it out.
 
 use std::{
     collections::{BTreeMap, HashMap},

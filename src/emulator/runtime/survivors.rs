@@ -1,8 +1,8 @@
 //! The end of processes that would outlive their task or the emulator.
 //!
-//! A process group does not hold one that leaves it on purpose, and after a `kill -9` of the emulator nobody of it is left
-//! to end anything. So that a process is known by the home that its task was given (where the system shows environments),
-//! and a watchdog in a process of its own waits for the emulator to go.
+//! A process can leave its group on purpose, and after a `kill -9` the emulator itself can end nothing. So a process is
+//! recognized by the home that its task was given (where the system shows environments), and a watchdog process waits for
+//! the emulator to end.
 
 use std::{
     ffi::OsStr,
@@ -15,7 +15,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Reads which groups are alive, and ends what is left when there is nobody to write any more. `.` is a farewell.
+/// Reads the ids of the groups that are alive, and on EOF ends those that are left. `.` is an orderly goodbye.
 const WATCH: &str = r#"
 trap '' HUP INT QUIT TERM
 groups=' '
@@ -97,7 +97,7 @@ pub(super) fn kill(home: &Path) {
     }
 }
 
-/// Where there is no `/proc`, nobody.
+/// Without `/proc`, no process can be found.
 fn find(home: &Path) -> Vec<Pid> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = processes.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));

@@ -19,8 +19,8 @@ use tokio::{
 use super::crowd::Crowd;
 use crate::emulator::EmulatorError;
 
-/// What a connection has to say, and by when, to stay: HTTP/2 begins with so many bytes, and any other request
-/// that makes sense has more. From then on HTTP has its own limits.
+/// The bytes that a new connection has to send to stay open, and by when: the preface of HTTP/2 has this many, and any
+/// valid HTTP/1 request has more. Afterwards the limits of HTTP apply.
 const GREETING: usize = 24;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to let things be when a connection cannot be taken: mostly no more files can be opened.

@@ -1,8 +1,7 @@
 //! All connections of a port: how many there may be, and which one has to go when there is no room.
 //!
-//! On loopback all callers have the same address, and a port tells nothing of who is behind it. So a peer is a connection
-//! here, and nobody is refused: where there is no room, the connection that has been of use to nobody for the longest time
-//! makes it.
+//! On loopback all callers share one address, and a port does not identify its owner. So a peer is a connection here. No
+//! connection is refused: when there is no room, the one that has been idle the longest is closed.
 
 use std::{
     collections::BTreeMap,
@@ -48,7 +47,7 @@ pub(super) struct Usage {
 }
 
 impl Crowd {
-    /// Room for so many connections at a time.
+    /// Room for this many connections at a time.
     pub(crate) fn new(places: usize) -> Arc<Self> {
         Arc::new(Self { places, members: Mutex::default(), left: Notify::new() })
     }

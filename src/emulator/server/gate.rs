@@ -33,13 +33,13 @@ pub(crate) struct Rules {
     /// Whether a call may come without its routing header.
     pub(crate) lenient: bool,
     pub(crate) exposure: Exposure,
-    /// Where a handler's panic goes. After one, of whatever part, nothing is answered any more.
+    /// Where a handler's panic is recorded. After a panic anywhere, the emulator answers nothing.
     pub(crate) panic: Arc<Panic>,
     /// What every reply waits for: all that led to it is kept.
     pub(crate) engine: Arc<Engine>,
 }
 
-/// Who could reach this place, and so what a call has to show.
+/// Who can reach the emulator, and so what a call has to present.
 #[derive(Debug)]
 pub(crate) enum Exposure {
     /// This process only.
@@ -176,7 +176,8 @@ fn is_loopback(host: &str) -> bool {
         || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-/// `us-central1-localhost`, which gcloud makes of `localhost`: one label, which nobody can own in the public DNS.
+/// `us-central1-localhost`, which gcloud derives from `localhost`: a single label, which cannot be registered in the
+/// public DNS.
 fn is_region_of_localhost(host: &str) -> bool {
     let region = host.strip_suffix("-localhost").unwrap_or_default();
     !region.is_empty() && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')

@@ -153,7 +153,7 @@ impl Line {
         state.wake();
     }
 
-    /// A call comes in; gives nothing if calls must have no effect any more.
+    /// Registers a call; `None` once calls must no longer have an effect.
     pub(crate) fn enter(&self) -> Option<Place> {
         let mut state = self.lock();
         let waiting = state.streams.saturating_sub(state.calls);

@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Machine {
-    /// Who sent a request, if that one may.
+    /// The principal that sent a request, if it has the permission.
     pub(crate) fn authorize(&self, authorization: Option<&str>, request: &impl Needs) -> Result<Principal, Refusal> {
         let caller = self.iam.identify(authorization)?;
         if caller == Principal::Unchecked {

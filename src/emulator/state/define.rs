@@ -28,7 +28,7 @@ pub(crate) struct JobRequest {
     pub(crate) definition: Job,
     /// What only REST knows of it, if the request came by REST.
     pub(crate) rest_only: Option<RestOnly>,
-    /// The first of its images that nobody has.
+    /// The first of its images that is unknown.
     pub(crate) missing_image: Option<String>,
     /// Answer, and change nothing.
     pub(crate) validate_only: bool,

@@ -41,7 +41,7 @@ pub(super) struct ExecutionRecord {
     pub(super) updated: SystemTime,
     /// Since when it is made to end early, and why.
     pub(super) stopped: Option<(SystemTime, StopCause)>,
-    /// When it goes away as soon as nothing of it runs any more.
+    /// When its deletion was requested; it goes once no task is running.
     pub(super) deleted: Option<SystemTime>,
     pub(super) completion: Option<Completion>,
     /// Unless its tasks have their turn at once.

@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// The etag of a policy that nobody has set.
+/// The etag of a policy that was never set.
 const UNSET_POLICY: &[u8] = &[0x00, 0x20, 0x01];
 
 /// What an execution takes over from its job.

@@ -25,7 +25,7 @@ pub(super) enum OperationSubject {
     Define(JobName, Milestone),
     /// A job's way out.
     Delete(JobName),
-    /// Nothing changes any more.
+    /// It is final.
     Settled(#[serde(with = "packed")] Box<Operation>),
 }
 

@@ -1,5 +1,5 @@
 //! Things in the order they were made, found by name, and things in a row. Knows nothing of what it holds, but remembers
-//! which were reached for writing, so that whoever keeps a copy knows what to copy again.
+//! which were borrowed mutably, so that the keeper of a copy knows what to copy again.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

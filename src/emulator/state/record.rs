@@ -54,7 +54,7 @@ pub(crate) enum StateChange {
     Put { table: Table, serial: u64, index: u32, value: Vec<u8> },
     /// All rows of that serial number are gone.
     Remove { table: Table, serial: u64 },
-    /// Nothing of before is there any more.
+    /// Everything is removed.
     Clear,
 }
 
@@ -84,7 +84,7 @@ impl Machine {
         changes
     }
 
-    /// Forgets what has changed, because nobody keeps it.
+    /// Forgets the changes, because the state is not saved.
     pub(crate) fn drop_changes(&mut self) {
         self.jobs.take_touched();
         self.operations.take_touched();

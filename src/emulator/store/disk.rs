@@ -30,7 +30,7 @@ use crate::emulator::{
 const FILE: &str = "state.redb";
 /// What it is called until it is whole.
 const NEW_FILE: &str = "state.redb.new";
-/// Counted up when rows of before cannot be read any more.
+/// Incremented when older rows can no longer be read.
 const FORMAT: u64 = 2;
 const FORMAT_KEY: &str = "format";
 /// Of the database's pages in memory; the machine is in memory anyway.

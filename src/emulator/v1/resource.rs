@@ -151,7 +151,7 @@ fn finished(
 /// The v2 etag of a resource version, which is nothing else in another form.
 pub(super) fn etag(version: &Value) -> Value {
     let etag = version.as_str().and_then(|version| BASE64_STANDARD.decode(version).ok());
-    // One that is none of ours is that of nothing.
+    // A version that is not ours matches nothing.
     let known = etag.and_then(|etag| String::from_utf8(etag).ok());
     known.map_or_else(|| version.clone(), Value::from)
 }

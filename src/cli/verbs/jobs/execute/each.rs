@@ -230,7 +230,7 @@ impl<'a> Starter<'a> {
         report.told(self.printer)
     }
 
-    /// Starts a line when its turn comes, or gives nothing when it was stopped before.
+    /// Starts a line when its turn comes, or returns `None` if the run was stopped before.
     async fn start(&self, keyed: &Keyed) -> Option<LineReport> {
         let mut stopped = self.stop.subscribe();
         tokio::select! {
