@@ -100,7 +100,7 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// An emulator on a free port of 127.0.0.1, with the sample jobs, unless told otherwise.
+    /// An emulator on a free port of 127.0.0.1, with the sample jobs, by default.
     pub fn builder() -> EmulatorBuilder {
         EmulatorBuilder::default()
     }

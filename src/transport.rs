@@ -216,7 +216,7 @@ impl Shared {
         let token = if lease.opened().is_some() {
             token.await?
         } else {
-            // Of two errors the token's is told: it stays when the network comes back.
+            // Of two errors the token's is reported: it remains when the network comes back.
             let (opened, token) = try_join(lease.open().map(Ok), token).await?;
             opened?;
             token

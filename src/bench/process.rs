@@ -1,4 +1,4 @@
-//! Servers as child processes, so that their processor time is told apart from the client's.
+//! Servers as child processes, so that their processor time is not counted as the client's.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},

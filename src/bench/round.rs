@@ -15,7 +15,7 @@ use super::{
     meter::Stopwatch,
 };
 
-/// The longest text by which failures are told apart.
+/// The longest text by which failures are distinguished.
 const LONGEST_CAUSE: usize = 200;
 
 /// What the callers of a round do.
@@ -275,7 +275,7 @@ mod tests {
         let arrivals = arrivals(&[0, 1, 2, 3, 4], Duration::ZERO, MS * 1_000);
         let sample = arrivals.serve(&mut Scripted::taking(&[100, 1]), &ask()).await;
         assert_eq!(milliseconds(&sample.latencies), [100, 100, 100, 100, 100]);
-        // A closed loop would have told of one slow call of five.
+        // A closed loop would have reported one slow call of five.
         let closed = round(&mut vec![Scripted::taking(&[100, 1])], &ask(), Work::Times(5)).await.expect("a round");
         assert_eq!(milliseconds(&closed.sample.latencies), [100, 1, 1, 1, 1]);
     }

@@ -30,10 +30,10 @@ pub struct BenchProgress {
     pub in_flight: usize,
 }
 
-/// What is told of the progress, and says whether to go on.
+/// Called with the progress; returns whether to go on.
 pub type Watcher<'a> = dyn FnMut(BenchProgress) -> ControlFlow<()> + Send + 'a;
 
-/// Measures what the plan says, at this site. `watcher` is told after each round; when it breaks off, the report has what was
+/// Measures what the plan says, at this site. `watcher` is called after each round; when it breaks off, the report has what was
 /// measured until then.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! What GitHub Actions is told of an execution: an annotation where it did not succeed, a line of the step's summary, and the
+//! What GitHub Actions shows of an execution: an annotation where it did not succeed, a line of the step's summary, and the
 //! step's outputs.
 //!
 //! Knows the files and the commands that the runner reads. Outside of GitHub Actions there is nothing to tell.
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::environment::Environment;
 
-/// Where the runner reads, as far as it has told.
+/// The runner's files, as far as the environment names them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ActionsRunner {
     is_there: bool,

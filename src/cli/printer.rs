@@ -46,7 +46,7 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    /// A printer of results in this notation, and of notes beside them unless it is to be quiet. The runner hears of
+    /// A printer of results in this notation, and of notes beside them unless it is to be quiet. The runner is shown
     /// every report.
     pub(super) fn new(notation: Notation, is_quiet: bool, runner: ActionsRunner) -> Self {
         Self {

@@ -41,7 +41,7 @@ use super::{
 };
 use crate::name::Location;
 
-/// Where the sample jobs are unless told otherwise.
+/// The default location of the sample jobs.
 const PROJECT: &str = "demo";
 const REGION: &str = "us-central1";
 

@@ -15,7 +15,7 @@ use crate::{
 
 /// One CPU for each container.
 pub(crate) const CPU: &str = "1000m";
-/// Where a container without ports of its own is asked whether it has started.
+/// The startup probe's default port, for a container without ports.
 const PORT: i32 = 8080;
 const DATABASES: &str = "/cloudsql";
 

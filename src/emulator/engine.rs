@@ -68,7 +68,7 @@ struct Outlet {
     waits: Mutex<HashMap<OperationName, watch::Sender<()>>>,
 }
 
-/// What the driver is told.
+/// A command for the driver.
 #[derive(Debug)]
 enum DriverCommand {
     CarryOut(Order),

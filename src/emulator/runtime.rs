@@ -107,7 +107,7 @@ const ONLY_IMAGES: &str =
 /// How an attempt and its driver talk while it runs.
 #[derive(Debug)]
 pub(crate) struct Control {
-    /// To be told once, when the attempt really runs.
+    /// Notified once, when the attempt really runs.
     pub(crate) started: oneshot::Sender<()>,
     /// Says when the attempt should end before its time.
     pub(crate) stop: Stop,

@@ -83,7 +83,7 @@ impl<T> Store<T> {
         let mut queue = lock(&self.queue);
         queue.count += 1;
         if let Some(batches) = &queue.batches {
-            // A writer that is gone has told why.
+            // A writer that has ended has reported why.
             _ = batches.send((changes, then));
         }
     }
@@ -127,7 +127,7 @@ impl<T> Store<T> {
     pub(crate) fn close(&self) {
         self.seal();
         if let Some(writer) = lock(&self.writer).take() {
-            // Its panic was printed, and everybody who waits for it is told.
+            // Its panic was printed, and all its waiters are notified.
             _ = writer.join();
         }
     }

@@ -127,7 +127,7 @@ impl Flight {
         }
     }
 
-    /// What a stub is told of a stream that was broken.
+    /// The status of a broken stream, for a stub.
     pub(super) fn broken(&self, cause: &h2::Error) -> Status {
         explained(broken(cause), &self.ledger).into_status()
     }

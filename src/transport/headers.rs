@@ -43,7 +43,7 @@ pub(super) fn with_slots(common: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// The limit as the service is told, in milliseconds: eight digits of them are more than a day
+/// The limit as the `grpc-timeout` header has it, in milliseconds: eight digits of them are more than a day
 /// (gRPC over HTTP/2, Timeout).
 pub(crate) fn grpc_timeout(limit: Duration) -> HeaderValue {
     let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).min(99_999_999);

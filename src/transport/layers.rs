@@ -97,7 +97,7 @@ struct Testimony {
 }
 
 impl Testimony {
-    /// What is told of a request counts: it is not sent afterwards.
+    /// What was reported of a request stands: it is not sent afterwards.
     fn check(&self) -> Result<(), Error> {
         let late =
             || Error::new(ErrorKind::Deadline, "a layer around the transport held a request until after its end");
@@ -122,7 +122,7 @@ impl Witness {
         Ok(testimony.most)
     }
 
-    /// Sends the request, unless its end has been told.
+    /// Sends the request, unless its outcome has been reported.
     pub(super) fn begin(
         &self,
         lease: Lease,

@@ -275,7 +275,7 @@ pub(super) struct Wire<S> {
 }
 
 impl<S> Wire<S> {
-    /// The socket, what is seen of it, and a signal for when the peer's first bytes have told what it is.
+    /// The socket, what is seen of it, and a signal for when the peer's first bytes have shown what it is.
     pub(super) fn new(socket: S, freed: Arc<Notify>) -> (Self, Arc<Ledger>, oneshot::Receiver<()>) {
         let ledger = Arc::new(Ledger::new(freed));
         let (told, peer) = oneshot::channel();

@@ -58,7 +58,7 @@ struct Executable {
     output_file: Option<PathBuf>,
 }
 
-/// A program that prints a token, and what it is told.
+/// A program that prints a token, and its arguments and environment.
 pub(in crate::auth) struct Program {
     executable: Executable,
     limit: Duration,

@@ -16,7 +16,7 @@ pub(super) async fn serve(socket: Counted, service: Service) {
         async move {
             let _open = service.tally.open();
             let (head, body) = request.into_parts();
-            // A client that breaks off hears no answer.
+            // A client that has disconnected gets no answer.
             let _ = body.collect().await;
             // What has come in at the same time is counted before it is answered.
             tokio::task::yield_now().await;

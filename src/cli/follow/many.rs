@@ -157,8 +157,8 @@ impl Collected {
     }
 }
 
-/// Asks for these to be cancelled. One that has ended meanwhile is no failure; of the others it is told, and they are waited
-/// for all the same.
+/// Requests that these be cancelled. One that has ended meanwhile is no failure; other failures are reported, and all
+/// executions are waited for regardless.
 async fn cancel(session: &Session, printer: &Printer, names: impl Iterator<Item = &ExecutionName>) {
     let asked = names.map(|name| async move { session.client.cancel(name).await.err() });
     let mut asked = stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(CANCELS);

@@ -28,7 +28,7 @@ impl LogLinks {
     }
 }
 
-/// gcloud reads a day back, and from the newest entry, unless it is told otherwise. Names need no escape in a shell.
+/// gcloud reads a day back, and from the newest entry, by default. Names need no escape in a shell.
 fn command(name: &ExecutionName, execution: &Execution) -> String {
     let (job, location) = (name.job(), name.job().location());
     let since = execution.create_time.as_ref().map(|time| format!(" AND timestamp>=\"{time}\"")).unwrap_or_default();

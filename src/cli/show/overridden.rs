@@ -1,6 +1,6 @@
 //! What the overrides of a start changed: an execution beside the job that it was started from.
 //!
-//! The service keeps no overrides, so they are told by comparing, and only where the job is still what it was then.
+//! The service keeps no overrides, so they are found by comparing, and only where the job is still what it was then.
 
 use std::time::Duration;
 

@@ -60,7 +60,7 @@ pub(in crate::cli) fn limits(template: &TaskTemplate) -> Vec<[String; 2]> {
     rows
 }
 
-/// Rows that say what a container runs. Lists are in JSON, so that every element is told from the next.
+/// Rows that say what a container runs. Lists are in JSON, so that elements are distinguishable.
 pub(in crate::cli) fn container(container: &Container) -> Vec<[String; 2]> {
     let mut rows = Vec::new();
     if !container.name.is_empty() {

@@ -1,4 +1,4 @@
-//! What tasks print, line by line, for whoever listens. Bounded everywhere; never makes a task wait.
+//! What tasks print, line by line, for any number of readers. Bounded everywhere; never makes a task wait.
 
 use std::sync::{
     Arc,

@@ -217,7 +217,7 @@ impl Home {
 
     /// Ends what is left of the task, and removes what it left.
     async fn clean(self) {
-        // In a thread of its own, since removing may take long; what cannot be removed goes with the root.
+        // On a separate thread, since removing may take long; what cannot be removed goes with the root.
         let clean = move || {
             survivors::kill(self.0.path());
             drop(self);

@@ -68,7 +68,7 @@ impl Watchdog {
 
     fn tell(&mut self, line: &str) {
         if let Some(pipe) = &mut self.pipe {
-            // One that somebody has killed cannot be told; the emulator itself still ends its tasks.
+            // A killed watchdog cannot be notified; the emulator itself still ends its tasks.
             _ = pipe.write_all(line.as_bytes());
         }
     }

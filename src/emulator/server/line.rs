@@ -1,4 +1,4 @@
-//! A connection that can be cut, or told to close, from where its calls are answered, and that counts what it is busy with.
+//! A connection that can be cut or closed from where its calls are answered, and that counts its calls in flight.
 //!
 //! hyper gives no hold on a connection, so that this one lies below it: it watches the frames of HTTP/2 pass by, and puts
 //! a GOAWAY between two of them. Knows frames by their heads only.
@@ -146,7 +146,7 @@ impl Line {
         Bytes::from_owner(held)
     }
 
-    /// Ends the connection to make room; what it has not sent yet can be sent again elsewhere, as it is told if it listens.
+    /// Closes the connection to make room. A GOAWAY says that requests not sent yet may be sent elsewhere.
     pub(super) fn give_up(&self) {
         let mut state = self.lock();
         state.usage.given_up = true;
@@ -357,7 +357,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tapped<S> {
         Poll::Ready(Ok(written))
     }
 
-    /// Frames of HTTP/2 come in pieces, and each piece by itself would be a packet of its own.
+    /// HTTP/2 frames come in pieces, and each piece by itself would become a packet.
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

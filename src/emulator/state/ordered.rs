@@ -37,7 +37,7 @@ impl<N: Clone + Eq + Hash, T> OrderedMap<N, T> {
         self.next = self.next.max(serial + 1);
     }
 
-    /// Whether nothing ever was here, as far as can be told.
+    /// Whether nothing has ever been stored, as far as is known.
     pub(super) fn is_new(&self) -> bool {
         self.next == 1
     }

@@ -46,7 +46,7 @@ pub(super) enum TaskPhase {
     Starting,
     /// Until its attempt ends, or this moment comes.
     Running { deadline: SystemTime },
-    /// Its attempt was told to stop and has not ended yet.
+    /// Its attempt was asked to stop and has not ended yet.
     Stopping(StopReason),
     /// Permanently.
     Done,

@@ -78,7 +78,7 @@ impl Accepted {
     async fn until_ready(&mut self, session: &Session) -> Result<Job, Failure> {
         match self.operation.wait().await {
             Ok(ready) => Ok(ready),
-            // The job itself, and no trouble on the way to hear of it.
+            // The job itself failed, and not a read on the way to its outcome.
             Err(error) if self.operation.is_done() => Err(self.not_ready(error, session).await),
             Err(error) => Err(Failure::from(error).hint(format!(
                 "the job was stored, and whether it is ready is not known: `runjob jobs describe {}` says it",

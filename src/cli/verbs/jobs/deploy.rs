@@ -52,7 +52,7 @@ impl Verb for Deploy {
 
     async fn run(meaning: Meaning, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
         let Meaning { job, changes, then } = meaning;
-        // Read first: of a change that failed it cannot be told whether the job was missing.
+        // Read first: a failed change does not say whether the job was missing.
         let accepted = match session.client.job(&job).await {
             Ok(_) => {
                 let operation = session.client.try_edit_job(&job, |job| changes.apply(job)).await?;

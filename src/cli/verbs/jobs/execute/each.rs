@@ -210,7 +210,7 @@ struct Starter<'a> {
     printer: &'a Printer,
     batch: &'a LineStarts,
     pacer: Pacer,
-    /// Whether it was told that the start log cannot be written.
+    /// Whether the user was warned that the start log cannot be written.
     has_warned: AtomicBool,
     /// Whether no more is to be sent.
     stop: watch::Sender<bool>,
