@@ -26,7 +26,7 @@ const PAGE_BYTES: usize = 64 * 1024 * 1024;
 const MOST_PAGES: usize = 100_000;
 
 /// The most pages in a row without an item. AIP-158 allows some, for a service that filters after it has read.
-const MOST_EMPTY: usize = 100;
+const MOST_EMPTY: usize = 50;
 
 /// A list to read.
 pub(super) struct List<M> {

@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    iter,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -407,7 +408,9 @@ impl Connection {
             Framing::Bare => message,
         };
         let size = message.len().div_ceil(frames.max(1)).max(1);
-        let mut parts = message.chunks(size).peekable();
+        // What is empty goes into one frame all the same.
+        let (first, rest) = message.split_at(size.min(message.len()));
+        let mut parts = iter::once(first).chain(rest.chunks(size)).peekable();
         while let Some(part) = parts.next() {
             let flags = u8::from(end && parts.peek().is_none());
             wire::frame(&mut self.outbound, wire::DATA, flags, stream, part);

@@ -225,7 +225,7 @@ async fn a_search_for_a_key_ends_however_the_list_goes_on() {
     let error = client.run(&job()).start_key(key()).start().await.expect_err("no end");
     assert_eq!((error.kind(), error.reason()), (ErrorKind::NotStarted, ErrorKind::Protocol), "{error}");
     assert!(error.to_string().contains("could not look"), "{error}");
-    assert!(script.calls("ListExecutions") <= 100 && script.calls("RunJob") == 0);
+    assert!(script.calls("ListExecutions") == 50 && script.calls("RunJob") == 0);
 
     // The same once the start is unknown, when the search is made again and again.
     let script = Script::new(move |rpc, before, _| match (rpc, before) {
@@ -236,7 +236,7 @@ async fn a_search_for_a_key_ends_however_the_list_goes_on() {
     let client = script.client().build().await.expect("a client");
     let error = client.run(&job()).start_key(key()).start().await.expect_err("nobody knows");
     assert_eq!((error.kind(), script.calls("RunJob")), (ErrorKind::StartUnknown, 1), "{error}");
-    assert_eq!(script.calls("ListExecutions"), 1 + 2 * 100);
+    assert_eq!(script.calls("ListExecutions"), 1 + 2 * 50);
 
     // Tokens in a circle.
     let circle = Script::new(move |_, before, _| {
