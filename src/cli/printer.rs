@@ -4,17 +4,20 @@
 //! quiet end, not an error.
 
 mod bar;
+mod live_line;
 mod progress;
 
 use std::{
     fmt::{self, Debug, Formatter},
     io::{self, IsTerminal, Write},
+    os::fd::AsFd,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use comfy_table::{Table, presets};
 use indicatif::ProgressBar;
 use serde::Serialize;
+use terminal_size::terminal_size_of;
 
 pub(super) use self::{bar::Bar, progress::ProgressLine};
 use super::{
@@ -34,6 +37,8 @@ pub(super) struct Printer {
     is_yaml: bool,
     stdout: LineWriter,
     stderr: LineWriter,
+    /// How wide stdout is, where that is a terminal.
+    width: Option<usize>,
     /// Whether only results, warnings and errors are written.
     is_quiet: bool,
     /// Whether stderr is a terminal.
@@ -53,6 +58,7 @@ impl Printer {
             is_yaml: notation == Notation::Yaml,
             is_quiet,
             runner,
+            width: width_of(io::stdout()),
             is_watched: io::stderr().is_terminal(),
             ..Self::over(notation.format(), LineWriter::new(io::stdout()), LineWriter::new(io::stderr()))
         }
@@ -62,7 +68,7 @@ impl Printer {
     fn over(format: Format, stdout: LineWriter, stderr: LineWriter) -> Self {
         let (runner, live) = (ActionsRunner::default(), ProgressBar::hidden());
         let (is_yaml, is_quiet, is_watched, has_events) = (false, false, false, false);
-        Self { format, is_yaml, stdout, stderr, is_quiet, is_watched, has_events, runner, live }
+        Self { format, is_yaml, stdout, stderr, width: None, is_quiet, is_watched, has_events, runner, live }
     }
 
     /// For whom results are.
@@ -157,23 +163,26 @@ impl Printer {
         self.text_or_error(&self.encoded(value)?)
     }
 
-    /// Writes a result to stdout as columns under a header, aligned and without lines.
+    /// Writes a result to stdout as columns under a header, aligned and without lines; or each row by itself, as names with
+    /// their values, where the columns are wider than the terminal: broken lines are no columns.
     pub(super) fn table(&self, header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Result<(), Failure> {
+        let rows: Vec<Vec<_>> = rows.into_iter().map(safe_cells).collect();
         let mut table = Table::new();
         table.set_header(header.iter().copied());
-        for row in rows {
-            table.add_row(row.iter().map(|cell| safe::line(cell)));
+        table.add_rows(&rows);
+        let text = aligned(table);
+        if self.width.is_none_or(|width| text.lines().all(|line| line.chars().count() <= width)) {
+            return self.text(&text);
         }
-        self.columns(table)
+        let records: Vec<_> = rows.into_iter().map(|row| aligned(record(header, row))).collect();
+        self.text(&records.join("\n\n"))
     }
 
     /// Writes a result to stdout as names with their values.
     pub(super) fn pairs(&self, pairs: Vec<[String; 2]>) -> Result<(), Failure> {
         let mut table = Table::new();
-        for pair in pairs {
-            table.add_row(pair.iter().map(|cell| safe::line(cell)));
-        }
-        self.columns(table)
+        table.add_rows(pairs.into_iter().map(safe_cells));
+        self.text(&aligned(table))
     }
 
     /// Writes a note to stderr: one line that a quiet printer leaves out.
@@ -228,16 +237,32 @@ impl Printer {
     fn encoded(&self, value: &impl Serialize) -> io::Result<String> {
         if self.is_yaml { yaml::text(value) } else { Ok(pretty(value)?) }
     }
+}
 
-    fn columns(&self, mut table: Table) -> Result<(), Failure> {
-        table.load_style(presets::NOTHING);
-        let mut index = 0;
-        while let Some(column) = table.column_mut(index) {
-            column.set_padding((0, 2));
-            index += 1;
-        }
-        self.text(&table.trim_fmt())
+/// How many columns the terminal has that this stream is, if it is one and says.
+pub(super) fn width_of(stream: impl AsFd) -> Option<usize> {
+    terminal_size_of(stream).map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0)
+}
+
+fn safe_cells(cells: impl IntoIterator<Item = String>) -> Vec<String> {
+    cells.into_iter().map(|cell| safe::line(&cell).into_owned()).collect()
+}
+
+/// A row with the name of each cell before it.
+fn record(header: &[&str], row: Vec<String>) -> Table {
+    let mut table = Table::new();
+    table.add_rows(header.iter().zip(row).map(|(name, cell)| [(*name).to_owned(), cell]));
+    table
+}
+
+fn aligned(mut table: Table) -> String {
+    table.load_style(presets::NOTHING);
+    let mut index = 0;
+    while let Some(column) = table.column_mut(index) {
+        column.set_padding((0, 2));
+        index += 1;
     }
+    table.trim_fmt()
 }
 
 /// Somewhere to write lines to; clones write to the same.
@@ -249,10 +274,10 @@ impl LineWriter {
         Self(Arc::new(Mutex::new(stream)))
     }
 
-    /// Writes a line, and leaves none of it in a buffer.
+    /// Writes a line at once, so that no other process writes within it, and leaves none of it in a buffer.
     fn line(&self, text: &str) -> io::Result<()> {
         let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        writeln!(stream, "{text}")?;
+        stream.write_all(format!("{text}\n").as_bytes())?;
         stream.flush()
     }
 }

@@ -25,6 +25,7 @@ mod resources;
 mod restarts;
 mod security;
 mod server;
+mod terminal;
 mod verbose;
 mod wait_many;
 

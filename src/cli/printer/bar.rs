@@ -2,7 +2,7 @@
 
 use indicatif::{ProgressDrawTarget, ProgressStyle};
 
-use super::Printer;
+use super::{Printer, live_line};
 
 /// The bar of a measurement, shown until dropped. It is drawn only when it is told of progress, because a measurement does
 /// not want a thread that draws.
@@ -13,10 +13,10 @@ impl Bar {
     /// Shows an empty bar.
     pub(in crate::cli) fn begin(printer: &Printer) -> Self {
         if printer.is_watched && !printer.is_quiet {
-            let style = ProgressStyle::with_template("{bar:20} {pos} of {len} rounds, {eta} left: {msg}");
+            let style = ProgressStyle::with_template("{bar:20} {pos} of {len} rounds, {eta} left: {wide_msg}");
             printer.live.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             printer.live.reset();
-            printer.live.set_draw_target(ProgressDrawTarget::stderr());
+            printer.live.set_draw_target(live_line::target());
         }
         Self(printer.clone())
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use indicatif::{ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
-use super::Printer;
+use super::{Printer, live_line};
 use crate::{Progress, cli::show::safe};
 
 /// How often the live line shows the elapsed time anew.
@@ -29,12 +29,11 @@ impl<'a> ProgressLine<'a> {
     pub(in crate::cli) fn begin(printer: &'a Printer, id: &str) -> Self {
         let state = format!("{id}: waiting");
         if printer.is_watched && !printer.is_quiet {
-            let style =
-                ProgressStyle::with_template("{msg}, {elapsed}").unwrap_or_else(|_| ProgressStyle::default_bar());
-            printer.live.set_style(style);
+            let style = ProgressStyle::with_template("[{elapsed}] {wide_msg}");
+            printer.live.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             printer.live.reset();
             printer.live.set_message(safe::line(&state).into_owned());
-            printer.live.set_draw_target(ProgressDrawTarget::stderr());
+            printer.live.set_draw_target(live_line::target());
             printer.live.enable_steady_tick(REDRAW);
         }
         Self { printer, begun: Instant::now(), state, shown: Instant::now() }

@@ -3,7 +3,6 @@
 use std::io;
 
 use serde::Serialize;
-use terminal_size::terminal_size_of;
 
 use crate::{
     ExecutionName, Location, Outcome, Phase,
@@ -13,7 +12,7 @@ use crate::{
         failure::Failure,
         flags::{global::Format, names::ExecutionArg, show_env::ShowEnv},
         inquiry::Inquiry,
-        printer::Printer,
+        printer::{Printer, width_of},
         session::Session,
         show::{
             json,
@@ -120,9 +119,8 @@ struct Account {
 
 /// The width of the terminal, or of what stands for one.
 fn width(columns: Option<&str>) -> usize {
-    let terminal = terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
     let told = || columns.and_then(|columns| columns.parse().ok());
-    terminal.filter(|width| *width > 0).or_else(told).unwrap_or(NO_TERMINAL)
+    width_of(io::stdout()).or_else(told).unwrap_or(NO_TERMINAL)
 }
 
 fn described(execution: &Execution, report: &Report, overrides: &Comparison) -> Vec<[String; 2]> {
