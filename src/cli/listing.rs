@@ -23,10 +23,15 @@ use crate::{Result as Answered, call::PAGE_SIZE};
 /// The page size unless --page-size or --limit says otherwise.
 const PAGE: NonZeroU32 = NonZeroU32::new(PAGE_SIZE.unsigned_abs()).expect("not zero");
 
-/// A resource that is shown in a list.
-pub(super) trait Listed: Name {
+/// A resource that is shown in a list, with what else is known of it.
+pub(super) trait Listed {
+    type Resource: Name;
+
     /// What it can be chosen and sorted by.
     const KNOWN: Known;
+
+    /// What is printed where the resource itself is wanted.
+    fn resource(&self) -> &Self::Resource;
 
     fn name(&self) -> &str;
 
@@ -82,6 +87,18 @@ impl<T: Listed> Choice<T> {
         Ok(Self { limit: typed.limit, page_size, terms, order, uri: typed.uri, of: PhantomData })
     }
 
+    /// Whether it matters what state each is in, where they are printed in this format.
+    pub(super) fn needs_state(&self, format: Format) -> bool {
+        let is_shown = format == Format::Text && !self.uri;
+        let is_chosen_by = self.terms.iter().any(|term| matches!(term, Term::State(_)));
+        is_shown || is_chosen_by || self.order.iter().any(|by| by.field == "state")
+    }
+
+    /// Whether reading on may be in vain, because there are enough.
+    pub(super) fn is_limited(&self) -> bool {
+        self.limit.is_some()
+    }
+
     /// How many resources to ask for at a time.
     pub(super) fn page_size(&self) -> NonZeroU32 {
         self.page_size
@@ -107,10 +124,10 @@ impl<T: Listed> Choice<T> {
 }
 
 /// As what the resources are printed.
-enum ListStyle<T> {
+enum ListStyle<T: Listed> {
     Uri,
     Row,
-    Object(ResourceKind<T>),
+    Object(ResourceKind<T::Resource>),
 }
 
 impl<T: Listed> ListStyle<T> {
@@ -118,7 +135,7 @@ impl<T: Listed> ListStyle<T> {
         Ok(match self {
             Self::Uri => Shown::Uri(format!("https://run.googleapis.com/v2/{}", resource.name())),
             Self::Row => Shown::Row(resource.row()),
-            Self::Object(kind) => Shown::Object(kind.object(resource)?),
+            Self::Object(kind) => Shown::Object(kind.object(resource.resource())?),
         })
     }
 }

@@ -87,12 +87,18 @@ fn is_told(path: &str) -> bool {
 }
 
 impl Listed for Job {
+    type Resource = Self;
+
     const KNOWN: Known = Known {
         columns: &["JOB", "STATE", "EXECUTIONS", "LATEST", "CREATED"],
         states: &["ready", "failed", "pending"],
         fields: &["name", "state", "executions", "created", "updated"],
         has_labels: true,
     };
+
+    fn resource(&self) -> &Self {
+        self
+    }
 
     fn name(&self) -> &str {
         &self.name

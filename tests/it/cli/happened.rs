@@ -59,6 +59,13 @@ fn timed_out_is_timed_out_in_text_json_and_lists() {
     let execution = server.command("executions list --job=sleep --format=json").output().expect("the program runs");
     let execution: serde_json::Value = serde_json::from_slice(&execution.stdout).expect("JSON");
     let name = execution[0]["name"].as_str().expect("a name");
+    assert_eq!(server.ran("execute fail --args=3 --wait").status, 1);
+    let listed = |flags: &str| server.ran(&format!("executions list --uri {flags}")).stdout;
+    assert!(listed("--filter=timed-out").contains("/sleep-ID") && !listed("--filter=timed-out").contains("/fail-ID"));
+    assert!(listed("--filter=failed").contains("/fail-ID") && !listed("--filter=failed").contains("/sleep-ID"));
+    let table = server.ran("executions list --job=sleep").stdout;
+    let row: Vec<_> = table.lines().nth(1).unwrap_or_default().split("  ").filter(|cell| !cell.is_empty()).collect();
+    assert_eq!((row[0], row[1]), ("sleep-ID", "timed out"), "{table}");
     let json = server.ran(&format!("wait {name} --format=json")).json();
     assert_eq!((&json["outcome"], &json["failures"][0]["timedOut"]), (&"TIMED_OUT".into(), &true.into()), "{json}");
     let tasks = server.ran(&format!("tasks list {name}")).stdout;

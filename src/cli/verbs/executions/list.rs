@@ -1,9 +1,11 @@
 //! `runjob executions list`
 
-use futures_util::TryStreamExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::{TryFutureExt as _, TryStreamExt as _};
 
 use crate::{
-    JobName, Location, Phase,
+    Client, JobName, Location, Outcome, Phase, Result as Answered,
     cli::{
         context::Context,
         exit::Exit,
@@ -12,6 +14,7 @@ use crate::{
             listing::{Known, Listing},
             show_env::ShowEnv,
         },
+        inquiry::Inquiry,
         listing::{Choice, Key, Listed, print},
         printer::Printer,
         session::Session,
@@ -20,6 +23,9 @@ use crate::{
     },
     proto::run::v2::Execution,
 };
+
+/// Of how many executions the tasks are asked for at a time.
+const INQUIRIES: usize = 8;
 
 /// `runjob executions list`
 #[derive(Debug, clap::Args)]
@@ -37,7 +43,7 @@ pub(in crate::cli) struct List {
 #[derive(Debug)]
 pub(in crate::cli) struct Meaning {
     job: JobName,
-    choice: Choice<Execution>,
+    choice: Choice<ListedExecution>,
     show_env: bool,
 }
 
@@ -58,51 +64,104 @@ impl Verb for List {
     }
 
     async fn run(meaning: Meaning, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
-        let client = session.client.with_page_size(meaning.choice.page_size());
-        let executions = client.executions(&meaning.job).map_ok(|execution| mask(execution, meaning.show_env));
-        print(executions, &meaning.choice, printer).await?;
+        let Meaning { job, choice, show_env } = meaning;
+        let client = session.client.with_page_size(choice.page_size());
+        let needs_state = choice.needs_state(printer.format());
+        let has_warned = AtomicBool::new(false);
+        let executions = client.executions(&job).map_ok(|execution| {
+            let seen = seen(&session.client, execution, needs_state, printer, &has_warned);
+            seen.map_ok(|seen| ListedExecution { execution: mask(seen.execution, show_env), ..seen })
+        });
+        let at_once = if choice.is_limited() { 1 } else { INQUIRIES };
+        print(executions.try_buffered(at_once), &choice, printer).await?;
         Ok(Exit::Done)
     }
 }
 
-impl Listed for Execution {
+/// An execution, and where it stands.
+#[derive(Debug)]
+struct ListedExecution {
+    execution: Execution,
+    phase: Phase,
+}
+
+/// Finds out where an execution stands. Only its tasks know whether it timed out; what they do not tell is missing, and
+/// that is said once.
+async fn seen(
+    client: &Client,
+    execution: Execution,
+    needs_state: bool,
+    printer: &Printer,
+    has_warned: &AtomicBool,
+) -> Answered<ListedExecution> {
+    let phase = Phase::of_execution(&execution);
+    if !needs_state || !Outcome::may_be_timed_out(&execution) {
+        return Ok(ListedExecution { execution, phase });
+    }
+    let outcome = match execution.name.parse() {
+        Ok(name) => Inquiry::of(client, &name, false).await.map(|told| Outcome::of(&execution, told.failures)),
+        Err(_) => return Ok(ListedExecution { execution, phase }),
+    };
+    let phase = match outcome {
+        Ok(Outcome::TimedOut(_)) => Phase::TimedOut,
+        Ok(_) => phase,
+        Err(error) => {
+            if !has_warned.swap(true, Ordering::Relaxed) {
+                printer.line(&format!("warning: executions that timed out are listed as failed: {error}"));
+            }
+            phase
+        }
+    };
+    Ok(ListedExecution { execution, phase })
+}
+
+impl Listed for ListedExecution {
+    type Resource = Execution;
+
     const KNOWN: Known = Known {
         columns: &["EXECUTION", "STATE", "DONE", "CREATED", "ENDED"],
-        states: &["pending", "running", "cancelling", "succeeded", "failed", "cancelled"],
+        states: &["pending", "running", "cancelling", "succeeded", "failed", "timed-out", "cancelled"],
         fields: &["name", "state", "created", "started", "ended"],
         has_labels: true,
     };
 
+    fn resource(&self) -> &Execution {
+        &self.execution
+    }
+
     fn name(&self) -> &str {
-        &self.name
+        &self.execution.name
     }
 
     fn state(&self) -> String {
-        Phase::of_execution(self).to_string()
+        // One word, to be typed in a filter.
+        self.phase.to_string().replace(' ', "-")
     }
 
     fn label(&self, key: &str) -> Option<&str> {
-        self.labels.get(key).map(String::as_str)
+        self.execution.labels.get(key).map(String::as_str)
     }
 
     fn key(&self, field: &str) -> Key {
+        let Self { execution, .. } = self;
         match field {
-            "name" => Key::text(&view::id(&self.name)),
+            "name" => Key::text(&view::id(&execution.name)),
             "state" => Key::text(&self.state()),
-            "started" => Key::time(self.start_time.as_ref()),
-            "ended" => Key::time(self.completion_time.as_ref()),
-            _ => Key::time(self.create_time.as_ref()),
+            "started" => Key::time(execution.start_time.as_ref()),
+            "ended" => Key::time(execution.completion_time.as_ref()),
+            _ => Key::time(execution.create_time.as_ref()),
         }
     }
 
     fn row(&self) -> Vec<String> {
-        let ended = self.succeeded_count + self.failed_count + self.cancelled_count;
+        let Self { execution, phase } = self;
+        let ended = execution.succeeded_count + execution.failed_count + execution.cancelled_count;
         vec![
-            view::id(&self.name),
-            self.state(),
-            format!("{ended}/{}", self.task_count),
-            view::time(self.create_time.as_ref()),
-            view::time(self.completion_time.as_ref()),
+            view::id(&execution.name),
+            phase.to_string(),
+            format!("{ended}/{}", execution.task_count),
+            view::time(execution.create_time.as_ref()),
+            view::time(execution.completion_time.as_ref()),
         ]
     }
 }

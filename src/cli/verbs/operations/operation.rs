@@ -87,12 +87,18 @@ fn rows(operation: &Operation) -> Vec<[String; 2]> {
 }
 
 impl Listed for Operation {
+    type Resource = Self;
+
     const KNOWN: Known = Known {
         columns: &["OPERATION", "STATE", "ABOUT"],
         states: &["running", "done", "failed"],
         fields: &["name", "state", "about"],
         has_labels: false,
     };
+
+    fn resource(&self) -> &Self {
+        self
+    }
 
     fn name(&self) -> &str {
         &self.name

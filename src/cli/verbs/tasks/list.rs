@@ -62,12 +62,18 @@ impl Verb for List {
 }
 
 impl Listed for Task {
+    type Resource = Self;
+
     const KNOWN: Known = Known {
         columns: &["TASK", "STATE", "RETRIES", "LAST ATTEMPT", "STARTED", "ENDED"],
         states: &["pending", "running", "cancelling", "succeeded", "failed", "timed-out", "cancelled"],
         fields: &["index", "state", "retries", "started", "ended"],
         has_labels: true,
     };
+
+    fn resource(&self) -> &Self {
+        self
+    }
 
     fn name(&self) -> &str {
         &self.name
