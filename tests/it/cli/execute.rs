@@ -1,8 +1,10 @@
 //! Starting and waiting with `--emulator`: real processes, and the truth about their end.
 
+use runjob::emulator::{Fault, Rpc};
 use serde_json::json;
+use tonic::Status;
 
-use super::{JOBS, Ran, Server, ran, runjob};
+use super::{JOBS, Ran, Server, place::Place, ran, runjob};
 
 #[test]
 fn execute_and_wait_shows_what_the_task_writes_and_how_it_ended() {
@@ -168,4 +170,34 @@ fn help_and_the_version_are_results() {
         assert!(ran.stdout.contains("runjob"), "{line}: {}", ran.stdout);
     }
     assert_eq!(ran("").status, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_of_the_job_is_not_replaced_by_text() {
+    let place = Place::new().await;
+    let image = "us-docker.pkg.dev/runjob/samples/echo";
+    assert_eq!(place.ran(&format!("jobs create mine --image={image} --set-secrets=KEY=key:latest")).status, 0);
+    let note = format!("note: RUN_EMULATOR_HOST is set: calling the emulator at {}\n", place.address());
+    let (job, what) = (format!("{JOBS}/mine"), "and this start would give it as text");
+    let hint = format!("leave it out, or change the job: runjob jobs update {job} --update-secrets=KEY=SECRET:VERSION");
+    let refused = |before: &str| format!("{note}error: {before}KEY is a secret in job {job}, {what}\nhint: {hint}\n");
+
+    let ran = place.ran("execute mine --update-env-vars=MODE=full,KEY=plain");
+    assert_eq!((ran.status, ran.stdout, ran.stderr), (2, String::new(), refused("")));
+    let lines = place.home.path().join("lines");
+    std::fs::write(&lines, "a\n{\"containerOverrides\":[{\"env\":[{\"name\":\"KEY\",\"value\":\"plain\"}]}]}\n")
+        .expect("a file");
+    let ran = place.ran(&format!("execute mine --start-key=all --each={}", lines.display()));
+    let before = format!("--each: {}, line 2: ", lines.display());
+    assert_eq!((ran.status, ran.stdout, ran.stderr), (2, String::new(), refused(&before)));
+    assert_eq!(place.starts(), 0);
+
+    assert_eq!(place.ran("execute mine --update-env-vars=MODE=full").status, 0);
+    let read = place.emulator.calls(Rpc::GetJob);
+    assert_eq!(place.ran("execute mine --args=a").status, 0);
+    assert_eq!(place.emulator.calls(Rpc::GetJob), read, "without variables there is nothing to look for");
+    // A caller may be allowed to start a job and not to read it.
+    place.emulator.fault(Fault::before(Rpc::GetJob).answer(Status::permission_denied("no")));
+    assert_eq!(place.ran("execute mine --update-env-vars=MODE=full").status, 0);
+    assert_eq!(place.starts(), 3);
 }

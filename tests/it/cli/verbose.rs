@@ -15,7 +15,11 @@ fn calls(stderr: &str) -> Vec<String> {
 async fn each_rpc_is_a_line_with_its_status_and_no_secret() {
     let place = Place::new().await;
     let ran = place.ran("-v execute echo --args=hunter2 --update-env-vars=A=hunter2 --start-key=k");
-    let expected = ["rpc: google.cloud.run.v2.Executions/ListExecutions OK", "rpc: google.cloud.run.v2.Jobs/RunJob OK"];
+    let expected = [
+        "rpc: google.cloud.run.v2.Jobs/GetJob OK",
+        "rpc: google.cloud.run.v2.Executions/ListExecutions OK",
+        "rpc: google.cloud.run.v2.Jobs/RunJob OK",
+    ];
     assert_eq!((ran.status, calls(&ran.stderr)), (0, expected.map(str::to_owned).to_vec()), "{ran:#?}");
     assert!(ran.stderr.lines().any(|line| line.starts_with("rpc: connected")), "{ran:#?}");
     assert!(!ran.stderr.contains("hunter2") && !ran.stdout.contains("rpc:"), "{ran:#?}");

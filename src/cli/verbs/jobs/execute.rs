@@ -7,12 +7,13 @@ mod each;
 mod lines;
 mod note;
 mod request;
+mod secrets;
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use self::{each::LineStarts, note::Note};
+use self::{each::LineStarts, note::Note, secrets::SecretVariables};
 use crate::{
     Error, ErrorKind, JobName, Location, Result as Started, Run, StartKey, StartRate, StartToken,
     cli::{
@@ -150,7 +151,7 @@ async fn run_each(typed: Execute, path: &str, context: &Context<'_>, printer: &P
         return request::show_all(requests, show_env, printer);
     }
     let session = Session::open(context, batch.job().location(), printer).await?;
-    let exit = batch.start(&session, printer).await?;
+    let exit = batch.start(path, &session, printer).await?;
     session.close().await?;
     Ok(exit)
 }
@@ -218,7 +219,10 @@ async fn start(
     let mark = guard.map(|guard| chosen(guard, printer)).transpose()?;
     let note = tokio::select! {
         biased;
-        note = Note::take(log, &job, mark.as_ref().and_then(Mark::key), is_new, printer) => note?,
+        note = async {
+            check(&overrides, &job, session).await?;
+            Note::take(log, &job, mark.as_ref().and_then(Mark::key), is_new, printer).await
+        } => note?,
         () = interrupt.next() => return Err(Failure::new(Exit::Interrupted, "interrupted: nothing was started")),
     };
     // From before the start, so that no line of a quick task is missed.
@@ -239,6 +243,15 @@ async fn start(
             follow.until_wanted(&waiting).await
         }
         None => Ok(accepted(session, printer, &run)),
+    }
+}
+
+/// Refuses to give as text what is a secret in the job.
+async fn check(overrides: &Overrides, job: &JobName, session: &Session) -> Result<(), Failure> {
+    let secrets = SecretVariables::of(&session.client, job, [overrides].into_iter()).await;
+    match secrets.refused(overrides) {
+        Some((what, way_out)) => Err(Failure::usage(what).hint(way_out)),
+        None => Ok(()),
     }
 }
 

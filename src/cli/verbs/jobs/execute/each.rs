@@ -16,6 +16,7 @@ use super::{
     lines::{self, EachLine},
     note::Note,
     request,
+    secrets::SecretVariables,
 };
 use crate::{
     Error, ErrorKind, JobName, Run, StartKey, StartRate,
@@ -105,11 +106,14 @@ impl LineStarts {
         self.lines.iter().map(of).collect()
     }
 
-    /// Starts what has not been started yet.
-    pub(super) async fn start(self, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
+    /// Starts what has not been started yet of the lines of this file.
+    pub(super) async fn start(self, path: &str, session: &Session, printer: &Printer) -> Result<Exit, Failure> {
         let mut interrupt = Interrupt::listen()?;
         let reports = tokio::select! {
-            found = self.find(session) => found?,
+            found = async {
+                self.check(path, session).await?;
+                self.find(session).await
+            } => found?,
             () = interrupt.next() => return Err(Failure::new(Exit::Interrupted, "interrupted: nothing was started")),
         };
         self.settle_found(&reports);
@@ -128,6 +132,17 @@ impl LineStarts {
             return Ok(Exit::StoppedWaiting);
         }
         Ok(exit)
+    }
+
+    /// Refuses to give as text what is a secret in the job.
+    async fn check(&self, path: &str, session: &Session) -> Result<(), Failure> {
+        let lines = || self.lines.iter().map(|keyed| &keyed.line);
+        let secrets = SecretVariables::of(&session.client, &self.job, lines().map(|line| &line.overrides)).await;
+        let refused = lines().find_map(|line| Some((line.number, secrets.refused(&line.overrides)?)));
+        match refused {
+            Some((number, (what, way_out))) => Err(lines::bad_line(path, number, &what).hint(way_out)),
+            None => Ok(()),
+        }
     }
 
     /// The lines that are started already, by one reading of the job's executions.
