@@ -16,6 +16,7 @@ mod gcloud;
 mod github;
 mod inquiry;
 mod interrupt;
+mod leave_key;
 mod listing;
 mod printer;
 mod process;

@@ -17,6 +17,7 @@ use crate::{
         failure::Failure,
         flags::waiting::{Until, Waiting},
         interrupt::Interrupt,
+        leave_key::LeaveKey,
         printer::{Printer, ProgressLine},
         session::Session,
         show::output,
@@ -46,6 +47,8 @@ enum WaitEnd {
     Running,
     Failed(Error),
     Interrupted,
+    /// By the key for that.
+    Left,
 }
 
 impl Follow<'_> {
@@ -76,6 +79,7 @@ impl Follow<'_> {
             }
             WaitEnd::Running => Ok(self.printer.report(&Report::started(self.run), Exit::Done)),
             WaitEnd::Interrupted => Ok(self.detach(Exit::Interrupted)),
+            WaitEnd::Left => Ok(self.detach(Exit::StoppedWaiting)),
             WaitEnd::Failed(error) if error.kind() == ErrorKind::WaitLimit => Ok(self.detach(Exit::StoppedWaiting)),
             WaitEnd::Failed(error) if is_known => {
                 self.printer.failure(&error.into());
@@ -87,14 +91,16 @@ impl Follow<'_> {
 
     /// Waits for the end, and shows progress and output meanwhile.
     async fn follow(&mut self) -> WaitEnd {
-        let Self { printer, run, lines, until, interrupt, .. } = self;
+        let Self { session, printer, run, lines, until, interrupt, .. } = self;
+        let mut key = LeaveKey::listen(printer.shows_progress() && !session.is_private());
         let name = run.execution().clone();
         let alone = run.latest().is_some_and(|latest| latest.task_count == 1);
-        let mut line = ProgressLine::begin(printer, name.id());
+        let mut line = ProgressLine::begin(printer, name.id()).with_key(&key);
         let end = tokio::select! {
             biased;
             end = show_progress(run.changes(), *until, &name, printer, &mut line) => end,
             () = interrupt.next() => WaitEnd::Interrupted,
+            () = key.typed() => WaitEnd::Left,
             never = show_output(printer, lines, alone) => match never {},
         };
         // The tasks' last lines come before their end is known, but perhaps were not taken yet.

@@ -76,6 +76,11 @@ impl Printer {
         self.format
     }
 
+    /// Whether a line on a terminal shows how far something is.
+    pub(super) fn shows_progress(&self) -> bool {
+        self.is_watched && !self.is_quiet
+    }
+
     /// The same printer, whose JSON is lines of events: each change, then the report.
     pub(super) fn with_events(&self) -> Self {
         Self { has_events: self.format == Format::Json, ..self.clone() }

@@ -12,6 +12,7 @@ use crate::{
         exit::Exit,
         flags::{global::Format, waiting::Waiting},
         interrupt::Interrupt,
+        leave_key::LeaveKey,
         printer::{Printer, ProgressLine},
         session::Session,
         show::report::Report,
@@ -42,6 +43,8 @@ struct Collected {
 enum Over {
     AllEnded,
     OutOfPatience,
+    /// By the key for that.
+    Left,
     Interrupted,
 }
 
@@ -64,7 +67,8 @@ impl FollowMany<'_> {
         let Self { session, printer, executions, waiting, interrupt } = self;
         let total = executions.len();
         let mut ends = session.client.watch(executions.iter().map(|name| session.client.attach(name)));
-        let mut line = ProgressLine::begin(printer, &format!("{total} executions"));
+        let mut key = LeaveKey::listen(printer.shows_progress() && !session.is_private());
+        let mut line = ProgressLine::begin(printer, &format!("{total} executions")).with_key(&key);
         let patience = waiting.wait_limit.and_then(|limit| Instant::now().checked_add(limit));
         let mut is_cancelling = false;
         loop {
@@ -83,6 +87,7 @@ impl FollowMany<'_> {
                     printer.note("note: cancelling what still runs; interrupt again to leave it to the service");
                     cancel(session, printer, executions.iter().filter(|name| !known.has(name))).await;
                 }
+                () = key.typed() => return Over::Left,
                 () = sleep_until(wake) => {
                     if patience.is_some_and(|patience| patience <= Instant::now()) {
                         return Over::OutOfPatience;

@@ -12,7 +12,7 @@ pub(in crate::cli) struct Bar(Printer);
 impl Bar {
     /// Shows an empty bar.
     pub(in crate::cli) fn begin(printer: &Printer) -> Self {
-        if printer.is_watched && !printer.is_quiet {
+        if printer.shows_progress() {
             let style = ProgressStyle::with_template("{bar:20} {pos} of {len} rounds, {eta} left: {wide_msg}");
             printer.live.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             printer.live.reset();

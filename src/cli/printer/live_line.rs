@@ -23,10 +23,10 @@ const ERASE: &str = "\r\u{1b}[J";
 
 /// Stderr as a terminal with one row, drawn as a whole. Moves of the cursor are nothing to it.
 #[derive(Debug, Default)]
-struct LiveLine(Mutex<Row>);
+struct LiveLine(Mutex<Drawing>);
 
 #[derive(Debug, Default)]
-struct Row {
+struct Drawing {
     next: String,
     is_shown: bool,
 }
@@ -37,12 +37,12 @@ pub(super) fn target() -> ProgressDrawTarget {
 }
 
 impl LiveLine {
-    fn with<T>(&self, change: impl FnOnce(&mut Row) -> T) -> T {
+    fn with<T>(&self, change: impl FnOnce(&mut Drawing) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Row {
+impl Drawing {
     /// What to write so that the row shows what was put together, and nothing wider than the terminal.
     fn draw(&mut self, width: usize) -> Option<String> {
         let cut: String = self.next.chars().take(width).collect();

@@ -6,7 +6,10 @@ use indicatif::{ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
 use super::{Printer, live_line};
-use crate::{Progress, cli::show::safe};
+use crate::{
+    Progress,
+    cli::{leave_key::LeaveKey, show::safe},
+};
 
 /// How often the live line shows the elapsed time anew.
 const REDRAW: Duration = Duration::from_millis(250);
@@ -19,6 +22,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 pub(in crate::cli) struct ProgressLine<'a> {
     printer: &'a Printer,
     begun: Instant,
+    /// What is said after the state, on a terminal.
+    hint: &'static str,
     /// The latest state in words, and when it was last shown.
     state: String,
     shown: Instant,
@@ -28,7 +33,7 @@ impl<'a> ProgressLine<'a> {
     /// Shows the progress of the execution with this id from now on.
     pub(in crate::cli) fn begin(printer: &'a Printer, id: &str) -> Self {
         let state = format!("{id}: waiting");
-        if printer.is_watched && !printer.is_quiet {
+        if printer.shows_progress() {
             let style = ProgressStyle::with_template("[{elapsed}] {wide_msg}");
             printer.live.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             printer.live.reset();
@@ -36,7 +41,16 @@ impl<'a> ProgressLine<'a> {
             printer.live.set_draw_target(live_line::target());
             printer.live.enable_steady_tick(REDRAW);
         }
-        Self { printer, begun: Instant::now(), state, shown: Instant::now() }
+        Self { printer, begun: Instant::now(), hint: "", state, shown: Instant::now() }
+    }
+
+    /// The same, which says by which key the wait can be left.
+    pub(in crate::cli) fn with_key(mut self, key: &LeaveKey) -> Self {
+        if key.is_there() {
+            self.hint = " (Ctrl-D detaches)";
+            self.write();
+        }
+        self
     }
 
     /// Shows how far the execution with this id is, unless it is as it was.
@@ -73,7 +87,7 @@ impl<'a> ProgressLine<'a> {
     fn write(&mut self) {
         self.shown = Instant::now();
         if self.printer.is_watched {
-            self.printer.live.set_message(safe::line(&self.state).into_owned());
+            self.printer.live.set_message(safe::line(&self.state).into_owned() + self.hint);
         } else {
             self.printer.note(&format!("{}, {}s", self.state, self.begun.elapsed().as_secs()));
         }

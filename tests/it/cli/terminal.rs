@@ -57,7 +57,7 @@ async fn a_wait_leaves_nothing_on_the_screen_but_its_result() {
         let terminal = terminal(&place, "execute echo --tasks=2 --wait", columns);
         let shown = terminal.shows("running, 0 of 2");
         let id = executions(&place)[0].rsplit('/').next().expect("an id").to_owned();
-        let full = format!("{id}: running, 0 of 2 tasks done");
+        let full = format!("{id}: running, 0 of 2 tasks done (Ctrl-D detaches)");
         let most = usize::from(columns) - 1 - "[0s] ".len();
         let line = progress(&shown).expect("a line");
         assert!(full.starts_with(line) && line.len() >= full.len().min(most - 1), "{shown}");
@@ -138,7 +138,11 @@ async fn of_several_executions_each_verdict_stays_above_the_progress() {
         piped(&place, "execute fail --tasks=2", columns);
         let [a, b] = executions(&place).try_into().expect("two");
         let terminal = terminal(&place, &format!("wait {a} {b}"), columns);
-        assert_eq!(progress(&terminal.shows("2 executions")), Some("2 executions: waiting"));
+        assert_eq!(
+            progress(&terminal.shows("2 executions")),
+            Some("2 executions: waiting (Ctrl-D detaches)")
+                .map(|line| &line[..line.len().min(usize::from(columns) - 6)])
+        );
         place.emulator.clock().advance(MINUTE);
         let first = piped(&place, &format!("wait {a}"), columns);
         let shown = terminal.shows("2 executions: 1 ended");
@@ -226,4 +230,59 @@ async fn a_table_that_is_wider_than_the_terminal_is_a_list_of_records() {
         let expected = [&[note.as_str()], lines].concat();
         assert_eq!(terminal(&place, "jobs list --limit=2", columns).end(), (Some(0), rows(&expected, columns)));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_detaches_and_leaves_the_terminal_and_what_was_typed_ahead_alone() {
+    for columns in WIDTHS {
+        let place = place().await;
+        let terminal = terminal(&place, "execute echo --wait --cancel-on-interrupt", columns);
+        terminal.shows("running, 0 of 1");
+        assert!(terminal.is_as_it_was(), "a program that is killed can put nothing back");
+        terminal.types("\u{4}");
+        let name = executions(&place).remove(0);
+        let lines = [
+            name.clone(),
+            format!("note: stopped waiting; {name} runs on"),
+            format!("note: go on with `runjob wait {name}`, or end it with `runjob cancel {name}`"),
+        ];
+        assert_eq!(terminal.end_restored(), (Some(5), noted(&place, &lines, columns)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_detaches_from_several_executions_and_is_no_line_typed_ahead() {
+    let place = place().await;
+    piped(&place, "execute echo", 220);
+    piped(&place, "execute fail", 220);
+    let names = executions(&place).join(" ");
+    let waiting = terminal(&place, &format!("wait {names}"), 220);
+    waiting.shows("2 executions: waiting (Ctrl-D detaches)");
+    waiting.types("done\r");
+    place.emulator.clock().advance(MINUTE);
+    let (status, screen) = waiting.end_typed_ahead("done\n");
+    assert_eq!((status, screen.contains("stopped waiting")), (Some(1), false), "{screen}");
+
+    piped(&place, "execute echo", 220);
+    piped(&place, "execute fail", 220);
+    let names = executions(&place)[2..].join(" ");
+    let waiting = terminal(&place, &format!("wait {names}"), 220);
+    waiting.shows("2 executions: waiting");
+    waiting.types("\u{4}");
+    let ended = waiting.end();
+    let go_on = format!("note: stopped waiting; go on with `runjob wait {names}`");
+    assert!(ended.0 == Some(5) && ended.1.ends_with(&rows(&[&go_on], 220)), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_drawn_and_no_key_is_heard_where_that_is_not_wanted() {
+    let place = place().await;
+    let terminal = terminal(&place, "execute echo --wait --quiet", 80);
+    while place.emulator.ledger().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    terminal.types("\u{4}");
+    place.emulator.clock().advance(MINUTE);
+    let verdict = format!("SUCCEEDED {} (1 task, 1 succeeded)", executions(&place)[0]);
+    assert_eq!(terminal.end(), (Some(0), rows(&[&verdict], 80)));
 }

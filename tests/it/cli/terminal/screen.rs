@@ -128,8 +128,7 @@ impl Terminal {
 
     /// Whether what is typed is shown and read in lines, as a shell wants it.
     pub(super) fn is_as_it_was(&self) -> bool {
-        let slave = OpenOptions::new().read(true).write(true).open(&self.name).expect("the terminal");
-        let modes = tcgetattr(&slave).expect("its modes").local_modes;
+        let modes = tcgetattr(self.slave()).expect("its modes").local_modes;
         modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
     }
 
@@ -140,13 +139,28 @@ impl Terminal {
         (status.code(), self.text())
     }
 
-    /// As [`end`](Self::end), with the terminal as the program left it.
+    /// As [`end`](Self::end), with the terminal as it was before.
     pub(super) fn end_restored(mut self) -> (Option<i32>, String) {
-        let before = OpenOptions::new().read(true).write(true).open(&self.name).expect("the terminal");
+        let slave = self.slave();
         self.child.wait().expect("the program ends");
         assert!(self.is_as_it_was(), "the terminal's modes were changed");
-        drop(before);
+        drop(slave);
         self.end()
+    }
+
+    /// As [`end`](Self::end), with this line left for the next program to read.
+    pub(super) fn end_typed_ahead(mut self, line: &str) -> (Option<i32>, String) {
+        let mut slave = self.slave();
+        self.child.wait().expect("the program ends");
+        let mut typed = vec![0; line.len()];
+        slave.read_exact(&mut typed).expect("a line");
+        assert_eq!(typed, line.as_bytes());
+        drop(slave);
+        self.end()
+    }
+
+    fn slave(&self) -> File {
+        OpenOptions::new().read(true).write(true).open(&self.name).expect("the terminal")
     }
 }
 
