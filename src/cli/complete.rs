@@ -1,6 +1,6 @@
 //! What a line that is being typed can go on with, asked for by the scripts of `runjob completions`.
 //!
-//! clap knows commands and flags; names of jobs and executions come from the service, which has a second to answer. Whatever
+//! clap knows commands and flags; names of jobs, executions, tasks and operations come from the service, which has a second to answer. Whatever
 //! is in the way of that, there are then no names and no words about it.
 
 use std::{
@@ -22,7 +22,10 @@ use tokio::time::timeout;
 use super::{
     context::Context,
     environment::Environment,
-    flags::global::{Global, Notation},
+    flags::{
+        global::{Global, Notation},
+        names::TaskArg,
+    },
     github::ActionsRunner,
     printer::Printer,
     session::Session,
@@ -54,7 +57,7 @@ pub(super) fn answer(program: impl FnOnce() -> Command, line: &[OsString], envir
     Some(())
 }
 
-/// The command with names for its arguments that are jobs or executions.
+/// The command with names for its arguments that are resources.
 fn with_names(command: Command, asked: &Arc<Asked>) -> Command {
     let is_new = command.get_name() == "create";
     let command = command.mut_subcommands(|child| with_names(child, asked));
@@ -62,6 +65,8 @@ fn with_names(command: Command, asked: &Arc<Asked>) -> Command {
         let kind = match argument.get_id().as_str() {
             "job" if !is_new => Offered::Job,
             "execution" | "executions" | "of" => Offered::Execution,
+            "task" => Offered::Task,
+            "operation" => Offered::Operation,
             _ => return argument,
         };
         let asked = Arc::clone(asked);
@@ -73,6 +78,9 @@ fn with_names(command: Command, asked: &Arc<Asked>) -> Command {
 enum Offered {
     Job,
     Execution,
+    /// The execution has to be typed: there are too many of all.
+    Task,
+    Operation,
 }
 
 /// The line as far as it is typed, and where.
@@ -84,24 +92,24 @@ struct Asked {
 
 impl Asked {
     fn candidates(&self, kind: Offered, typed: &str) -> Vec<CompletionCandidate> {
-        let mut names = self.names(kind).unwrap_or_default();
+        let mut names = self.names(kind, typed).unwrap_or_default();
         names.retain(|name| name.starts_with(typed));
         names.into_iter().map(CompletionCandidate::new).collect()
     }
 
     /// The names of this kind in the project and region of the line.
-    fn names(&self, kind: Offered) -> Option<Vec<String>> {
+    fn names(&self, kind: Offered, typed: &str) -> Option<Vec<String>> {
         let matches = self.program.clone().ignore_errors(true).try_get_matches_from(&self.words).ok()?;
         let global = Global::from_arg_matches(&matches).ok()?;
         let context = Context::new(&global, &self.environment);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().ok()?;
-        let names = runtime.block_on(async { timeout(PATIENCE, ask(kind, &context)).await.ok()? });
+        let names = runtime.block_on(async { timeout(PATIENCE, ask(kind, typed, &context)).await.ok()? });
         runtime.shutdown_background();
         names
     }
 }
 
-async fn ask(kind: Offered, context: &Context<'_>) -> Option<Vec<String>> {
+async fn ask(kind: Offered, typed: &str, context: &Context<'_>) -> Option<Vec<String>> {
     let location = context.location().ok()?;
     let session =
         Session::open(context, &location, &Printer::new(Notation::Text, true, ActionsRunner::default())).await.ok()?;
@@ -109,6 +117,11 @@ async fn ask(kind: Offered, context: &Context<'_>) -> Option<Vec<String>> {
     let names: BoxStream<'_, Result<String>> = match kind {
         Offered::Job => client.jobs(&location).map_ok(|job| job.name).boxed(),
         Offered::Execution => client.executions(&location.any_job()).map_ok(|execution| execution.name).boxed(),
+        Offered::Operation => client.list_operations(&location).map_ok(|operation| operation.name).boxed(),
+        Offered::Task => {
+            let task = TaskArg { task: typed.to_owned(), job: None };
+            client.tasks(context.task(&task).ok()?.execution()).map_ok(|task| task.name).boxed()
+        }
     };
     let names: Vec<String> = names.take(MOST_NAMES).try_collect().await.ok()?;
     let mut ids: Vec<_> = names.iter().filter_map(|name| Some(name.rsplit_once('/')?.1.to_owned())).collect();

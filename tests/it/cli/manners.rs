@@ -65,6 +65,8 @@ fn bash_completes_commands_flags_and_names() {
         ("runjob execute --wait fl", "flaky\n"),
         ("runjob wait echo-", "echo-nightly\n"),
         ("runjob tasks list --execution echo-", "echo-nightly\n"),
+        ("runjob tasks describe echo-nightly-t", "echo-nightly-task0\n"),
+        ("runjob tasks describe echo-", "\n"),
         ("runjob jobs list --format y", "yaml\n"),
         ("runjob --project other jobs describe e", "\n"),
         ("runjob jobs create e", "\n"),
@@ -73,6 +75,10 @@ fn bash_completes_commands_flags_and_names() {
         let offered = offered(line, &emulator);
         assert_eq!((offered.stdout.as_str(), offered.stderr.as_str()), (expected, ""), "{line}");
     }
+    let operations = server.ran("operations list --format=json").json();
+    let name = operations[0]["name"].as_str().and_then(|name| name.rsplit('/').next()).expect("an operation");
+    let offered = offered(&format!("runjob operations describe {}", &name[..8]), &emulator);
+    assert_eq!((offered.stdout, offered.stderr), (format!("{name}\n"), String::new()));
 }
 
 #[test]
