@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Runs against an emulator of this build: curl.sh, gcloud.sh where gcloud is installed, the tests of python/, which speak through Google's own Python client, and
-# recorded exchanges of the real service where there are any. Arguments go to pytest: tests/official/run.sh -k cancelled
+# Runs against an emulator of this build: curl.sh, gcloud.sh where gcloud is installed, recorded exchanges of the real service
+# where there are any, and the tests of node/ and python/, which speak through Google's own clients. Arguments go to pytest:
+# tests/official/run.sh -k cancelled
 #
-# Needs cargo, curl, and Python 3.9 or newer with venv. Everything fetched lives in a temporary directory until the end.
+# Needs cargo, curl, Python 3.9 or newer with venv, and Node.js 18 or newer with npm. Everything fetched lives in a temporary directory until the end.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -20,6 +21,8 @@ trap finish EXIT
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet --no-cache-dir --disable-pip-version-check \
   --requirement tests/official/python/requirements.txt
+cp -r tests/official/node "$work/node"
+(cd "$work/node" && npm install --silent --no-audit --no-fund --no-package-lock --cache="$work/npm")
 
 cargo build --quiet
 mkfifo "$work/ready"
@@ -46,9 +49,15 @@ else
   echo "SKIPPED: there are no recordings of the service in $recordings" >&2
 fi
 
-"$work/venv/bin/python" -m pytest -p no:cacheprovider --quiet "$@" tests/official/python || {
-  status=$?
-  echo "the emulator's log ends with:" >&2
-  tail -n 40 "$work/emulator.log" >&2
-  exit "$status"
+# A client's tests, and what the emulator has to say when they fail.
+clients() {
+  local status=0
+  "$@" || status=$?
+  if [[ $status != 0 ]]; then
+    echo "the emulator's log ends with:" >&2
+    tail -n 40 "$work/emulator.log" >&2
+    exit "$status"
+  fi
 }
+clients node --test --test-reporter=spec "$work/node/client.test.mjs"
+clients "$work/venv/bin/python" -m pytest -p no:cacheprovider --quiet "$@" tests/official/python
