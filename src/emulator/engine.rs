@@ -24,11 +24,11 @@ use crate::{
     emulator::{
         clock::{Clock, Timekeeper},
         refusal::Refusal,
-        runtime::{AttemptReport, Backend, Control, Inadmissible, Runner, Stop, simulated::Agenda},
+        runtime::{AttemptReport, Backend, Control, Directives, GRACE, Inadmissible, Runner, Directive, simulated::Agenda},
         state::{AttemptId, Effects, Launch, Machine, Order},
         store::{Store, StoredState},
     },
-    name::OperationName,
+    name::{JobName, OperationName},
     proto::{
         longrunning::Operation,
         run::v2::{Container, EnvVar},
@@ -72,6 +72,10 @@ struct Outlet {
 #[derive(Debug)]
 enum DriverCommand {
     CarryOut(Order),
+    /// Pause the attempts of a job, or of all; stop those with a GPU.
+    Suspend(Option<JobName>),
+    /// Resume the paused ones.
+    Resume(Option<JobName>),
     /// End all attempts by force, and forget them.
     Forget,
 }
@@ -111,7 +115,7 @@ impl Engine {
         let store = kept.map(|kept| Store::start(kept, move |step| release.pass_on(step)));
         let engine = Arc::new(Self { state, backend: Arc::clone(&backend), outlet, store, due: Notify::new() });
         let (reports, inbox) = mpsc::unbounded_channel();
-        let attempts = Attempts { tasks: JoinSet::new(), stops: HashMap::new(), reports };
+        let attempts = Attempts { tasks: JoinSet::new(), running: HashMap::new(), reports };
         let driver = Driver { engine: Arc::clone(&engine), backend, queue, inbox, attempts };
         (engine, driver)
     }
@@ -153,6 +157,22 @@ impl Engine {
         let alarm = self.change(|schedule| (schedule.alarm(time), Effects::default()));
         // The alarm is dropped when the driver has ended, and then there is nothing to wait for.
         _ = alarm.await;
+    }
+
+    /// Maintains the host of the running tasks of a job, or of all. It takes ten seconds of the emulator's time.
+    pub(crate) fn maintain(&self, job: Option<JobName>) {
+        let over = self.change(|schedule| {
+            let effects = schedule.maintain(job.as_ref());
+            (schedule.alarm(GRACE), effects)
+        });
+        // Without a driver nothing is running.
+        let commands = self.outlet.commands.clone();
+        _ = commands.send(DriverCommand::Suspend(job.clone()));
+        tokio::spawn(async move {
+            // Dropped by a reset or at the end, and then there is nothing left to resume.
+            _ = over.await;
+            _ = commands.send(DriverCommand::Resume(job));
+        });
     }
 
     /// Makes the machine of this moment the one that a reset goes back to.
@@ -342,6 +362,8 @@ impl Driver {
                 }
             }
             DriverCommand::CarryOut(Order::Stop(id)) => self.attempts.stop(&id),
+            DriverCommand::Suspend(job) => self.attempts.suspend(job.as_ref()),
+            DriverCommand::Resume(job) => self.attempts.resume(job.as_ref()),
             DriverCommand::Forget => {
                 self.attempts.forget().await;
                 while self.inbox.try_recv().is_ok() {}
@@ -351,7 +373,7 @@ impl Driver {
 
     fn hear(&mut self, report: AttemptReport) {
         if let AttemptReport::Ended(id, _) = &report {
-            self.attempts.stops.remove(id);
+            self.attempts.running.remove(id);
         }
         self.engine.change(|schedule| ((), schedule.hear(report)));
     }
@@ -372,17 +394,24 @@ impl Wake {
 #[derive(Debug)]
 struct Attempts {
     tasks: JoinSet<()>,
-    stops: HashMap<AttemptId, watch::Sender<bool>>,
+    running: HashMap<AttemptId, RunningAttempt>,
     reports: mpsc::UnboundedSender<AttemptReport>,
+}
+
+/// An attempt from the outside.
+#[derive(Debug)]
+struct RunningAttempt {
+    has_gpu: bool,
+    directive: watch::Sender<Directive>,
 }
 
 impl Attempts {
     fn start(&mut self, runtime: &dyn Runner, launch: Launch) {
         let id = launch.id.clone();
         let (started, has_started) = oneshot::channel();
-        let (ask, stop) = Stop::new();
-        self.stops.insert(id.clone(), ask);
-        let attempt = runtime.run(launch, Control { started, stop });
+        let (directive, directives) = Directives::new();
+        self.running.insert(id.clone(), RunningAttempt { has_gpu: launch.has_gpu(), directive });
+        let attempt = runtime.run(launch, Control { started, directives });
         let reports = self.reports.clone();
         self.tasks.spawn(async move {
             // A driver that is gone needs no report.
@@ -398,13 +427,41 @@ impl Attempts {
     }
 
     fn stop(&self, id: &AttemptId) {
-        if let Some(stop) = self.stops.get(id) {
-            stop.send_replace(true);
+        if let Some(attempt) = self.running.get(id) {
+            attempt.directive.send_replace(Directive::Stop);
         }
+    }
+
+    fn suspend(&self, job: Option<&JobName>) {
+        for attempt in self.of(job) {
+            attempt.turn(Directive::Run, if attempt.has_gpu { Directive::Stop } else { Directive::Pause });
+        }
+    }
+
+    fn resume(&self, job: Option<&JobName>) {
+        self.of(job).for_each(|attempt| attempt.turn(Directive::Pause, Directive::Run));
+    }
+
+    fn of(&self, job: Option<&JobName>) -> impl Iterator<Item = &RunningAttempt> {
+        let running = self.running.iter().filter(move |(id, _)| job.is_none_or(|job| id.execution.job() == job));
+        running.map(|(_, attempt)| attempt)
     }
 
     async fn forget(&mut self) {
         self.tasks.shutdown().await;
-        self.stops.clear();
+        self.running.clear();
+    }
+}
+
+impl RunningAttempt {
+    /// Sends another directive if this is the current one.
+    fn turn(&self, from: Directive, to: Directive) {
+        self.directive.send_if_modified(|directive| {
+            let turns = *directive == from;
+            if turns {
+                *directive = to;
+            }
+            turns
+        });
     }
 }

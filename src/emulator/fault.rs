@@ -82,6 +82,7 @@ pub(crate) enum Action {
     Truncate,
     Corrupt,
     Lag(Duration),
+    Maintain,
 }
 
 /// At which of the calls, counted from 1.
@@ -172,6 +173,20 @@ impl Before {
     /// RPCs are as ever.
     pub fn lag(self, time: Duration) -> Fault {
         Fault::new(self.0, Point::Before, Action::Lag(time))
+    }
+
+    /// The host of the running tasks is maintained: those of the job that the call is about, or all of them if it is about
+    /// none. A task with a GPU is told to end, as by a cancel, and its attempt has failed. Every other one gets a SIGTSTP and,
+    /// ten seconds later on the emulator's clock, a SIGCONT; one that simulates, or does not care about the signal, stands
+    /// still in between, while its timeout goes on.
+    ///
+    /// ```
+    /// use runjob::emulator::{Fault, Rpc};
+    ///
+    /// let moved = Fault::before(Rpc::GetExecution).maintenance().job("encode").nth(3);
+    /// ```
+    pub fn maintenance(self) -> Fault {
+        Fault::new(self.0, Point::Before, Action::Maintain)
     }
 
     /// The stream is reset and the call has no effect; [`Reason::RefusedStream`] is a proof of that. Over HTTP/1.1 the

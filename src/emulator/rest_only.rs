@@ -34,8 +34,17 @@ impl RestOnly {
 
     /// A boolean, by the path to it.
     pub(crate) fn flag(&self, path: &[&str]) -> Option<bool> {
+        self.value(path)?.as_bool()
+    }
+
+    /// What is there of the elements of a list, by the path to it.
+    pub(crate) fn elements(&self, path: &[&str]) -> &[Value] {
+        self.value(path).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+
+    fn value(&self, path: &[&str]) -> Option<&Value> {
         let (first, rest) = path.split_first()?;
-        rest.iter().try_fold(self.0.get(*first)?, |value, key| value.get(*key))?.as_bool()
+        rest.iter().try_fold(self.0.get(*first)?, |value, key| value.get(*key))
     }
 
     /// Puts the values back in their places in the JSON of the resource, as far as these places are still there.

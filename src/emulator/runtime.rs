@@ -109,23 +109,40 @@ const ONLY_IMAGES: &str =
 pub(crate) struct Control {
     /// Notified once, when the attempt really runs.
     pub(crate) started: oneshot::Sender<()>,
-    /// Says when the attempt should end before its time.
-    pub(crate) stop: Stop,
+    /// What the attempt should do, as it changes.
+    pub(crate) directives: Directives,
+}
+
+/// What an attempt should do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Directive {
+    Run,
+    Pause,
+    /// Before its time, and for good.
+    Stop,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Stop(watch::Receiver<bool>);
+pub(crate) struct Directives(watch::Receiver<Directive>);
 
-impl Stop {
-    /// A stop, and what asks for it.
-    pub(crate) fn new() -> (watch::Sender<bool>, Self) {
-        let (ask, asked) = watch::channel(false);
-        (ask, Self(asked))
+impl Directives {
+    /// To run, until something else is sent.
+    pub(crate) fn new() -> (watch::Sender<Directive>, Self) {
+        let (directive, directives) = watch::channel(Directive::Run);
+        (directive, Self(directives))
+    }
+
+    /// Resolves with the next directive; never, once the sender is dropped.
+    pub(crate) async fn next(&mut self) -> Directive {
+        if self.0.changed().await.is_err() {
+            pending::<()>().await;
+        }
+        *self.0.borrow_and_update()
     }
 
     /// Resolves when a stop is requested; never, once the sender is dropped.
-    pub(crate) async fn asked(&mut self) {
-        let abandoned = self.0.wait_for(|asked| *asked).await.is_err();
+    pub(crate) async fn stop(&mut self) {
+        let abandoned = self.0.wait_for(|directive| *directive == Directive::Stop).await.is_err();
         if abandoned {
             pending::<()>().await;
         }

@@ -44,6 +44,7 @@ use crate::{
         iam::Iam,
         quota::{Meter, Quota},
         startup::Startups,
+        validate::GPU,
     },
     name::{ExecutionName, JobName, OperationName},
     proto::run::v2::ExecutionTemplate,
@@ -101,6 +102,14 @@ pub(crate) struct Launch {
     pub(crate) task_count: u32,
     /// Shared by all attempts of the execution.
     pub(crate) template: Arc<ExecutionTemplate>,
+}
+
+impl Launch {
+    /// Whether the task has a GPU, and so cannot move to another host.
+    pub(crate) fn has_gpu(&self) -> bool {
+        let mut containers = self.template.template.iter().flat_map(|task| &task.containers);
+        containers.any(|it| it.resources.as_ref().is_some_and(|resources| resources.limits.contains_key(GPU)))
+    }
 }
 
 /// The machine; its events are in `define` (jobs), `run` (executions) and `advance` (attempts), its views in `read`,

@@ -3,6 +3,7 @@
 //! Looks at a request as it was sent, before defaults. Knows neither what exists nor what can be run here.
 
 mod container;
+mod disk;
 mod resources;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -17,7 +18,7 @@ use crate::{
     },
 };
 
-pub(crate) use self::container::env;
+pub(crate) use self::{container::env, disk::disks, resources::GPU};
 
 const MAX_TASKS: i32 = 10_000;
 const MAX_RETRIES: i32 = 10;

@@ -6,6 +6,7 @@ mod faults;
 mod gate;
 mod iam;
 mod lists;
+mod maintenance;
 mod operations;
 mod outcomes;
 mod processes;
@@ -215,8 +216,12 @@ const SHELL: &str = "example.com/shell";
 
 /// An emulator whose one image is a shell script.
 async fn scripted(script: &str) -> Api {
+    scripted_in(Emulator::builder(), script).await
+}
+
+async fn scripted_in(builder: EmulatorBuilder, script: &str) -> Api {
     let command = ["/bin/sh", "-c", script, "script"].map(str::to_owned).to_vec();
-    let mut api = Api::start(Emulator::builder().image(SHELL, command)).await;
+    let mut api = Api::start(builder.image(SHELL, command)).await;
     let mut definition = job("echo", |_, task| task.retries = retries(0));
     let task = definition.template.as_mut().and_then(|template| template.template.as_mut()).expect("it has one");
     task.containers[0].image = SHELL.to_owned();

@@ -42,6 +42,7 @@ enum ActionText {
     CorruptReply,
     /// `"10s"`
     Lag(String),
+    Maintenance,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -70,8 +71,13 @@ impl FaultForm {
         if at == Point::Before && matches!(action, Action::Truncate | Action::Corrupt) {
             return Err("do: there is no reply before the handler; use \"at\": \"after\".".to_owned());
         }
-        if matches!(action, Action::Lag(_)) && (at, rpc) != (Point::Before, Some(Rpc::ListExecutions)) {
-            return Err("do.lag: only ListExecutions can lag behind, \"at\": \"before\".".to_owned());
+        let lags = matches!(rpc, Some(Rpc::ListExecutions | Rpc::GetExecution | Rpc::GetOperation));
+        if matches!(action, Action::Lag(_)) && !(lags && at == Point::Before) {
+            let text = "do.lag: only ListExecutions, GetExecution and GetOperation can lag behind, \"at\": \"before\".";
+            return Err(text.to_owned());
+        }
+        if at == Point::After && matches!(action, Action::Maintain) {
+            return Err("do.maintenance: it begins before the handler; use \"at\": \"before\".".to_owned());
         }
         Ok(Fault { rpc, job, point: at, action, when, times })
     }
@@ -113,6 +119,7 @@ impl ActionText {
             Self::TruncateReply => Action::Truncate,
             Self::CorruptReply => Action::Corrupt,
             Self::Lag(time) => Action::Lag(duration("do.lag", &time)?),
+            Self::Maintenance => Action::Maintain,
         })
     }
 
@@ -126,6 +133,7 @@ impl ActionText {
             Action::Truncate => Self::TruncateReply,
             Action::Corrupt => Self::CorruptReply,
             Action::Lag(time) => Self::Lag(show_duration(*time)),
+            Action::Maintain => Self::Maintenance,
         }
     }
 }
@@ -165,6 +173,9 @@ mod tests {
             json!({"at": "after", "do": "truncateReply", "when": {"every": 2}, "times": 5}),
             json!({"at": "before", "do": {"delay": "1.500s"}, "when": {"random": {"probability": 0.25, "seed": 7}}}),
             json!({"at": "before", "rpc": "ListExecutions", "do": {"lag": "10s"}, "when": "always"}),
+            json!({"at": "before", "rpc": "GetExecution", "do": {"lag": "10s"}, "when": "always"}),
+            json!({"at": "before", "rpc": "GetOperation", "do": {"lag": "10s"}, "when": "always"}),
+            json!({"at": "before", "rpc": "GetExecution", "job": "echo", "do": "maintenance", "when": {"nth": 3}}),
             json!({"at": "before", "do": {"answer": {"code": "UNAVAILABLE", "message": "m", "retryDelay": "2s"}}, "when": "always"}),
         ] {
             let mut expected = form.clone();
@@ -189,7 +200,9 @@ mod tests {
             ),
             (r#"{"at": "before", "do": {"delay": "soon"}}"#, "'soon' is no length of time"),
             (r#"{"at": "before", "do": {"delay": "-1s"}}"#, "'-1s' is no length of time"),
-            (r#"{"at": "before", "rpc": "ListJobs", "do": {"lag": "1s"}}"#, "only ListExecutions can lag"),
+            (r#"{"at": "before", "rpc": "ListJobs", "do": {"lag": "1s"}}"#, "only ListExecutions, GetExecution and"),
+            (r#"{"at": "after", "rpc": "GetExecution", "do": {"lag": "1s"}}"#, "can lag behind"),
+            (r#"{"at": "after", "do": "maintenance"}"#, "do.maintenance: it begins before the handler"),
             (r#"{"at": "before", "do": {"answer": {"code": "OK"}}}"#, "'OK' is no error"),
         ] {
             let error = read(form).expect_err(expected);

@@ -7,10 +7,13 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::emulator::{
-    clock::Timekeeper,
-    runtime::{AttemptReport, simulated::Agenda},
-    state::{Effects, Machine, Order, StateChange},
+use crate::{
+    emulator::{
+        clock::Timekeeper,
+        runtime::{AttemptReport, simulated::Agenda},
+        state::{Effects, Machine, Order, StateChange},
+    },
+    name::JobName,
 };
 
 #[derive(Debug)]
@@ -76,6 +79,16 @@ impl Schedule {
         rung
     }
 
+    /// Maintains the host of the simulated attempts of a job, or of all.
+    pub(super) fn maintain(&mut self, job: Option<&JobName>) -> Effects {
+        let now = self.timekeeper.now();
+        let mut outside = Effects::default();
+        self.settle(now, &mut outside);
+        self.agenda.iter_mut().for_each(|agenda| agenda.maintain(job, now));
+        self.settle(now, &mut outside);
+        outside
+    }
+
     /// When the next thing is due.
     pub(super) fn next_due(&self) -> Option<SystemTime> {
         let step = self.agenda.as_ref().and_then(Agenda::next);
@@ -131,7 +144,7 @@ impl Schedule {
         match &mut self.agenda {
             None => outside.orders.extend(orders),
             Some(agenda) => orders.into_iter().for_each(|order| match order {
-                Order::Start(launch) => agenda.start(launch.id, now),
+                Order::Start(launch) => agenda.start(launch, now),
                 Order::Stop(id) => agenda.stop(&id, now),
             }),
         }

@@ -27,7 +27,7 @@ use tokio::{
 };
 
 use super::{
-    Control, Inadmissible, Runner, Stop,
+    Control, Directives, Inadmissible, Runner, Directive,
     images::Images,
     output::{AttemptOutput, OutputSender, Stream},
     spawner::Spawner,
@@ -100,7 +100,7 @@ impl Runner for ProcessRuntime {
         let (turns, groups, spawner) = (self.turns.clone(), Arc::clone(&self.groups), Arc::clone(&self.spawner));
         let grace = self.grace;
         Box::pin(async move {
-            let Control { started, mut stop } = control;
+            let Control { started, mut directives } = control;
             let begin = async {
                 let commands = commands?;
                 let turn = turns.take(commands.len()).await;
@@ -114,11 +114,11 @@ impl Runner for ProcessRuntime {
                     Ok(begun) => begun,
                     Err(why) => return AttemptEnd::NotStarted(why),
                 },
-                () = stop.asked() => return AttemptEnd::NotStarted("it was stopped while it waited for its turn".to_owned()),
+                () = directives.stop() => return AttemptEnd::NotStarted("it was stopped while it waited for its turn".to_owned()),
             };
             // A driver that is gone needs no report.
             _ = started.send(());
-            let ending = watch_all(processes, &output, &stop, grace).await;
+            let ending = watch_all(processes, &output, &directives, grace).await;
             home.clean().await;
             // Cleaning needs files as well.
             drop(turn);
@@ -317,6 +317,13 @@ struct Group {
     groups: Arc<Groups>,
 }
 
+impl Group {
+    /// To all of the group. One that is already gone needs none.
+    fn signal(&self, signal: Signal) {
+        _ = kill_process_group(self.pid, signal);
+    }
+}
+
 impl Drop for Group {
     /// Mostly right after its leader was reaped, when the id may only by then belong to another group if the system has
     /// gone through all other ids in between.
@@ -331,10 +338,10 @@ impl Drop for Group {
 }
 
 /// Waits for all containers of a task; the first that fails ends the others by force and speaks for the task.
-async fn watch_all(processes: Vec<Process>, output: &AttemptOutput, stop: &Stop, grace: Duration) -> AttemptEnd {
+async fn watch_all(processes: Vec<Process>, output: &AttemptOutput, directives: &Directives, grace: Duration) -> AttemptEnd {
     let mut running = JoinSet::new();
     for process in processes {
-        running.spawn(watch_one(process, output.clone(), stop.clone(), grace));
+        running.spawn(watch_one(process, output.clone(), directives.clone(), grace));
     }
     while let Some(ended) = running.join_next().await {
         match ended.unwrap_or_else(|error| AttemptEnd::NotStarted(error.to_string())) {
@@ -349,16 +356,22 @@ async fn watch_all(processes: Vec<Process>, output: &AttemptOutput, stop: &Stop,
 }
 
 /// One process from start to end, with all of its group and all of its output.
-async fn watch_one(process: Process, output: AttemptOutput, mut stop: Stop, grace: Duration) -> AttemptEnd {
+async fn watch_one(process: Process, output: AttemptOutput, mut directives: Directives, grace: Duration) -> AttemptEnd {
     let Process { mut child, group } = process;
     let mut pumps = JoinSet::new();
     if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
         pumps.spawn(output.clone().pump(Stream::Stdout, stdout));
         pumps.spawn(output.pump(Stream::Stderr, stderr));
     }
-    let status = tokio::select! {
-        status = child.wait() => status,
-        () = stop.asked() => terminate(&mut child, &group, grace).await,
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status,
+            directive = directives.next() => match directive {
+                Directive::Stop => break terminate(&mut child, &group, grace).await,
+                Directive::Pause => group.signal(Signal::TSTP),
+                Directive::Run => group.signal(Signal::CONT),
+            },
+        }
     };
     // The leader is gone: whatever it left behind goes with it.
     drop(group);
@@ -368,12 +381,13 @@ async fn watch_one(process: Process, output: AttemptOutput, mut stop: Stop, grac
 
 /// SIGTERM to all of the group, and SIGKILL when the grace is over.
 async fn terminate(child: &mut Child, group: &Group, grace: Duration) -> io::Result<ExitStatus> {
-    // A group that is already gone is what was wanted.
-    _ = kill_process_group(group.pid, Signal::TERM);
+    group.signal(Signal::TERM);
+    // A paused process handles SIGTERM only once it runs again.
+    group.signal(Signal::CONT);
     match timeout(grace, child.wait()).await {
         Ok(status) => status,
         Err(_) => {
-            _ = kill_process_group(group.pid, Signal::KILL);
+            group.signal(Signal::KILL);
             child.wait().await
         }
     }
@@ -428,11 +442,11 @@ mod tests {
         let runtime = runtime("trap '' TERM; echo ready; while :; do sleep 100; done", grace);
         let mut output = runtime.output.reader();
         let (started, _) = oneshot::channel();
-        let (ask, stop) = Stop::new();
-        let attempt = tokio::spawn(runtime.run(launch(), Control { started, stop }));
+        let (ask, directives) = Directives::new();
+        let attempt = tokio::spawn(runtime.run(launch(), Control { started, directives }));
         assert!(matches!(output.recv().await, Some(Output::Line(_))));
         let asked = Instant::now();
-        ask.send_replace(true);
+        ask.send_replace(Directive::Stop);
         assert_eq!(attempt.await.expect("no panic"), AttemptEnd::Signalled(9));
         assert!(asked.elapsed() >= grace);
     }
@@ -442,20 +456,20 @@ mod tests {
         let runtime = runtime("exec sleep 1000", GRACE);
         let begin = || {
             let (started, has_started) = oneshot::channel();
-            let (ask, stop) = Stop::new();
-            (tokio::spawn(runtime.run(launch(), Control { started, stop })), has_started, ask)
+            let (ask, directives) = Directives::new();
+            (tokio::spawn(runtime.run(launch(), Control { started, directives })), has_started, ask)
         };
         let (first, first_started, end_first) = begin();
         first_started.await.expect("it has its turn");
         let (second, mut second_started, end_second) = begin();
         let (third, third_started, end_third) = begin();
-        end_second.send_replace(true);
+        end_second.send_replace(Directive::Stop);
         assert!(matches!(second.await.expect("no panic"), AttemptEnd::NotStarted(why) if why.contains("its turn")));
         assert!(second_started.try_recv().is_err());
-        end_first.send_replace(true);
+        end_first.send_replace(Directive::Stop);
         first.await.expect("no panic");
         third_started.await.expect("it has its turn");
-        end_third.send_replace(true);
+        end_third.send_replace(Directive::Stop);
         third.await.expect("no panic");
     }
 
@@ -473,8 +487,8 @@ mod tests {
         let runtime = runtime("echo never", GRACE);
         runtime.kill_all();
         let (started, has_started) = oneshot::channel();
-        let (_ask, stop) = Stop::new();
-        let ending = runtime.run(launch(), Control { started, stop }).await;
+        let (_ask, directives) = Directives::new();
+        let ending = runtime.run(launch(), Control { started, directives }).await;
         assert!(matches!(ending, AttemptEnd::NotStarted(_)), "{ending:?}");
         assert!(has_started.await.is_err());
     }
@@ -484,8 +498,8 @@ mod tests {
         let runtime = runtime("echo ready; exec sleep 1000", GRACE);
         let mut output = runtime.output.reader();
         let (started, _) = oneshot::channel();
-        let (_ask, stop) = Stop::new();
-        let mut attempt = Box::pin(runtime.run(launch(), Control { started, stop }));
+        let (_ask, directives) = Directives::new();
+        let mut attempt = Box::pin(runtime.run(launch(), Control { started, directives }));
         tokio::select! {
             ending = &mut attempt => panic!("it ended: {ending:?}"),
             _ = output.recv() => {}

@@ -9,7 +9,10 @@ use std::{
 };
 
 use super::{AttemptReport, GRACE};
-use crate::emulator::state::{AttemptEnd, AttemptId};
+use crate::{
+    emulator::state::{AttemptEnd, AttemptId, Launch},
+    name::JobName,
+};
 
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
@@ -97,8 +100,11 @@ type ScriptSlot = (SystemTime, u64);
 #[derive(Debug)]
 struct Attempt {
     does: Simulated,
+    has_gpu: bool,
     /// Its next step; `None` if that is later than time goes.
     next: Option<ScriptSlot>,
+    /// Whether it has been told to end.
+    stopping: bool,
 }
 
 impl Agenda {
@@ -106,16 +112,43 @@ impl Agenda {
         Self { script, steps: BTreeMap::new(), attempts: HashMap::new(), serial: 0 }
     }
 
-    pub(crate) fn start(&mut self, id: AttemptId, now: SystemTime) {
+    pub(crate) fn start(&mut self, launch: Launch, now: SystemTime) {
+        let has_gpu = launch.has_gpu();
+        let id = launch.id;
         let does = (self.script.0)(&id);
         let next = self.plan(now.checked_add(does.latency), AttemptReport::Started(id.clone()));
-        self.attempts.insert(id, Attempt { does, next });
+        self.attempts.insert(id, Attempt { does, has_gpu, next, stopping: false });
+    }
+
+    /// Maintains the host of the attempts of a job, or of all, that run now: they stand still meanwhile, and those with a
+    /// GPU end.
+    pub(crate) fn maintain(&mut self, job: Option<&JobName>, now: SystemTime) {
+        let mut ids: Vec<_> =
+            self.attempts.iter().filter(|(_, attempt)| self.runs(attempt) && !attempt.stopping).collect();
+        ids.retain(|(id, _)| job.is_none_or(|job| id.execution.job() == job));
+        let mut ids: Vec<_> = ids.into_iter().map(|(id, attempt)| (id.clone(), attempt.has_gpu)).collect();
+        ids.sort_unstable();
+        for (id, has_gpu) in ids {
+            if has_gpu { self.stop(&id, now) } else { self.hold(&id, GRACE) }
+        }
+    }
+
+    /// Puts off the end of an attempt.
+    fn hold(&mut self, id: &AttemptId, time: Duration) {
+        let Some(slot) = self.attempts.get(id).and_then(|attempt| attempt.next) else { return };
+        let next = self.steps.remove(&slot).and_then(|step| self.plan(slot.0.checked_add(time), step));
+        self.attempts.entry(id.clone()).and_modify(|attempt| attempt.next = next);
+    }
+
+    /// Whether an attempt has started.
+    fn runs(&self, attempt: &Attempt) -> bool {
+        attempt.next.is_none_or(|slot| matches!(self.steps.get(&slot), Some(AttemptReport::Ended(..))))
     }
 
     /// Ends an attempt early, unless it ends by itself before that.
     pub(crate) fn stop(&mut self, id: &AttemptId, now: SystemTime) {
         let Some(attempt) = self.attempts.get(id) else { return };
-        let runs = attempt.next.is_none_or(|slot| matches!(self.steps.get(&slot), Some(AttemptReport::Ended(..))));
+        let runs = self.runs(attempt);
         let (shutdown, signal) = match attempt.does.shutdown {
             _ if !runs => (Duration::ZERO, SIGTERM),
             shutdown if shutdown < GRACE => (shutdown, SIGTERM),
@@ -129,7 +162,7 @@ impl Agenda {
             self.steps.remove(&slot);
         }
         let next = self.plan(end, AttemptReport::Ended(id.clone(), AttemptEnd::Signalled(signal)));
-        self.attempts.entry(id.clone()).and_modify(|attempt| attempt.next = next);
+        self.attempts.entry(id.clone()).and_modify(|attempt| (attempt.next, attempt.stopping) = (next, true));
     }
 
     /// When the next step is due.
@@ -172,6 +205,10 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn launch() -> Launch {
+        Launch { id: attempt(), task_count: 1, template: Arc::default() }
+    }
+
     fn attempt() -> AttemptId {
         let job = Location::new("p", "r").expect("valid").job("j").expect("valid");
         AttemptId { execution: job.execution("j-1").expect("valid"), task_index: 0, attempt: 0 }
@@ -181,7 +218,7 @@ mod tests {
     fn ending(does: Simulated, stops: &[u32]) -> (AttemptEnd, u64) {
         let mut agenda = Agenda::new(Simulation::new(move |_| does.clone()));
         let origin = SystemTime::UNIX_EPOCH;
-        agenda.start(attempt(), origin);
+        agenda.start(launch(), origin);
         for stop in stops {
             let at = origin + SECOND * *stop;
             while agenda.next().is_some_and(|next| next <= at) {
@@ -223,5 +260,20 @@ mod tests {
     fn an_attempt_stopped_before_its_start_never_starts() {
         let does = Simulated::exits(0).starting_after(SECOND * 60).shutting_down_for(SECOND * 60);
         assert_eq!(ending(does, &[1]), (AttemptEnd::Signalled(SIGTERM), 1));
+    }
+
+    #[test]
+    fn an_attempt_on_a_maintained_host_ends_ten_seconds_later_unless_it_is_ending_already() {
+        for (stop, end) in [(None, 110), (Some(20), 30)] {
+            let mut agenda = Agenda::new(Simulation::new(|_| {
+                Simulated::exits(0).after(SECOND * 100).shutting_down_for(SECOND * 60)
+            }));
+            let origin = SystemTime::UNIX_EPOCH;
+            agenda.start(launch(), origin);
+            agenda.pop();
+            stop.into_iter().for_each(|at| agenda.stop(&attempt(), origin + SECOND * at));
+            agenda.maintain(None, origin + SECOND * 25);
+            assert_eq!(agenda.next(), Some(origin + SECOND * end), "{stop:?}");
+        }
     }
 }

@@ -22,12 +22,15 @@ use super::{
     fate::{Ending, Fate},
     gate::ROUTING_HEADER,
 };
-use crate::emulator::{
-    controls::Controls,
-    fault::{Action, Lag, Point},
-    journal::{CallNumber, JournalEntry},
-    rpc::Rpc,
-    service::{BODY_LIMIT, MAX_MESSAGE},
+use crate::{
+    emulator::{
+        controls::Controls,
+        fault::{Action, Lag, Point},
+        journal::{CallNumber, JournalEntry},
+        rpc::Rpc,
+        service::{BODY_LIMIT, MAX_MESSAGE},
+    },
+    name::JobName,
 };
 
 /// Whether it is compressed, and how long it is.
@@ -116,6 +119,7 @@ impl Watched {
                 Action::GoAway(reason) => return Some(self.end(Ending::GoAwayBefore(reason))),
                 Action::Reset(reason) => return Some(self.end(Ending::Reset(reason))),
                 Action::Lag(time) => _ = extensions.insert(Lag(time)),
+                Action::Maintain => self.controls.engine.maintain(job_of(&self.resource)),
                 // There is no reply yet, and no way to ask for this here.
                 Action::Truncate | Action::Corrupt => {}
             }
@@ -134,8 +138,8 @@ impl Watched {
                 Action::GoAway(reason) => self.fate.decide(Ending::GoAway(reason)),
                 Action::Truncate => self.fate.decide(Ending::Truncate),
                 Action::Corrupt => self.fate.decide(Ending::Corrupt),
-                // The list is made, and there is no way to ask for this here.
-                Action::Lag(_) => {}
+                // What lags is made, and there is no way to ask for these here.
+                Action::Lag(_) | Action::Maintain => {}
             }
         }
         self.close(answer)
@@ -154,4 +158,11 @@ impl Watched {
         self.controls.journal.close(self.entry, code, self.controls.engine.now());
         answer
     }
+}
+
+/// The job that a resource is or belongs to; nothing for all jobs of a list, and for operations.
+fn job_of(resource: &str) -> Option<JobName> {
+    let (location, rest) = resource.split_once("/jobs/")?;
+    let job: JobName = format!("{location}/jobs/{}", rest.split('/').next()?).parse().ok()?;
+    Some(job).filter(|job| !job.is_wildcard())
 }

@@ -154,6 +154,9 @@ pub(crate) fn define(
             }
         }
     }
+    if let (Some(fields), Some(task)) = (&rest_only, definition.template.iter().flat_map(|it| &it.template).next()) {
+        validate::disks(&task.volumes, fields.elements(&["template", "template", "volumes"]))?;
+    }
     defaults::fill(&mut definition, name.location().project());
     let delayed = rest_only.as_ref().and_then(|fields| fields.flag(&["template", "delayExecution"]));
     validate::delay(

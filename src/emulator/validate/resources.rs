@@ -12,12 +12,12 @@ use crate::{
 
 const CPU: &str = "cpu";
 const MEMORY: &str = "memory";
-const GPU: &str = "nvidia.com/gpu";
+pub(crate) const GPU: &str = "nvidia.com/gpu";
 /// The accelerator whose needs are known.
 const L4: &str = "nvidia-l4";
 /// Of one attempt with a GPU.
 const MAX_GPU_TIMEOUT: Duration = Duration::from_secs(12 * 60 * 60);
-const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
+pub(super) const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 
 /// A number of CPUs, and the least and the most memory that goes with it.
 struct CpuRule {
@@ -96,7 +96,7 @@ fn gpu(field: &str, task: &TaskTemplate, count: f64, cpu: f64, memory: f64) -> R
     fits(field, cpu, memory)
 }
 
-fn quantity(field: &str, text: &str) -> Result<f64, Refusal> {
+pub(super) fn quantity(field: &str, text: &str) -> Result<f64, Refusal> {
     parse(text).ok_or_else(|| Refusal::invalid(field, format!("Could not parse Quantity '{}'.", text.escape_default())))
 }
 

@@ -14,7 +14,7 @@ use tonic::Code;
 
 use super::{Api, args, error, job, metadata, response, retries, scripted, seconds, variable};
 
-async fn next_line(reader: &mut OutputReader) -> OutputLine {
+pub(super) async fn next_line(reader: &mut OutputReader) -> OutputLine {
     match reader.recv().await {
         Some(Output::Line(line)) => line,
         other => panic!("no line but {other:?}"),

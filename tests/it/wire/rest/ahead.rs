@@ -78,6 +78,25 @@ async fn a_field_that_only_rest_has_is_of_its_type_and_all_others_are_unknown() 
     }
 }
 
+#[tokio::test]
+async fn an_ephemeral_disk_has_at_least_ten_gibibytes() {
+    let api = api().await;
+    let mut job = job();
+    let field = "template.template.volumes[0].empty_dir.size_limit";
+    for (disk, status, text) in [
+        (json!({"medium": "DISK"}), 400, "An ephemeral disk has a size of at least 10Gi."),
+        (json!({"medium": "DISK", "sizeLimit": "9.9Gi"}), 400, "An ephemeral disk has a size of at least 10Gi."),
+        (json!({"medium": "DISK", "sizeLimit": "much"}), 400, "Could not parse Quantity 'much'."),
+        (json!({"medium": "MEMORY", "sizeLimit": "1Gi"}), 200, ""),
+        (json!({"medium": "DISK", "sizeLimit": "100Gi"}), 200, ""),
+    ] {
+        job["template"]["template"]["volumes"][0]["emptyDir"] = disk.clone();
+        let answer = api.post("jobs?jobId=new&validateOnly=true", &job.to_string()).await;
+        assert_eq!(answer.status, status, "{disk}: {}", answer.body);
+        assert!(answer.body.contains(text) && (status == 200 || answer.body.contains(field)), "{}", answer.body);
+    }
+}
+
 /// api-facts 10.1: at most 12 hours for a task that may be delayed.
 #[tokio::test]
 async fn a_delayed_task_has_at_most_twelve_hours() {
