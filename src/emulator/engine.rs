@@ -24,7 +24,9 @@ use crate::{
     emulator::{
         clock::{Clock, Timekeeper},
         refusal::Refusal,
-        runtime::{AttemptReport, Backend, Control, Directives, GRACE, Inadmissible, Runner, Directive, simulated::Agenda},
+        runtime::{
+            AttemptReport, Backend, Control, Directive, Directives, GRACE, Inadmissible, Runner, simulated::Agenda,
+        },
         state::{AttemptId, Effects, Launch, Machine, Order},
         store::{Store, StoredState},
     },

@@ -27,7 +27,7 @@ use tokio::{
 };
 
 use super::{
-    Control, Directives, Inadmissible, Runner, Directive,
+    Control, Directive, Directives, Inadmissible, Runner,
     images::Images,
     output::{AttemptOutput, OutputSender, Stream},
     spawner::Spawner,
@@ -338,7 +338,12 @@ impl Drop for Group {
 }
 
 /// Waits for all containers of a task; the first that fails ends the others by force and speaks for the task.
-async fn watch_all(processes: Vec<Process>, output: &AttemptOutput, directives: &Directives, grace: Duration) -> AttemptEnd {
+async fn watch_all(
+    processes: Vec<Process>,
+    output: &AttemptOutput,
+    directives: &Directives,
+    grace: Duration,
+) -> AttemptEnd {
     let mut running = JoinSet::new();
     for process in processes {
         running.spawn(watch_one(process, output.clone(), directives.clone(), grace));

@@ -215,6 +215,25 @@ fn a_description_of_an_end_has_phases_failures_and_the_way_to_the_logs() {
     );
 }
 
+/// On a clock that leaves out the waiting, half a minute of start-up takes no time.
+#[test]
+fn the_phases_of_a_slow_start_are_read_from_its_conditions() {
+    let server = Server::start_with("--clock=fast --runtime=simulated --startup=image=1.1s,resources=27s,started=2s");
+    let begun = std::time::Instant::now();
+    let started = server.command("execute echo --wait --format=json").output().expect("it runs");
+    let started: serde_json::Value = serde_json::from_slice(&started.stdout).expect("JSON");
+    let name = started["execution"].as_str().expect("a name");
+    let report = &server.ran(&format!("describe {name} --format=json")).json()["report"];
+    assert!(begun.elapsed().as_secs() < 20, "the start-up was waited for");
+    let lengths = |spans: &serde_json::Value| -> Vec<_> {
+        let spans = spans.as_array().into_iter().flatten();
+        spans.map(|span| format!("{} {}", span["phase"].as_str().unwrap_or_default(), span["seconds"])).collect()
+    };
+    let phases = &report["phases"];
+    assert_eq!(lengths(phases), ["queued 28.1", "starting 2.0", "running 0.0"], "{report}");
+    assert_eq!(lengths(&phases[0]["steps"]), ["image 1.1", "resources 27.0"], "{report}");
+}
+
 #[test]
 fn a_timeline_fits_the_width_it_is_given() {
     let server = Server::start();

@@ -12,7 +12,7 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use runjob::{
     Client, ErrorKind, ExecutionName, JobName, Location, Outcome, TaskEnd,
-    emulator::{Emulator, Fault, Rpc},
+    emulator::{Emulator, Fault, Rpc, Runtime, Simulation},
     proto::run::v2::{Container, EnvVar, ExecutionTemplate, Job, TaskTemplate, env_var},
 };
 use tonic::{Code, Status};
@@ -236,6 +236,24 @@ async fn a_job_is_created_listed_changed_and_deleted() {
     assert_eq!((names.len(), &names[0]), (6, &job("mine").to_string()), "the newest first: {names:?}");
     client.delete_job(&job("mine")).await.expect("accepted").wait().await.expect("deleted");
     assert_eq!(client.job(&job("mine")).await.expect_err("gone").kind(), ErrorKind::NotFound);
+}
+
+/// faults 2.4: an execution that was started, and its operation, can be unknown for a while.
+#[tokio::test(start_paused = true)]
+async fn a_wait_rides_out_reads_that_lag_behind_the_start() {
+    let emulator = Emulator::builder().no_listener().runtime(Runtime::Simulated(Simulation::default()));
+    let emulator = emulator.start().await.expect("an emulator");
+    let client = Client::builder().connector(emulator.connector()).build().await.expect("a client");
+    let late = |rpc| emulator.fault(Fault::before(rpc).lag(Duration::from_secs(3600)).times(2));
+    emulator.fault(Fault::before(Rpc::WaitOperation).answer(Status::unimplemented("there are no long polls")));
+    let run = client.run(&job("echo")).start().await.expect("started");
+    late(Rpc::GetOperation);
+    client.wait_operation(run.operation().expect("known")).await.expect("it is only late");
+    late(Rpc::GetExecution);
+    let ended = client.attach(run.execution()).wait().await.expect("it is only late");
+    assert_eq!(ended.outcome(), &Outcome::Succeeded);
+    let unseen = emulator.journal().into_iter().filter(|call| call.code == Some(Code::NotFound)).count();
+    assert!(unseen >= 3, "{unseen} reads came before what they read");
 }
 
 #[tokio::test(start_paused = true)]
