@@ -1,6 +1,7 @@
 //! The library's client, through its public face.
 
 mod backend;
+mod cold;
 mod connections;
 mod evidence;
 pub(crate) mod frames;

@@ -59,6 +59,11 @@ impl Metadata {
         Self { address, state, accepting }
     }
 
+    /// How many requests it has answered.
+    pub(crate) fn questions(&self) -> usize {
+        self.state.tokens.load(Relaxed)
+    }
+
     /// The program with these credentials, as on a machine of Google's.
     pub(super) fn command(&self, line: &str, variables: &[(&str, &str)]) -> std::process::Command {
         let mut command = runjob(line);
