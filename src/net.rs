@@ -58,19 +58,23 @@ impl Dialer {
     /// A connection to the host and port of this URL.
     ///
     /// # Errors
-    /// [`Unreachable`](ErrorKind::Unreachable); another attempt is pointless when the host does not resolve.
+    /// [`Unreachable`](ErrorKind::Unreachable); another attempt is pointless when the host does not resolve, and
+    /// when a proxy wants a password.
     pub(crate) async fn dial(&self, uri: &Uri) -> Result<TcpStream> {
         let connector = self.connector.clone();
         let Some(proxy) = self.proxies.to(uri) else {
             return opened(connector.oneshot(uri.clone()).await, uri.host().unwrap_or_default(), "");
         };
-        let by = format!(" by the proxy {}", proxy::address(&proxy));
         let host = proxy.uri().host().unwrap_or_default();
-        opened(proxy::tunnel(&proxy, connector).oneshot(uri.clone()).await, host, &by)
+        opened(proxy::tunnel(&proxy, connector).oneshot(uri.clone()).await, host, &self.by(uri))
+    }
+
+    /// By which way this server is reached, as a part of a sentence: ` by the proxy HOST:PORT`, or nothing.
+    pub(crate) fn by(&self, uri: &Uri) -> String {
+        self.proxy_to(uri).map_or_else(String::new, |proxy| format!(" by the proxy {proxy}"))
     }
 
     /// The proxy that leads to this server, as `HOST:PORT`.
-    #[cfg(feature = "cli")]
     pub(crate) fn proxy_to(&self, uri: &Uri) -> Option<String> {
         self.proxies.to(uri).as_ref().map(proxy::address)
     }
@@ -91,7 +95,7 @@ fn opened<E: StdError + 'static>(dialed: Result<TokioIo<TcpStream>, E>, host: &s
             false => format!("no connection to the service{by}: {last}"),
         };
         let error = Error::new(ErrorKind::Unreachable, message);
-        if unresolved { error.lasting() } else { error }
+        if unresolved || proxy::wants_password(&cause) { error.lasting() } else { error }
     })
 }
 

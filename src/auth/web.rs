@@ -56,7 +56,10 @@ const SECRET_FIELDS: [&str; 6] =
 
 /// The client. Clones share its connections, which are reused. TLS is set up at the first `https://`.
 #[derive(Clone)]
-pub(super) struct Http(Client<WebConnector, Full<Bytes>>);
+pub(super) struct Http {
+    client: Client<WebConnector, Full<Bytes>>,
+    dialer: Dialer,
+}
 
 /// An answer with a status of success.
 pub(super) struct WebAnswer {
@@ -67,8 +70,9 @@ pub(super) struct WebAnswer {
 impl Http {
     pub(super) fn new(roots: Roots, proxies: Proxies) -> Self {
         let certificates = Certificates { roots, identity: None };
-        let connector = WebConnector { dialer: Dialer::new(proxies), certificates, tls: Arc::default() };
-        Self(Client::builder(TokioExecutor::new()).build(connector))
+        let dialer = Dialer::new(proxies);
+        let connector = WebConnector { dialer: dialer.clone(), certificates, tls: Arc::default() };
+        Self { client: Client::builder(TokioExecutor::new()).build(connector), dialer }
     }
 
     /// Sends this request, again where that may help, and returns the answer.
@@ -86,8 +90,11 @@ impl Http {
         limit: Duration,
     ) -> Result<WebAnswer, TokenError> {
         let mut failures = 0;
+        let silent = || {
+            let by = self.dialer.by(request.uri());
+            TokenError::transient(format!("no answer{by} within {:.0} s", limit.as_secs_f32()))
+        };
         loop {
-            let silent = || TokenError::transient(format!("no answer within {:.0} s", limit.as_secs_f32()));
             let outcome = timeout(limit, self.attempt(&request)).await.unwrap_or_else(|_| Err(silent()));
             failures += 1;
             match outcome {
@@ -100,7 +107,7 @@ impl Http {
     }
 
     async fn attempt(&self, request: &Request<Bytes>) -> Result<WebAnswer, TokenError> {
-        let answer = self.0.request(request.clone().map(Full::new)).await.map_err(|cause| unanswered(&cause))?;
+        let answer = self.client.request(request.clone().map(Full::new)).await.map_err(|cause| unanswered(&cause))?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, LARGEST_ANSWER).collect().await;
         let body = body.map_err(|cause| TokenError::transient(format!("the answer broke off: {cause}")))?.to_bytes();

@@ -36,7 +36,11 @@ pub(super) fn to_server(
     let uri = target.uri().clone();
     Ok(Box::new(move |freed| {
         let (way, tls, uri) = (way.clone(), tls.clone(), uri.clone());
-        Box::pin(within(limit, async move {
+        let by = match &way {
+            Way::Network(dialer) => dialer.by(&uri),
+            Way::Own(_) => String::new(),
+        };
+        Box::pin(within(limit, by, async move {
             match way {
                 Way::Network(dialer) => secured(dialer.dial(&uri).await?, tls, &uri, freed).await,
                 Way::Own(dialer) => secured(dialer.dial(&uri).await?, tls, &uri, freed).await,
@@ -55,9 +59,10 @@ where
     }
 }
 
-async fn within(limit: Duration, opening: impl Future<Output = Result<Opened>>) -> Result<Opened> {
+/// `by` is the way, where that is not direct.
+async fn within(limit: Duration, by: String, opening: impl Future<Output = Result<Opened>>) -> Result<Opened> {
     timeout(limit, opening).await.unwrap_or_else(|_| {
-        let message = format!("no connection to the service within {:.1} s", limit.as_secs_f32());
+        let message = format!("no connection to the service{by} within {:.1} s", limit.as_secs_f32());
         Err(Error::new(ErrorKind::Unreachable, message))
     })
 }

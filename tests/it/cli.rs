@@ -19,6 +19,7 @@ mod lost_output;
 mod manners;
 mod names;
 pub(crate) mod place;
+mod proxies;
 mod readme;
 mod recover;
 mod resources;

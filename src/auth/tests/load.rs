@@ -37,6 +37,17 @@ async fn a_metadata_server_that_hangs_is_named_within_22_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_proxy_that_hangs_is_named_beside_the_token_server() {
+    let proxy = hanging().await;
+    let file = r#"{"type": "authorized_user", "client_id": "a", "client_secret": "canary", "refresh_token": "canary"}"#;
+    let finder = alone(&[]).proxy(format!("http://me:canary@{proxy}"));
+    let credentials = finder.json(file).await.expect("nothing was asked");
+    let text = credentials.authorization().await.expect_err("it hangs").to_string();
+    let expected = format!("https://oauth2.googleapis.com: no answer by the proxy {proxy} within 5 s");
+    assert!(text.contains(&expected) && !text.contains("canary"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_machine_whose_metadata_address_hangs_learns_within_five_seconds_that_it_has_no_credentials() {
     let host = hanging().await;
     let began = Instant::now();

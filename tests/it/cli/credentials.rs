@@ -142,14 +142,7 @@ fn credentials_and_ways_that_cannot_be_used_are_named_and_not_shown() {
 /// A proxy that is all of Google behind it: the IAM Credentials API, and the emulator as Cloud Run. It notes what it is
 /// asked for, and with which authorization.
 async fn google(place: &Place, authority: &Authority) -> (Peer, Arc<Mutex<Vec<String>>>) {
-    let names = ["iamcredentials.googleapis.com", "us-central1-run.googleapis.com"].map(str::to_owned);
-    let key = KeyPair::generate().expect("a key");
-    let certificate = CertificateParams::new(names).expect("names").signed_by(&key, &authority.issuer);
-    let certificate: CertificateDer<'static> = certificate.expect("signed").into();
-    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key);
-    let mut config = config.expect("a pair");
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let config = certified(authority, ["iamcredentials.googleapis.com", "us-central1-run.googleapis.com"]);
     let (acceptor, emulator) = (TlsAcceptor::from(Arc::new(config)), place.address());
     let asked: Arc<Mutex<Vec<String>>> = Arc::default();
     let noted = Arc::clone(&asked);
@@ -174,6 +167,19 @@ async fn google(place: &Place, authority: &Authority) -> (Peer, Arc<Mutex<Vec<St
     (peer, asked)
 }
 
+/// What a server of these names needs that speaks HTTP/2 and HTTP/1.1.
+pub(super) fn certified<const N: usize>(authority: &Authority, names: [&str; N]) -> ServerConfig {
+    let key = KeyPair::generate().expect("a key");
+    let certificate =
+        CertificateParams::new(names.map(str::to_owned)).expect("names").signed_by(&key, &authority.issuer);
+    let certificate: CertificateDer<'static> = certificate.expect("signed").into();
+    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key);
+    let mut config = config.expect("a pair");
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config
+}
+
 /// Answers one request with this JSON, and returns the request's head.
 pub(super) async fn answer(socket: &mut (impl AsyncRead + AsyncWrite + Unpin), json: &str) -> io::Result<String> {
     let head = head(socket).await?;
@@ -183,7 +189,7 @@ pub(super) async fn answer(socket: &mut (impl AsyncRead + AsyncWrite + Unpin), j
 }
 
 /// The head of a request, and what came with it.
-async fn head(socket: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
+pub(super) async fn head(socket: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
     let mut text = String::new();
     while !text.contains("\r\n\r\n") {
         let mut bytes = [0; 4096];

@@ -1,8 +1,11 @@
 //! Ways to the server: roots and client certificates, a dialer of the caller, and connections made beforehand.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use hyper_util::rt::TokioIo;
@@ -20,6 +23,7 @@ use tokio_rustls::rustls::{
 use crate::{
     cases::tls::{Authority, behind_tls},
     cli::{JOBS, place::Place},
+    client::frames,
 };
 
 fn job() -> JobName {
@@ -162,4 +166,19 @@ async fn a_client_that_was_warmed_up_has_its_connection_and_its_token_and_has_ca
     let builder = Client::builder().endpoint(format!("https://{closed}")).credentials(token());
     let error = builder.build().await.expect("a client").warm_up().await.expect_err("nothing listens");
     assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+}
+
+#[tokio::test]
+async fn a_proxy_that_hangs_is_named_within_the_connect_timeout() {
+    let proxy = frames::raw(|socket| async move {
+        let _held = socket;
+        std::future::pending().await
+    })
+    .await;
+    let builder = Client::builder().endpoint("https://run.invalid").credentials(token());
+    let builder = builder.proxy(format!("http://me:canary@{}", proxy.address));
+    let client = builder.connect_timeout(Duration::from_millis(200)).build().await.expect("a client");
+    let error = client.warm_up().await.expect_err("it hangs");
+    let text = format!("no connection to the service by the proxy {} within 0.2 s", proxy.address);
+    assert_eq!((error.to_string(), error.is_retryable()), (text, true));
 }
