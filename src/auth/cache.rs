@@ -28,8 +28,8 @@ const MARGIN: Duration = Duration::from_secs(240);
 /// The pause after a renewal in the background has failed.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// How long a source may take. Ours give up earlier; this one is for a caller's own.
-const LIMIT: Duration = Duration::from_secs(30);
+/// How long a source may take that asks one server at the most. Ours give up earlier; this one is for a caller's own.
+pub(super) const LIMIT: Duration = Duration::from_secs(30);
 
 /// A source and its newest token. Clones share it.
 #[derive(Clone)]
@@ -37,6 +37,8 @@ pub(super) struct Cache(Arc<CacheInner>);
 
 struct CacheInner {
     source: Box<dyn AnySource>,
+    /// How long one fetch may take.
+    limit: Duration,
     state: Mutex<CacheState>,
 }
 
@@ -61,7 +63,17 @@ type Fetch = Shared<BoxFuture<'static, Option<Result<CachedToken, TokenError>>>>
 
 impl Cache {
     pub(super) fn new(source: impl AnySource + 'static) -> Self {
-        Self(Arc::new(CacheInner { source: Box::new(source), state: Mutex::default() }))
+        Self::within(LIMIT, source)
+    }
+
+    /// A cache above a source that has several servers to ask, or a program to run, and this long for it.
+    pub(super) fn within(limit: Duration, source: impl AnySource + 'static) -> Self {
+        Self(Arc::new(CacheInner { source: Box::new(source), limit, state: Mutex::default() }))
+    }
+
+    /// How long one fetch may take.
+    pub(super) fn limit(&self) -> Duration {
+        self.0.limit
     }
 
     /// The token, from memory while it is good. That way allocates nothing.
@@ -126,8 +138,8 @@ impl CacheInner {
     }
 
     async fn fetch(&self) -> Result<(AccessToken, HeaderValue), TokenError> {
-        let late = || TokenError::transient(format!("it gave no token within {} s", LIMIT.as_secs()));
-        let token = timeout(LIMIT, self.source.fetch()).await.unwrap_or_else(|_| Err(late()))?;
+        let late = || TokenError::transient(format!("it gave no token within {} s", self.limit.as_secs()));
+        let token = timeout(self.limit, self.source.fetch()).await.unwrap_or_else(|_| Err(late()))?;
         let value = super::bearer(token.text()).map_err(TokenError::permanent)?;
         Ok((token, value))
     }

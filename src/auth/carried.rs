@@ -34,7 +34,7 @@ use yup_oauth2::{
 use super::{
     SCOPE,
     key::KeyFile,
-    source::{AccessToken, LONGEST_LIFE, TokenError, TokenSource},
+    source::{AccessToken, LONGEST_LIFE, TokenError, TokenSource, seconds},
     web::{Http, WebStream},
 };
 
@@ -164,8 +164,10 @@ impl Carrier {
 /// The answer of a token server with a life that fits into a calendar.
 fn bounded(body: &[u8]) -> Result<Bytes, TokenError> {
     let mut answer: Value = serde_json::from_slice(body).map_err(|_| unreadable())?;
-    if let Some(life) = answer.get("expires_in").and_then(Value::as_f64) {
-        answer["expires_in"] = (life.clamp(0.0, LONGEST_LIFE.as_secs_f64()) as u64).into();
+    if let Some(fields) = answer.as_object_mut()
+        && let Some(life) = fields.remove("expires_in").as_ref().and_then(seconds)
+    {
+        fields.insert("expires_in".to_owned(), (life.clamp(0.0, LONGEST_LIFE.as_secs_f64()) as u64).into());
     }
     Ok(answer.to_string().into())
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 pub(super) use self::subject::Subject;
 use super::{
     SCOPE,
-    source::{AccessToken, TokenError, TokenSource},
+    source::{AccessToken, TokenError, TokenSource, read_seconds},
     web::{self, Http},
 };
 
@@ -54,6 +54,7 @@ pub(super) struct External {
 #[derive(Deserialize)]
 struct OauthAnswer {
     access_token: String,
+    #[serde(default, deserialize_with = "read_seconds")]
     expires_in: Option<f64>,
     refresh_token: Option<String>,
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     Credentials, Facts, Tokens,
-    cache::Cache,
+    cache::{self, Cache},
     carried::{Carried, UserFile},
     external::{External, ExternalFile, ExternalUser, ExternalUserFile, Subject},
     finder::SourceSetup,
@@ -96,17 +96,13 @@ fn external(setup: &SourceSetup, file: ExternalFile) -> Result<Cache, String> {
     let url = setup.trust.issuer("token_url", &file.token_url)?;
     let account = file.service_account_impersonation_url.clone();
     let life = file.service_account_impersonation.token_lifetime_seconds;
-    let base = Cache::new(External { http: setup.http.clone(), url, file, subject });
+    let limit = subject.limit() + cache::LIMIT;
+    let base = Cache::within(limit, External { http: setup.http.clone(), url, file, subject });
     let Some(account) = account else { return Ok(base) };
     let url = setup.trust.issuer("service_account_impersonation_url", &account)?;
     let life = life.map_or(impersonated::LIFE, Duration::from_secs);
-    Ok(Cache::new(Impersonated {
-        http: setup.http.clone(),
-        url,
-        delegates: Vec::new(),
-        life,
-        base: Tokens::Cached(base),
-    }))
+    let base = Tokens::Cached(base);
+    Ok(Impersonated { http: setup.http.clone(), url, delegates: Vec::new(), life, base }.cached())
 }
 
 async fn impersonated(setup: &SourceSetup, value: &Value) -> Result<Cache, String> {
@@ -117,13 +113,8 @@ async fn impersonated(setup: &SourceSetup, value: &Value) -> Result<Cache, Strin
     let base = simple(setup, &header.r#type, &file.source_credentials).await;
     let (_, base) = base.map_err(|why| format!("its source_credentials: {why}"))?;
     let delegates = impersonated::delegates(file.delegates.iter().map(String::as_str));
-    Ok(Cache::new(Impersonated {
-        http: setup.http.clone(),
-        url,
-        delegates,
-        life: impersonated::LIFE,
-        base: Tokens::Cached(base),
-    }))
+    let base = Tokens::Cached(base);
+    Ok(Impersonated { http: setup.http.clone(), url, delegates, life: impersonated::LIFE, base }.cached())
 }
 
 /// The text of a small regular file.

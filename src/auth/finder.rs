@@ -164,7 +164,7 @@ impl CredentialsBuilder {
             base: base.tokens.clone(),
         };
         let facts = Facts::clone(&base.facts);
-        Ok(self.finished(Credentials::cached("impersonated service account", Cache::new(source), facts)))
+        Ok(self.finished(Credentials::cached("impersonated service account", source.cached(), facts)))
     }
 
     /// What gcloud would call with: `CLOUDSDK_AUTH_ACCESS_TOKEN`, `auth/access_token_file`, else Application Default

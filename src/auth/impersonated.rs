@@ -10,6 +10,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     Authorization, SCOPE, Tokens,
+    cache::{self, Cache},
     source::{AccessToken, TokenError, TokenSource},
     web::{self, Http},
 };
@@ -57,6 +58,15 @@ pub(super) fn delegates<'a>(accounts: impl IntoIterator<Item = &'a str>) -> Vec<
 }
 
 impl Impersonated {
+    /// A cache above this source, which waits for the base's token first.
+    pub(super) fn cached(self) -> Cache {
+        let base = match &self.base {
+            Tokens::Cached(base) => base.limit(),
+            Tokens::Anonymous | Tokens::Fixed(_) => Duration::ZERO,
+        };
+        Cache::within(base + cache::LIMIT, self)
+    }
+
     async fn base(&self) -> Result<Authorization, TokenError> {
         let own = self.base.authorization().await?;
         own.ok_or_else(|| TokenError::permanent("anonymous credentials cannot act as an account"))

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     SCOPE,
-    source::{AccessToken, TokenError, TokenSource},
+    source::{AccessToken, TokenError, TokenSource, read_seconds},
     web::{self, Http},
 };
 
@@ -36,6 +36,7 @@ pub(super) struct Metadata {
 #[derive(Deserialize)]
 struct MetadataToken {
     access_token: String,
+    #[serde(default, deserialize_with = "read_seconds")]
     expires_in: Option<f64>,
 }
 

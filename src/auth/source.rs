@@ -7,6 +7,8 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use serde::{Deserialize as _, Deserializer};
+use serde_json::Value;
 
 /// The longest life that any token is believed to have: Google's own limit for extended lifetimes. A server's answer
 /// may say anything.
@@ -15,6 +17,16 @@ pub(super) const LONGEST_LIFE: Duration = Duration::from_secs(12 * 3600);
 /// The life of a token whose server does not say: the usual one. A token that ends earlier is refused by the service,
 /// and renewed then.
 const USUAL_LIFE: Duration = Duration::from_secs(3600);
+
+/// A life in seconds as servers say it: a number, or a number in quotes, as some do. Anything else says nothing.
+pub(super) fn seconds(value: &Value) -> Option<f64> {
+    value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+/// The same as a part of an answer.
+pub(super) fn read_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    Value::deserialize(deserializer).map(|value| seconds(&value))
+}
 
 /// A source of access tokens that this crate does not know, such as a vault or another authentication library.
 ///

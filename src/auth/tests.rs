@@ -3,6 +3,7 @@
 
 mod fakes;
 mod files;
+mod hostile;
 mod kinds;
 mod load;
 mod secrets;

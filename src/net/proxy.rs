@@ -22,10 +22,10 @@ const HTTPS: u16 = 443;
 
 /// Decides for each server whether a proxy leads there. Plaintext connections and this machine itself never need one.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Proxies(Option<Arc<Rules>>);
+pub(crate) struct Proxies(Option<Arc<ProxyRules>>);
 
 #[derive(Debug)]
-struct Rules {
+struct ProxyRules {
     /// Which servers the proxy leads to, by their names.
     by_name: Matcher,
     /// The same for the exceptions that name a port.
@@ -77,7 +77,7 @@ impl Proxies {
         let names: Vec<&str> = names.into_iter().map(|(name, _)| name).collect();
         let by_name = but(names.join(","));
         let by_port = with_port.into_iter().filter_map(|(name, port)| Some((port?, but(name.to_owned()))));
-        Ok(Self(Some(Arc::new(Rules { by_name, by_port: by_port.collect() }))))
+        Ok(Self(Some(Arc::new(ProxyRules { by_name, by_port: by_port.collect() }))))
     }
 
     /// The proxy that leads to this server, or nothing where it is reached directly.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::{io::AsyncReadExt as _, process::Command, time::timeout};
 
 use super::{ExternalFile, Http, web};
-use crate::auth::{file, source::TokenError, trust::Trust};
+use crate::auth::{cache, file, source::TokenError, trust::Trust};
 
 /// What a program may take, where the file says nothing, and within which bounds the file may say.
 const USUAL_LIMIT: u64 = 30_000;
@@ -97,6 +97,15 @@ impl Subject {
                 Ok(Self::Url { url, headers: sensitive(headers)?, format })
             }
             _ => Err("its credential_source names no file, url or executable".to_owned()),
+        }
+    }
+
+    /// How long it may take.
+    pub(in crate::auth) fn limit(&self) -> Duration {
+        match self {
+            Self::File { .. } => Duration::ZERO,
+            Self::Url { .. } => cache::LIMIT,
+            Self::Program(program) => program.limit,
         }
     }
 
@@ -201,14 +210,20 @@ impl Program {
         let mut child = command.spawn().map_err(|cause| failed(&cause.to_string()))?;
         let mut output = Vec::new();
         let stdout = child.stdout.take().ok_or_else(|| failed("it has no output"))?;
-        let mut stdout = stdout.take(LARGEST_OUTPUT);
         let ended = async {
-            stdout.read_to_end(&mut output).await?;
+            // More than that is not waited for: it is a mistake, or does not end.
+            stdout.take(LARGEST_OUTPUT + 1).read_to_end(&mut output).await?;
+            if output.len() as u64 > LARGEST_OUTPUT {
+                child.kill().await?
+            }
             child.wait().await
         };
         let late = || TokenError::transient(format!("the program of credential_source ran for over {:?}", self.limit));
         let status = timeout(self.limit, ended).await.map_err(|_| late())?;
         let status = status.map_err(|cause| failed(&cause.to_string()))?;
+        if output.len() as u64 > LARGEST_OUTPUT {
+            return Err(failed("it printed more than 256 KiB"));
+        }
         match parse(&String::from_utf8_lossy(&output)) {
             Some(printed) => Ok(printed),
             None if status.success() => Err(failed("what it printed is not the JSON that it should be")),

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -65,12 +65,19 @@ struct State {
     answers: Box<Answers>,
     asked: Mutex<Vec<Asked>>,
     connections: AtomicUsize,
+    /// The `location` of each answer.
+    location: OnceLock<String>,
 }
 
 impl Fake {
     /// A server that answers each request with a status and a body; `answers` is told how many requests came before.
     pub(super) async fn new(answers: impl Fn(&Asked, usize) -> (u16, String) + Send + Sync + 'static) -> Self {
-        let state = State { answers: Box::new(answers), asked: Mutex::default(), connections: AtomicUsize::new(0) };
+        let state = State {
+            answers: Box::new(answers),
+            asked: Mutex::default(),
+            connections: AtomicUsize::new(0),
+            location: OnceLock::new(),
+        };
         let state = Arc::new(state);
         let (authority, config) = certified();
         let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -100,6 +107,13 @@ impl Fake {
     pub(super) async fn always(status: u16, body: &str) -> Self {
         let body = body.to_owned();
         Self::new(move |_, _| (status, body.clone())).await
+    }
+
+    /// A server that sends each request elsewhere, with this status.
+    pub(super) async fn redirecting(status: u16, to: &str) -> Self {
+        let fake = Self::always(status, "").await;
+        fake.state.location.set(to.to_owned()).expect("it was not set");
+        fake
     }
 
     pub(super) fn url(&self, path: &str) -> String {
@@ -182,6 +196,9 @@ impl State {
         let (status, body) = (self.answers)(&asked, before);
         let mut answer = Response::new(Full::from(body));
         *answer.status_mut() = StatusCode::from_u16(status).expect("a status");
+        if let Some(to) = self.location.get() {
+            answer.headers_mut().insert("location", to.parse().expect("a URL"));
+        }
         if asked.header("metadata-flavor") == "Google" {
             answer.headers_mut().insert("metadata-flavor", http::HeaderValue::from_static("Google"));
         }

@@ -373,7 +373,20 @@ async fn a_token_server_that_is_busy_is_asked_again_and_one_that_refuses_is_not(
 
 #[tokio::test]
 async fn a_life_that_no_calendar_holds_is_bounded_in_every_kind() {
-    for life in ["9223372036854775807", "1e308", "-9223372036854775808", "0", "3600.5"] {
+    for life in [
+        "9223372036854775807",
+        "1e308",
+        "-9223372036854775808",
+        "0",
+        "3600.5",
+        "\"3600\"",
+        "\"NaN\"",
+        "\"inf\"",
+        "\"soon\"",
+        "null",
+        "[1]",
+        "{}",
+    ] {
         let body = format!(r#"{{"access_token":"canary-1","expires_in":{life},"token_type":"Bearer"}}"#);
         let fake = Fake::always(200, &body).await;
         let environment = [("GCE_METADATA_HOST", &*fake.host())];
