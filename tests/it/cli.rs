@@ -3,6 +3,7 @@
 mod actions;
 mod bad_input;
 mod bench;
+mod canaries;
 mod contract;
 mod credentials;
 mod doctor;
