@@ -1,15 +1,20 @@
-"""Google's Python client, over gRPC or REST: `python_peer.py grpc|rest HOST:PORT [once]`. The protocol is that of src/lib.rs."""
+"""Google's Python client, over gRPC or REST: `python_peer.py grpc|rest HOST:PORT [once|token|adc]`. The protocol is that of src/lib.rs."""
 
 import json
+import os
 import sys
 import threading
 import time
+from pathlib import Path
 
+import google.auth
 import grpc
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import run_v2
+from google.oauth2.credentials import Credentials
 from google.cloud.run_v2.services.jobs import transports
 
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 JOB = "projects/demo/locations/us-central1/jobs/echo"
 
 
@@ -19,6 +24,19 @@ def connect(kind, address):
     return run_v2.JobsClient(
         transport=transports.JobsRestTransport(host=address, url_scheme="http", credentials=AnonymousCredentials())
     )
+
+
+def connect_as(kind, address, token):
+    """Over TLS, with this token or Application Default Credentials."""
+    credentials = Credentials(token) if token else google.auth.default(scopes=[SCOPE])[0]
+    if kind == "rest":
+        return run_v2.JobsClient(transport=transports.JobsRestTransport(host=address, credentials=credentials))
+    # The transport would make the same channel, with gRPC's own roots and none beside.
+    roots = grpc.ssl_channel_credentials(Path(os.environ["SSL_CERT_FILE"]).read_bytes())
+    if hasattr(credentials, "with_always_use_jwt_access"):
+        credentials = credentials.with_always_use_jwt_access(True)
+    channel = transports.JobsGrpcTransport.create_channel(address, credentials=credentials, ssl_credentials=roots)
+    return run_v2.JobsClient(transport=transports.JobsGrpcTransport(channel=channel))
 
 
 def start(client):
@@ -56,8 +74,12 @@ def serve(client, width, seconds):
 
 
 def main():
+    once = sys.argv[3] if len(sys.argv) > 3 else None
+    if once in ("token", "adc"):
+        start(connect_as(sys.argv[1], sys.argv[2], "canary" if once == "token" else None))
+        return
     client = connect(sys.argv[1], sys.argv[2])
-    if len(sys.argv) > 3:
+    if once:
         start(client)
         return
     for line in sys.stdin:

@@ -1,7 +1,9 @@
 //! What every peer program does: rounds of calls when it is told to, or one start. Knows no client.
 //!
 //! A program is called with `HOST:PORT`. It reads lines `WIDTH MILLISECONDS` and answers each with a line of JSON: the latency of
-//! every start + poll, those that failed, and the processor time of the round. With a second argument it starts once and ends.
+//! every start + poll, those that failed, and the processor time of the round. With a second argument it starts once and ends:
+//! `once` in plaintext without credentials, and `token` with that fixed token or `adc` with Application Default Credentials over
+//! TLS, with the certificate authority of the file in `SSL_CERT_FILE`.
 
 use std::{
     env,
@@ -24,6 +26,12 @@ pub trait Peer: Clone + Send + Sync + 'static {
     /// A client of the plaintext server at `HOST:PORT`.
     fn connect(address: &str) -> impl Future<Output = Answer<Self>>;
 
+    /// A client of the server at `https://HOST:PORT`, with this token or Application Default Credentials, where the peer is
+    /// one that cold starts are measured of.
+    fn connect_as(_url: &str, _token: Option<&str>) -> impl Future<Output = Answer<Self>> {
+        async { Err("this peer knows no TLS".into()) }
+    }
+
     /// RunJob. Returns the name of the operation.
     fn start(&self) -> impl Future<Output = Answer<String>> + Send;
 
@@ -34,9 +42,16 @@ pub trait Peer: Clone + Send + Sync + 'static {
 /// The program, on one thread, so that processor time is work.
 pub fn main<P: Peer>() -> Answer<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let address = env::args().nth(1).ok_or("usage: PEER HOST:PORT [once]")?;
-    let peer = runtime.block_on(P::connect(&address))?;
-    if env::args().len() > 2 {
+    let address = env::args().nth(1).ok_or("usage: PEER HOST:PORT [once|token|adc]")?;
+    let once = env::args().nth(2);
+    let peer = runtime.block_on(async {
+        match once.as_deref() {
+            Some("token") => P::connect_as(&format!("https://{address}"), Some("canary")).await,
+            Some("adc") => P::connect_as(&format!("https://{address}"), None).await,
+            _ => P::connect(&address).await,
+        }
+    })?;
+    if once.is_some() {
         return runtime.block_on(peer.start()).map(drop);
     }
     for line in stdin().lines() {

@@ -1,7 +1,7 @@
 //! runjob's verbs.
 
 use peers::{Answer, JOB, Peer};
-use runjob::{Client, JobName, OperationName};
+use runjob::{Client, Credentials, JobName, OperationName};
 
 #[derive(Clone)]
 struct Ours(Client, JobName);
@@ -9,6 +9,15 @@ struct Ours(Client, JobName);
 impl Peer for Ours {
     async fn connect(address: &str) -> Answer<Self> {
         Ok(Self(Client::builder().emulator(address).build().await?, JOB.parse()?))
+    }
+
+    async fn connect_as(url: &str, token: Option<&str>) -> Answer<Self> {
+        let builder = Client::builder().endpoint(url);
+        let builder = match token {
+            Some(token) => builder.credentials(Credentials::access_token(token)?),
+            None => builder,
+        };
+        Ok(Self(builder.build().await?, JOB.parse()?))
     }
 
     async fn start(&self) -> Answer<String> {
