@@ -18,6 +18,7 @@ pub(super) enum FirstField {
 
 /// The fields of the static table (RFC 7541 A): the pseudo-header fields stand first.
 const LAST_PSEUDO: u8 = 14;
+const FIRST_REGULAR: u8 = 15;
 const LAST_STATIC: u8 = 61;
 
 /// The first bits of `:` in the code of RFC 7541 B.
@@ -29,11 +30,11 @@ impl FirstField {
         let [byte, rest @ ..] = block else { return Self::Unclear };
         let is_stored = byte & 0b1100_0000 == 0b0100_0000;
         let index = match byte {
-            // An indexed field; all of these are shorter than the largest number that they have room for.
+            // An indexed field; what may be a number of several bytes is beyond the static table.
             0b1000_0000.. => byte & 0b0111_1111,
-            0b0100_0000.. => byte & 0b0011_1111,
+            0b0100_0000..=0b0111_1111 => byte & 0b0011_1111,
             // A change of the table's size.
-            0b0010_0000.. => return Self::Unclear,
+            0b0010_0000..=0b0011_1111 => return Self::Unclear,
             // The number goes on in the next byte.
             _ if byte & 0b1111 == 0b1111 => rest.first().map_or(0, |more| more.saturating_add(0b1111)),
             _ => byte & 0b1111,
@@ -41,8 +42,8 @@ impl FirstField {
         match index {
             0 if *byte >= 0b1000_0000 => Self::Unclear,
             0 => Self::named(rest, is_stored),
-            ..=LAST_PSEUDO => Self::Pseudo { is_stored },
-            ..=LAST_STATIC => Self::Regular,
+            1..=LAST_PSEUDO => Self::Pseudo { is_stored },
+            FIRST_REGULAR..=LAST_STATIC => Self::Regular,
             _ => Self::FromTable,
         }
     }
