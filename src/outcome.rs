@@ -106,6 +106,7 @@ impl Outcome {
     }
 
     /// Whether this execution has ended and its tasks may show that it timed out: a reason that the service gives is another.
+    #[cfg(feature = "cli")]
     pub(crate) fn may_be_timed_out(execution: &Execution) -> bool {
         let reason = completed(&execution.conditions).and_then(execution_reason);
         is_finished(execution) && Self::needs_tasks(execution) && reason != Some(ExecutionReason::NonZeroExitCode)
