@@ -236,7 +236,21 @@ async fn a_search_for_a_key_ends_however_the_list_goes_on() {
     let client = script.client().build().await.expect("a client");
     let error = client.run(&job()).start_key(key()).start().await.expect_err("nobody knows");
     assert_eq!((error.kind(), script.calls("RunJob")), (ErrorKind::StartUnknown, 1), "{error}");
-    assert_eq!(script.calls("ListExecutions"), 1 + 2 * 50);
+    assert_eq!(script.calls("ListExecutions"), 1 + 50);
+
+    // Pages of one execution that does not match, before the start and after it.
+    let one = move |page: usize| {
+        let executions = vec![Execution { name: name(&job().to_string()), ..Execution::default() }];
+        ListExecutionsResponse { executions, next_page_token: token(page) }.encode_to_vec()
+    };
+    let script = Script::new(move |rpc, before, _| match rpc {
+        "RunJob" => Err("14"),
+        _ => Ok(one(before + 1)),
+    });
+    let client = script.client().build().await.expect("a client");
+    let error = client.run(&job()).start_key(key()).start().await.expect_err("nobody knows");
+    assert_eq!((error.kind(), script.calls("RunJob")), (ErrorKind::StartUnknown, 1), "{error}");
+    assert_eq!(script.calls("ListExecutions"), 50 + 50);
 
     // Tokens in a circle.
     let circle = Script::new(move |_, before, _| {
