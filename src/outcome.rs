@@ -105,7 +105,7 @@ impl Outcome {
         }
     }
 
-    /// Whether this execution has ended and its tasks may show that it timed out: a reason that the service gives is another.
+    /// Whether this execution has ended and only its tasks can show that it timed out: the service gives no other reason.
     #[cfg(feature = "cli")]
     pub(crate) fn may_be_timed_out(execution: &Execution) -> bool {
         let reason = completed(&execution.conditions).and_then(execution_reason);

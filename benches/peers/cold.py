@@ -14,15 +14,15 @@ import os
 import ssl
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+import prepare
+
+ROOT = Path(__file__).parents[2]
 JOB = "projects/demo/locations/us-central1/jobs/echo"
 KINDS = ("key", "metadata", "token")
 
@@ -117,28 +117,20 @@ def ports(work, neutral, ways):
 
 def clients(work, debug):
     """The command of each client, called with HOST:PORT and the kind of its credentials."""
-    profile, folder = ([], "debug") if debug else (["--release"], "release")
-    target = ROOT / "target/peers"
-    build = ["cargo", "build", "--quiet", *profile, "--manifest-path", HERE / "Cargo.toml", "--target-dir", target]
-    subprocess.run(list(map(str, build)), check=True)
-    subprocess.run(["cargo", "build", "--quiet", "--locked", *profile, "--bin", "runjob"], cwd=ROOT, check=True)
-    subprocess.run([sys.executable, "-m", "venv", work / "venv"], check=True)
-    lines = (ROOT / "tests/official/python/requirements.txt").read_text().splitlines()
-    wanted = [line for line in lines if line and not line.startswith(("#", "pytest"))]
-    subprocess.run([work / "venv/bin/pip", "install", "--quiet", "--disable-pip-version-check", *wanted], check=True)
-    python = [work / "venv/bin/python", HERE / "python_peer.py"]
+    profile = "debug" if debug else "release"
+    rust, runjob, python = prepare.rust_peers(profile), prepare.program(profile), prepare.python_peer(work)
     plain = lambda command: lambda port, kind: [*command, f"localhost:{port}", "token" if kind == "token" else "adc"]
     token = work / "token"
     token.write_text("canary")
 
     def program(port, kind):
         flags = [f"--access-token-file={token}"] if kind == "token" else []
-        return [ROOT / "target" / folder / "runjob", "execute", JOB, f"--endpoint=https://localhost:{port}", *flags]
+        return [runjob, "execute", JOB, f"--endpoint=https://localhost:{port}", *flags]
 
-    return ROOT / "target" / folder / "runjob", {
-        "runjob, library": plain([target / folder / "ours"]),
+    return runjob, {
+        "runjob, library": plain([rust / "ours"]),
         "runjob, program": program,
-        "google-cloud-run-v2, Rust (REST)": plain([target / folder / "official"]),
+        "google-cloud-run-v2, Rust (REST)": plain([rust / "official"]),
         "google-cloud-run, Python (gRPC)": plain([*python, "grpc"]),
         "google-cloud-run, Python (REST)": plain([*python, "rest"]),
     }

@@ -17,7 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+import prepare
+
 REGION = "us-central1"
 TASKS = 10_000
 LINES = ["execute echo --async", "list"]
@@ -115,10 +116,7 @@ def main():
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--program", type=Path)
     args = parser.parse_args()
-    program = args.program
-    if program is None:
-        subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=ROOT, check=True)
-        program = ROOT / "target/release/runjob"
+    program = args.program or prepare.program()
     emulator = Emulator(program.resolve())
     try:
         with tempfile.TemporaryDirectory() as work:

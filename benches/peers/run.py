@@ -17,30 +17,25 @@ import tempfile
 import time
 from pathlib import Path
 
+import prepare
+
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 JOB = "projects/demo/locations/us-central1/jobs/echo"
 COLD_STARTS = 5
 
 
 def rust(_work):
-    target = ROOT / "target" / "peers"
-    command = ["cargo", "build", "--release", "--quiet", "--manifest-path", HERE / "Cargo.toml", "--target-dir", target]
-    subprocess.run(command, check=True)
+    folder = prepare.rust_peers()
     return {
-        "runjob (gRPC)": [target / "release" / "ours"],
-        "google-cloud-run-v2, Rust (REST)": [target / "release" / "official"],
-        "gcloud-sdk, Rust (gRPC)": [target / "release" / "sdk"],
-        "google-run2, Rust (REST)": [target / "release" / "generated"],
+        "runjob (gRPC)": [folder / "ours"],
+        "google-cloud-run-v2, Rust (REST)": [folder / "official"],
+        "gcloud-sdk, Rust (gRPC)": [folder / "sdk"],
+        "google-run2, Rust (REST)": [folder / "generated"],
     }
 
 
 def python(work):
-    subprocess.run([sys.executable, "-m", "venv", work / "venv"], check=True)
-    requirements = [line for line in (ROOT / "tests/official/python/requirements.txt").read_text().splitlines()
-                    if line and not line.startswith(("#", "pytest"))]
-    subprocess.run([work / "venv/bin/pip", "install", "--quiet", "--disable-pip-version-check", *requirements], check=True)
-    peer = [work / "venv/bin/python", HERE / "python_peer.py"]
+    peer = prepare.python_peer(work)
     return {"google-cloud-run, Python (gRPC)": [*peer, "grpc"], "google-cloud-run, Python (REST)": [*peer, "rest"]}
 
 
@@ -146,10 +141,10 @@ def main():
     parser.add_argument("--in-flight", default="1,16,64,512")
     args = parser.parse_args()
     widths = [int(width) for width in args.in_flight.split(",")]
-    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=ROOT, check=True)
+    program = prepare.program()
     with tempfile.TemporaryDirectory() as work:
         commands = prepared(Path(work))
-        server = Peer([ROOT / "target/release/runjob", "bench", "--serve=neutral"], "--quiet")
+        server = Peer([program, "bench", "--serve=neutral"], "--quiet")
         address = server.process.stdout.readline().strip()
         peers = {name: Peer(command, address) for name, command in commands.items()}
         measure(peers, widths, args.rounds, args.round_ms)

@@ -33,8 +33,8 @@ pub struct BenchProgress {
 /// Called with the progress; returns whether to go on.
 pub type Watcher<'a> = dyn FnMut(BenchProgress) -> ControlFlow<()> + Send + 'a;
 
-/// Measures what the plan says, at this site. `watcher` is called after each round; when it breaks off, the report has what was
-/// measured until then.
+/// Measures what the plan says, at this site. `watcher` is called after each round; when it breaks off, the report has what
+/// was measured until then.
 ///
 /// # Errors
 /// When the plan cannot be carried out or the server cannot be reached. Calls that fail are part of the report.

@@ -1,7 +1,7 @@
 //! What a line that is being typed can go on with, asked for by the scripts of `runjob completions`.
 //!
-//! clap knows commands and flags; names of jobs, executions, tasks and operations come from the service, which has a second to answer. Whatever
-//! is in the way of that, there are then no names and no words about it.
+//! clap knows commands and flags; names of jobs, executions, tasks and operations come from the service, which has a second
+//! to answer. When it does not, there are no names, and nothing is printed about that.
 
 use std::{
     env,

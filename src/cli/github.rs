@@ -1,5 +1,5 @@
-//! What GitHub Actions shows of an execution: an annotation where it did not succeed, a line of the step's summary, and the
-//! step's outputs.
+//! What GitHub Actions shows of an execution: an annotation where it did not succeed, a line of the step's summary, and
+//! the step's outputs.
 //!
 //! Knows the files and the commands that the runner reads. Outside of GitHub Actions there is nothing to tell.
 

@@ -54,7 +54,8 @@ pub(super) fn evidence(record: &Record) -> Evidence {
     let unanswered = seen.heads == 0 && !seen.body;
     let refused = Some(u32::from(Reason::REFUSED_STREAM));
     match (broken, status) {
-        // A refusal in one HEADERS frame, or in the trailers right behind a head (gRPC over HTTP/2, Responses). Afterwards the peer may ask not to be sent the rest of the request (RFC 9113 8.1).
+        // A refusal in one HEADERS frame, or in the trailers right behind a head (gRPC over HTTP/2, Responses). Afterwards
+        // the peer may ask not to be sent the rest of the request (RFC 9113 8.1).
         (None, Some(told)) if is_refusal(told.code()) && stands_alone(told, seen) && is_unbroken(seen.reset) => {
             Evidence::Rejected
         }

@@ -21,6 +21,7 @@ mod manners;
 mod names;
 pub(crate) mod place;
 mod proxies;
+mod pty;
 mod readme;
 mod recover;
 mod resources;

@@ -45,7 +45,7 @@ async fn a_token_cannot_bring_a_header_of_its_own() {
         let fake = Fake::always(200, &answer(text).to_string()).await;
         for credentials in kinds(&fake).await {
             let outcome = token(&credentials).await;
-            // The white space around a token is none of it.
+            // White space around a token is not part of it.
             if text == "canary\n" {
                 assert_eq!(outcome.expect("a token"), "canary");
                 continue;

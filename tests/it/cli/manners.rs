@@ -1,7 +1,6 @@
 //! Help, completions, manual pages, colours.
 
 use std::{
-    fs::OpenOptions,
     io::Read as _,
     net::TcpListener,
     path::Path,
@@ -9,9 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-
-use super::{Ran, Server, ran, runjob};
+use super::{Ran, Server, pty::Pty, ran, runjob};
 
 #[test]
 fn help_is_a_command_and_a_flag_with_examples_and_variables() {
@@ -118,15 +115,12 @@ fn manual_pages_are_printed_and_written() {
 
 /// What the program prints for its help on a terminal.
 fn on_a_terminal(mut command: Command) -> String {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-    grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal");
-    let name = ptsname(&master, Vec::new()).expect("a name").into_string().expect("Unicode");
-    let terminal = OpenOptions::new().read(true).write(true).open(&name).expect("the terminal");
-    let mut child = command.stdout(terminal).stderr(Stdio::null()).spawn().expect("the program starts");
+    let Pty { mut master, slave, .. } = Pty::open();
+    let mut child = command.stdout(slave).stderr(Stdio::null()).spawn().expect("the program starts");
     drop(command);
     let mut shown = Vec::new();
-    // Linux ends the reading of a terminal that nobody holds with an error.
-    _ = std::fs::File::from(master).read_to_end(&mut shown);
+    // The end is an error.
+    _ = master.read_to_end(&mut shown);
     child.wait().expect("the program ends");
     String::from_utf8(shown).expect("Unicode")
 }

@@ -50,6 +50,15 @@ fn note(place: &Place) -> String {
     format!("note: RUN_EMULATOR_HOST is set: calling the emulator at {}", place.address())
 }
 
+/// What is printed of an execution that is no longer waited for.
+fn left_running(name: &str) -> [String; 3] {
+    [
+        name.to_owned(),
+        format!("note: stopped waiting; {name} runs on"),
+        format!("note: go on with `runjob wait {name}`, or end it with `runjob cancel {name}`"),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_leaves_nothing_on_the_screen_but_its_result() {
     for columns in WIDTHS {
@@ -121,12 +130,7 @@ async fn ctrl_c_leaves_no_progress_and_no_mark_of_itself() {
         terminal.shows("running, 0 of 1");
         terminal.types("\u{3}");
         let name = executions(&place).remove(0);
-        let lines = [
-            name.clone(),
-            format!("note: stopped waiting; {name} runs on"),
-            format!("note: go on with `runjob wait {name}`, or end it with `runjob cancel {name}`"),
-        ];
-        assert_eq!(terminal.end_restored(), (Some(130), noted(&place, &lines, columns)));
+        assert_eq!(terminal.end_restored(), (Some(130), noted(&place, &left_running(&name), columns)));
     }
 }
 
@@ -239,12 +243,7 @@ async fn a_key_detaches_and_leaves_the_terminal_and_what_was_typed_ahead_alone()
         assert!(terminal.is_as_it_was(), "a program that is killed can put nothing back");
         terminal.types("\u{4}");
         let name = executions(&place).remove(0);
-        let lines = [
-            name.clone(),
-            format!("note: stopped waiting; {name} runs on"),
-            format!("note: go on with `runjob wait {name}`, or end it with `runjob cancel {name}`"),
-        ];
-        assert_eq!(terminal.end_restored(), (Some(5), noted(&place, &lines, columns)));
+        assert_eq!(terminal.end_restored(), (Some(5), noted(&place, &left_running(&name), columns)));
     }
 }
 

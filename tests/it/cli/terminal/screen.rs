@@ -15,9 +15,10 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fd::AsFd as _,
     process::{Pid, Signal, WaitOptions, kill_process, waitpid},
-    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
 };
+
+use crate::cli::pty::Pty;
 
 /// Far more than a program takes that gets there at all.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -58,13 +59,10 @@ fn winsize(columns: u16) -> Winsize {
 }
 
 impl Terminal {
-    /// Starts the program on a terminal of its own with so many columns.
+    /// Starts the program on a new terminal of this width.
     pub(super) fn start(command: &Command, columns: u16) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-        grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal");
+        let Pty { master, slave, name } = Pty::open();
         tcsetwinsize(&master, winsize(columns)).expect("a size");
-        let name = ptsname(&master, Vec::new()).expect("a name").into_string().expect("Unicode");
-        let slave = OpenOptions::new().read(true).write(true).open(&name).expect("the terminal");
         let of = || slave.try_clone().expect("the terminal");
         // Makes it the controlling terminal, so that what is typed becomes signals.
         let mut program = Command::new("/usr/bin/setsid");
@@ -76,7 +74,6 @@ impl Terminal {
         let (rows, columns) = size(columns);
         let screen = Mutex::new(vt100::Parser::new(rows, columns, 0));
         let shown = Arc::new(Shown { screen, changed: Condvar::new() });
-        let master = File::from(master);
         let reader = thread::spawn({
             let (shown, master) = (Arc::clone(&shown), master.try_clone().expect("the terminal"));
             move || while shown.read(&master, None) {}
@@ -188,7 +185,7 @@ impl Shown {
         if poll(&mut ready, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).expect("a terminal") == 0 {
             return patience.is_none();
         }
-        // Linux ends the reading of a terminal that nobody holds with an error.
+        // An error is the end: no program has the terminal open.
         let Ok(count @ 1..) = master.read(&mut bytes) else { return false };
         screen.process(&bytes[..count]);
         self.changed.notify_all();
